@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef ELFATT_DIALECT_ATTENTION_IR_ATTENTIONBASE_TD
+#define ELFATT_DIALECT_ATTENTION_IR_ATTENTIONBASE_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpBase.td"
+
+def Attention_Dialect : Dialect {
+  let name = "attention";
+  let cppNamespace = "::elfatt::attention";
+  let summary = "Exact and linear-cost attention over views";
+  let description = [{
+    Attention as one op, with the storage of its operands kept as it is in the
+    source: an operand is a *view*, an affine map from the op's iteration domain
+    to the dims of a tensor. Packed projections, head splits and transposes are
+    maps; windows and grids are attributes; nothing is copied to meet an op.
+
+    Three ops are public: `attention.sdpa` (exact softmax attention),
+    `attention.elfatt` (ELFATT, arXiv 2501.06098) and `attention.linear` (its
+    global branch alone). They decompose into the parts `attention.context`,
+    `attention.apply`, `attention.lepe`, `attention.online` and
+    `attention.finalize`, which tile through `TilingInterface`.
+
+    #### Iteration domain
+
+    The dims of the domain are classified by the maps they occur in, where Q, K,
+    V, O stand for the maps of query, key, value and output:
+
+    | class      | occurs in              | name in formulas |
+    |------------|------------------------|------------------|
+    | rows       | Q, O                   | i (query tokens) |
+    | keys       | K, V                   | j (key tokens)   |
+    | channels   | Q, K                   | d                |
+    | values     | V, O                   | e                |
+    | batch      | O and K or V otherwise | b (batch, head)  |
+
+    A map is a projected permutation of the domain plus constants. A batch dim
+    that K and V lack is a row dim: grouped heads share their keys by leaving
+    the group out of K's and V's maps.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let dependentDialects = [
+    "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"
+  ];
+}
+
+def Attention_MaskedRows : I32EnumAttr<"MaskedRows",
+    "what a row with every score masked gives", [
+      I32EnumAttrCase<"Zero", 0, "zero">,
+      I32EnumAttrCase<"NaN", 1, "nan">]> {
+  let cppNamespace = "::elfatt::attention";
+  let genSpecializedAttr = 0;
+}
+def Attention_MaskedRowsAttr
+    : EnumAttr<Attention_Dialect, Attention_MaskedRows, "masked_rows">;
+
+#endif // ELFATT_DIALECT_ATTENTION_IR_ATTENTIONBASE_TD
