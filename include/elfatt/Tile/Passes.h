@@ -2,6 +2,8 @@
 #ifndef ELFATT_TILE_PASSES_H
 #define ELFATT_TILE_PASSES_H
 
+#include "elfatt/Tile/TileParams.h"
+
 #include "mlir/Pass/Pass.h"
 
 namespace elfatt::tile {

@@ -4,4 +4,78 @@
 
 include "mlir/Pass/PassBase.td"
 
+class ElfattTilePass<string name> : Pass<name> {
+  list<Option> machineOptions = [
+    Option<"machine", "machine", "::elfatt::tile::Machine",
+           "::elfatt::tile::Machine::CPU", "Machine that the tiles are for: cpu or gpu",
+           [{::llvm::cl::values(
+             clEnumValN(::elfatt::tile::Machine::CPU, "cpu", "host vectors, one thread a worker"),
+             clEnumValN(::elfatt::tile::Machine::GPU, "gpu", "one warp a worker"))}]>,
+    Option<"vectorBits", "vector-bits", "int64_t", "512",
+           "Width of a CPU vector register in bits: 128, 256 or 512">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "32",
+           "Number of CPU vector registers: 16 or 32">
+  ];
+}
+
+def TileDecomposePass : Pass<"elfatt-tile-decompose"> {
+  let summary = "Decompose aggregated attention ops into parts that tile";
+  let description = [{
+    Turns `attention.elfatt` and `attention.linear` into `attention.context`,
+    `attention.apply`, `attention.sdpa` with windows as batch dims,
+    `attention.lepe`, `attention.online` and `attention.finalize`, which write
+    disjoint slices of one destination.
+
+    - Preconditions: ops on tensors.
+    - Postconditions: no `attention.elfatt` or `attention.linear` is left.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = [
+    "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
+    "mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numDecomposed", "num-decomposed", "Number of attention ops decomposed">];
+}
+
+def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
+  let summary = "Tile attention parts to one scf.forall a part, neighbours fused";
+  let description = [{
+    Every chain of parts that write one destination (softmax or apply, then LePE)
+    becomes one `scf.forall` whose iteration is the work of one worker: one
+    batch entry, head and window, and a block of rows where rows are many.
+
+    - Preconditions: `elfatt-tile-decompose` ran; ops on tensors.
+    - Postconditions: every attention part is inside an `scf.forall`, with
+      batch dims of extent 1.
+    - Changes numerics: no.
+  }];
+  let options = machineOptions;
+  let dependentDialects = [
+    "mlir::affine::AffineDialect", "mlir::scf::SCFDialect", "mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numTiled", "num-tiled", "Number of scf.forall loops made">,
+    Statistic<"numFused", "num-fused", "Number of parts fused into another's loop">];
+}
+
+def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
+  let summary = "Lower attention parts on buffers to the tile level";
+  let description = [{
+    Each attention part on buffers becomes loops over register tiles with the
+    formulas as `vector`, `arith` and `math` ops, and scratch for what is staged:
+    the tile level of docs/TileLevel.md.
+
+    - Preconditions: bufferized; batch dims of extent 1; static channel and
+      value extents.
+    - Postconditions: no attention op is left.
+    - Changes numerics: sums are reordered; exponentials are powers of two.
+  }];
+  let options = machineOptions;
+  let dependentDialects = [
+    "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::gpu::GPUDialect",
+    "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
+    "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
+  let statistics = [
+    Statistic<"numLowered", "num-lowered", "Number of attention parts lowered">];
+}
+
 #endif // ELFATT_TILE_PASSES_TD

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tile sizes: a pure function of extents and machine, without IR.
+#ifndef ELFATT_TILE_TILEPARAMS_H
+#define ELFATT_TILE_TILEPARAMS_H
+
+#include <cstdint>
+#include <optional>
+
+namespace elfatt::tile {
+
+enum class Machine { CPU, GPU };
+
+/// What a machine offers to one worker.
+struct MachineLimits {
+  Machine machine = Machine::CPU;
+  /// Width of a vector register, in bits, and how many there are (CPU).
+  int64_t vectorBits = 512;
+  int64_t vectorRegisters = 32;
+
+  static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters) {
+    return {Machine::CPU, vectorBits, vectorRegisters};
+  }
+  static MachineLimits gpu() { return {Machine::GPU, 0, 0}; }
+};
+
+/// Extents of one attention tile; ShapedType::kDynamic where not known.
+struct TileExtents {
+  int64_t rows;     ///< of the innermost row dim
+  int64_t keys;     ///< of all key dims together
+  int64_t channels; ///< D
+  int64_t values;   ///< E
+  int64_t bits = 32; ///< of the computation's type
+};
+
+/// Sizes of the tile level; see docs/TileLevel.md.
+struct TileParams {
+  /// Rows of a register tile.
+  int64_t rows;
+  /// Keys of one block, padded to whole vectors (CPU) or fragments (GPU).
+  int64_t keys;
+  /// Rows that one worker takes of a long row dim.
+  int64_t rowsPerWorker;
+  /// Tokens of one step of the context's sum, and its rows in registers.
+  int64_t contextTokens;
+  int64_t contextRows;
+  /// Extents of staged matrices are padded to a multiple of this.
+  int64_t padTo;
+  /// Q, V and O pass through scratch, with row and key dims flattened.
+  bool staged;
+  /// Products take 16-bit operands as they are.
+  bool narrowOperands;
+};
+
+TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
+
+} // namespace elfatt::tile
+
+#endif // ELFATT_TILE_TILEPARAMS_H

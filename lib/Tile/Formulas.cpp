@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Formulas.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace elfatt::tile;
+
+static constexpr double kMinusInf = -std::numeric_limits<double>::infinity();
+
+static VectorType typeOf(Value vector) { return cast<VectorType>(vector.getType()); }
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+VectorType Formulas::vectorType(ArrayRef<int64_t> shape) const {
+  return VectorType::get(shape, type);
+}
+
+Value Formulas::constant(double value, Type shapedOrScalar) {
+  if (auto vector = dyn_cast<VectorType>(shapedOrScalar))
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(vector, Attribute(b.getFloatAttr(vector.getElementType(), value))));
+  return arith::ConstantOp::create(b, b.getFloatAttr(shapedOrScalar, value));
+}
+
+Value Formulas::splat(Value scalar, VectorType vector) {
+  return vector::BroadcastOp::create(b, vector, scalar);
+}
+
+Value Formulas::alongRows(Value perRow, int64_t columns) {
+  VectorType vector = typeOf(perRow);
+  int64_t rows = vector.getDimSize(0);
+  Value column = vector::ShapeCastOp::create(
+      b, VectorType::get({rows, 1}, vector.getElementType()), perRow);
+  return vector::BroadcastOp::create(
+      b, VectorType::get({rows, columns}, vector.getElementType()), column);
+}
+
+Value Formulas::alongColumns(Value perColumn, int64_t rows) {
+  VectorType vector = typeOf(perColumn);
+  return vector::BroadcastOp::create(
+      b, VectorType::get({rows, vector.getDimSize(0)}, vector.getElementType()), perColumn);
+}
+
+Value Formulas::widen(Value tile) {
+  VectorType vector = typeOf(tile);
+  if (vector.getElementType() == type)
+    return tile;
+  return arith::ExtFOp::create(b, vectorType(vector.getShape()), tile);
+}
+
+Value Formulas::narrow(Value tile, Type elementType) {
+  VectorType vector = typeOf(tile);
+  if (vector.getElementType() == elementType)
+    return tile;
+  auto target = VectorType::get(vector.getShape(), elementType);
+  if (elementType.getIntOrFloatBitWidth() > vector.getElementTypeBitWidth())
+    return arith::ExtFOp::create(b, target, tile);
+  return arith::TruncFOp::create(b, target, tile);
+}
+
+Value Formulas::reduceMax(Value tile, bool perRow) {
+  VectorType vector = typeOf(tile);
+  int64_t extent = vector.getDimSize(perRow ? 0 : 1);
+  Value init = constant(kMinusInf, vectorType({extent}));
+  return vector::MultiDimReductionOp::create(b, tile, init, ArrayRef<bool>{!perRow, perRow},
+                                             vector::CombiningKind::MAXNUMF);
+}
+
+Value Formulas::reduceSum(Value tile, bool perRow) {
+  VectorType vector = typeOf(tile);
+  int64_t extent = vector.getDimSize(perRow ? 0 : 1);
+  Value init = constant(0.0, vectorType({extent}));
+  return vector::MultiDimReductionOp::create(b, tile, init, ArrayRef<bool>{!perRow, perRow},
+                                             vector::CombiningKind::ADD);
+}
+
+Value Formulas::indices(Value base, int64_t extent) {
+  Type i32 = b.getI32Type();
+  Value step = vector::StepOp::create(b, VectorType::get({extent}, b.getIndexType()));
+  step = arith::IndexCastOp::create(b, VectorType::get({extent}, i32), step);
+  Value start = arith::IndexCastOp::create(b, i32, base);
+  return arith::AddIOp::create(b, splat(start, typeOf(step)), step);
+}
+
+Value Formulas::maskColumns(Value scores, Value bound) {
+  VectorType vector = typeOf(scores);
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  Value columns = indices(zero, vector.getDimSize(1));
+  Value limit = splat(arith::IndexCastOp::create(b, b.getI32Type(), bound), typeOf(columns));
+  Value valid = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, columns, limit);
+  valid = alongColumns(valid, vector.getDimSize(0));
+  return arith::SelectOp::create(b, valid, scores, constant(kMinusInf, vector));
+}
+
+Value Formulas::finiteOrZero(Value max) {
+  Value minusInf = constant(kMinusInf, max.getType());
+  Value empty = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, max, minusInf);
+  return arith::SelectOp::create(b, empty, constant(0.0, max.getType()), max);
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+Value Formulas::product(Product kind, Value lhs, Value rhs, Value acc) {
+  AffineExpr i, j, k;
+  bindDims(b.getContext(), i, j, k);
+  bool lhsTransposed = kind == Product::TN, rhsTransposed = kind == Product::NT;
+  auto map = [&](AffineExpr x, AffineExpr y) { return AffineMap::get(3, 0, {x, y}, b.getContext()); };
+  SmallVector<AffineMap> maps = {lhsTransposed ? map(k, i) : map(i, k),
+                                 rhsTransposed ? map(j, k) : map(k, j), map(i, j)};
+  SmallVector<Attribute> iterators = {
+      vector::IteratorTypeAttr::get(b.getContext(), vector::IteratorType::parallel),
+      vector::IteratorTypeAttr::get(b.getContext(), vector::IteratorType::parallel),
+      vector::IteratorTypeAttr::get(b.getContext(), vector::IteratorType::reduction)};
+  return vector::ContractionOp::create(b, lhs, rhs, acc, b.getAffineMapArrayAttr(maps),
+                                       b.getArrayAttr(iterators));
+}
+
+Value Formulas::product(Product kind, Value lhs, Value rhs) {
+  int64_t rows = typeOf(lhs).getDimSize(kind == Product::TN ? 1 : 0);
+  int64_t columns = typeOf(rhs).getDimSize(kind == Product::NT ? 0 : 1);
+  return product(kind, lhs, rhs, constant(0.0, vectorType({rows, columns})));
+}
+
+//===----------------------------------------------------------------------===//
+// Softmax attention
+//===----------------------------------------------------------------------===//
+
+Value Formulas::scores(Value query, Value keys, bool keysTransposed, Value scale) {
+  Value s = product(keysTransposed ? Product::NN : Product::NT, query, keys);
+  return arith::MulFOp::create(b, s, splat(scale, typeOf(s)));
+}
+
+OnlineState Formulas::online(const OnlineState *state, Value scores, Value value) {
+  int64_t columns = typeOf(scores).getDimSize(1);
+  Value max = reduceMax(scores, /*perRow=*/true);
+  if (state)
+    max = arith::MaxNumFOp::create(b, state->max, max);
+  Value pivot = finiteOrZero(max);
+  Value weights =
+      math::Exp2Op::create(b, arith::SubFOp::create(b, scores, alongRows(pivot, columns)));
+  Value sum = reduceSum(weights, /*perRow=*/true);
+  Value operand = narrow(weights, typeOf(value).getElementType());
+  if (!state)
+    return {product(Product::NN, operand, value), max, sum};
+  Value rescale = math::Exp2Op::create(b, arith::SubFOp::create(b, state->max, pivot));
+  sum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, state->sum), sum);
+  Value acc = arith::MulFOp::create(
+      b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
+  return {product(Product::NN, operand, value, acc), max, sum};
+}
+
+Value Formulas::finalize(const OnlineState &state, bool emptyRowsAreZero) {
+  VectorType perRow = typeOf(state.sum);
+  int64_t columns = typeOf(state.acc).getDimSize(1);
+  Value inverse = arith::DivFOp::create(b, constant(1.0, perRow), state.sum);
+  if (emptyRowsAreZero) {
+    Value zero = constant(0.0, perRow);
+    Value empty = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, state.sum, zero);
+    inverse = arith::SelectOp::create(b, empty, zero, inverse);
+  }
+  return arith::MulFOp::create(b, state.acc, alongRows(inverse, columns));
+}
+
+//===----------------------------------------------------------------------===//
+// Linear attention
+//===----------------------------------------------------------------------===//
+
+Formulas::ContextStep Formulas::contextStep(Value max, Value sum, Value key, Value valid) {
+  VectorType vector = typeOf(key);
+  int64_t tokens = vector.getDimSize(0), channels = vector.getDimSize(1);
+  Value exponents = arith::MulFOp::create(b, key, constant(std::log2(std::exp(1.0)), vector));
+  if (valid)
+    exponents = arith::SelectOp::create(b, alongRows(valid, channels), exponents,
+                                        constant(kMinusInf, vector));
+  Value newMax = arith::MaxNumFOp::create(b, max, reduceMax(exponents, /*perRow=*/false));
+  Value pivot = finiteOrZero(newMax);
+  Value weights =
+      math::Exp2Op::create(b, arith::SubFOp::create(b, exponents, alongColumns(pivot, tokens)));
+  Value rescale = math::Exp2Op::create(b, arith::SubFOp::create(b, max, pivot));
+  Value newSum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, sum),
+                                       reduceSum(weights, /*perRow=*/false));
+  return {weights, rescale, newMax, newSum};
+}
+
+std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t validColumns) {
+  VectorType vector = typeOf(query);
+  int64_t columns = vector.getDimSize(1);
+  Value exponents = arith::MulFOp::create(b, query, constant(std::log2(std::exp(1.0)), vector));
+  if (validColumns < columns)
+    exponents = maskColumns(exponents, arith::ConstantIndexOp::create(b, validColumns));
+  Value pivot = finiteOrZero(reduceMax(exponents, /*perRow=*/true));
+  Value weights =
+      math::Exp2Op::create(b, arith::SubFOp::create(b, exponents, alongRows(pivot, columns)));
+  return {weights, reduceSum(weights, /*perRow=*/true)};
+}
+
+Value Formulas::apply(Value query, int64_t validColumns, Value context) {
+  auto [weights, sum] = unnormalizedSoftmax(widen(query), validColumns);
+  Value operand = narrow(weights, typeOf(context).getElementType());
+  OnlineState state{product(Product::NN, operand, context), Value(), sum};
+  return finalize(state, /*emptyRowsAreZero=*/false);
+}

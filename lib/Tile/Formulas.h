@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Every formula of attention, once, on register tiles: `rows x columns` vectors,
+// per-row vectors [rows] and per-column vectors [columns]. Both machines lower
+// what is built here.
+#ifndef ELFATT_LIB_TILE_FORMULAS_H
+#define ELFATT_LIB_TILE_FORMULAS_H
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+namespace elfatt::tile {
+
+/// The state of an online softmax over segments of keys, one row a query token
+/// (or a key channel, for the context's softmax over tokens).
+struct OnlineState {
+  mlir::Value acc; ///< [rows, E], sum of P V so far
+  mlir::Value max; ///< [rows], largest exponent so far, in powers of two
+  mlir::Value sum; ///< [rows], sum of P so far
+};
+
+/// Which operand of a product is transposed.
+enum class Product {
+  NN, ///< (i,k), (k,j) -> (i,j)
+  NT, ///< (i,k), (j,k) -> (i,j)
+  TN, ///< (k,i), (k,j) -> (i,j)
+};
+
+class Formulas {
+public:
+  Formulas(mlir::ImplicitLocOpBuilder &builder, mlir::FloatType type)
+      : b(builder), type(type) {}
+
+  /// lhs * rhs + acc, accumulated in the computation's type.
+  mlir::Value product(Product kind, mlir::Value lhs, mlir::Value rhs, mlir::Value acc);
+  /// The same from zero.
+  mlir::Value product(Product kind, mlir::Value lhs, mlir::Value rhs);
+
+  /// S = (scale * log2 e) * Q K^T, with `keys` as [D, keys] (NN) or [keys, D] (NT).
+  mlir::Value scores(mlir::Value query, mlir::Value keys, bool keysTransposed, mlir::Value scale);
+
+  /// One step over a segment of keys:
+  ///   m' = max(m, max_j S);  P = 2^(S - m');  r = 2^(m - m')
+  ///   sum' = r sum + sum_j P;  acc' = r acc + P V
+  /// `state` may be empty for the first segment. P is rounded to V's type when
+  /// the machine multiplies that type.
+  OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value);
+
+  /// O = acc / sum; rows with sum = 0 give 0 when `emptyRowsAreZero`.
+  mlir::Value finalize(const OnlineState &state, bool emptyRowsAreZero);
+
+  /// One step of the context's softmax over tokens, the tokens in the rows of
+  /// `key` [tokens, D] and `value` [tokens, E]. `valid` [tokens] masks padding;
+  /// null when every token is valid. acc is scaled and added to by the caller:
+  /// returns P [tokens, D] and r [D], with max and sum updated in `state`.
+  struct ContextStep {
+    mlir::Value weights, rescale, max, sum;
+  };
+  ContextStep contextStep(mlir::Value max, mlir::Value sum, mlir::Value key, mlir::Value valid);
+
+  /// softmax over the columns of `query` [rows, D], not yet divided: 2^(q - max)
+  /// and its row sums. Columns from `validColumns` on are padding.
+  std::pair<mlir::Value, mlir::Value> unnormalizedSoftmax(mlir::Value query, int64_t validColumns);
+
+  /// O = softmax_d(Q) C.
+  mlir::Value apply(mlir::Value query, int64_t validColumns, mlir::Value context);
+
+  // Building blocks.
+  mlir::Value constant(double value, mlir::Type shapedOrScalar);
+  mlir::Value splat(mlir::Value scalar, mlir::VectorType vector);
+  mlir::Value alongRows(mlir::Value perRow, int64_t columns);
+  mlir::Value alongColumns(mlir::Value perColumn, int64_t rows);
+  /// `tile` in the computation's type.
+  mlir::Value widen(mlir::Value tile);
+  mlir::Value narrow(mlir::Value tile, mlir::Type elementType);
+  /// Reduces over the columns (perRow) or the rows.
+  mlir::Value reduceMax(mlir::Value tile, bool perRow);
+  mlir::Value reduceSum(mlir::Value tile, bool perRow);
+  /// base + 0, 1, ... as i32, [extent].
+  mlir::Value indices(mlir::Value base, int64_t extent);
+  /// Scores of columns at or beyond `bound` become -inf.
+  mlir::Value maskColumns(mlir::Value scores, mlir::Value bound);
+  mlir::FloatType getType() const { return type; }
+
+private:
+  /// m, with 0 where no score is finite, so that -inf - m is -inf and not NaN.
+  mlir::Value finiteOrZero(mlir::Value max);
+  mlir::VectorType vectorType(llvm::ArrayRef<int64_t> shape) const;
+
+  mlir::ImplicitLocOpBuilder &b;
+  mlir::FloatType type;
+};
+
+} // namespace elfatt::tile
+
+#endif // ELFATT_LIB_TILE_FORMULAS_H

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// sdpa, online and finalize on buffers: blocks of keys are staged in scratch, row
+// blocks run the online softmax over them. One block of keys needs no state in
+// memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
+#include "Formulas.h"
+#include "ScoreFunction.h"
+#include "TileViews.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace elfatt::attention;
+using namespace elfatt::tile;
+
+static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
+static int64_t roundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+namespace {
+/// The parts of a softmax over keys, as views with their batch dims dropped.
+struct SoftmaxTile {
+  Value query;  ///< [rows.., D]
+  Value key;    ///< [keys.., D]
+  Value value;  ///< [keys.., E]
+  Value scale;  ///< scalar of the computation's type
+  ScoreFunction *score = nullptr;
+  // sdpa: where the rows go. online: the state that is read and written.
+  Value output;        ///< [rows.., E]
+  Value acc, max, sum; ///< [rows.., E], [rows..], [rows..]
+  bool emptyRowsAreZero = true;
+};
+
+/// The keys of a tile in blocks of whole lines of the outermost key dim.
+struct KeyBlocks {
+  int64_t lines;   ///< of the outermost key dim in one block
+  int64_t inner;   ///< keys of one line
+  int64_t columns; ///< keys of one block, padded
+  bool single;     ///< one block holds all
+  bool exact;      ///< no block has padding
+};
+
+class SoftmaxLowering {
+public:
+  SoftmaxLowering(Operation *op, TileContext &ctx, SoftmaxTile tile)
+      : op(op), ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), tile(tile) {}
+
+  LogicalResult run();
+
+private:
+  LogicalResult chooseBlocks();
+  LogicalResult stageRows();
+  void allocate();
+  void lowerKeyBlock(Value firstLine);
+  void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys);
+  void finish(const RowBlock &block, const OnlineState &state);
+  OnlineState load(const RowBlock &block);
+  void store(const RowBlock &block, const OnlineState &state);
+
+  Operation *op;
+  TileContext &ctx;
+  ImplicitLocOpBuilder &b;
+  Formulas formulas;
+  SoftmaxTile tile;
+  KeyBlocks blocks;
+  int64_t channels = 0, values = 0; ///< padded extents of D and E
+  Value keyScratch, valueScratch;
+  Value output; ///< where rows are written: tile.output, or scratch before it
+  Value scaleLog2e;
+};
+} // namespace
+
+LogicalResult SoftmaxLowering::chooseBlocks() {
+  MemRefType key = typeOf(tile.key);
+  int64_t rank = key.getRank();
+  blocks.inner = 1;
+  for (int64_t dim = 1; dim < rank - 1; ++dim) {
+    if (key.isDynamicDim(dim))
+      return op->emitOpError("expected static inner key extents, got a dynamic one at key dim ")
+             << dim;
+    blocks.inner *= key.getDimSize(dim);
+  }
+  int64_t outer = key.getDimSize(0);
+  blocks.lines = std::max<int64_t>(1, ctx.params.keys / std::max<int64_t>(1, blocks.inner));
+  if (!key.isDynamicDim(0))
+    blocks.lines = std::min(blocks.lines, std::max<int64_t>(1, outer));
+  blocks.columns = roundUp(std::max<int64_t>(1, blocks.lines * blocks.inner), ctx.params.padTo);
+  blocks.single = !key.isDynamicDim(0) && outer <= blocks.lines;
+  blocks.exact = !key.isDynamicDim(0) && outer % blocks.lines == 0 &&
+                 blocks.columns == blocks.lines * blocks.inner;
+  return success();
+}
+
+/// With `staged`, Q is copied to scratch with its rows flattened, and O written
+/// there first.
+LogicalResult SoftmaxLowering::stageRows() {
+  output = tile.output;
+  if (!ctx.params.staged)
+    return success();
+  int64_t rows = 1;
+  for (int64_t dim = 0, e = typeOf(tile.query).getRank() - 1; dim < e; ++dim) {
+    FailureOr<int64_t> bound = staticBound(op, tile.query, dim);
+    if (failed(bound))
+      return failure();
+    rows *= *bound;
+  }
+  rows = roundUp(std::max<int64_t>(rows, 1), ctx.params.rows);
+  auto toScratch = [&](Value view, int64_t columns) {
+    Value matrix = ctx.scratch({rows, columns}, typeOf(view).getElementType());
+    stageIn(ctx, view, matrix, /*transposed=*/false);
+    return matrix;
+  };
+  tile.query = toScratch(tile.query, channels);
+  if (tile.output)
+    output = ctx.scratch({rows, values}, typeOf(tile.output).getElementType());
+  return success();
+}
+
+void SoftmaxLowering::allocate() {
+  Type keyType = ctx.operandType(typeOf(tile.key).getElementType());
+  Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
+  keyScratch = ctx.params.staged ? ctx.scratch({blocks.columns, channels}, keyType)
+                                 : ctx.scratch({channels, blocks.columns}, keyType);
+  if (ctx.params.staged || typeOf(tile.value).getRank() > 2)
+    valueScratch = ctx.scratch({blocks.columns, values}, valueType);
+}
+
+LogicalResult SoftmaxLowering::run() {
+  MemRefType query = typeOf(tile.query), value = typeOf(tile.value);
+  channels = query.getShape().back();
+  values = value.getShape().back();
+  if (ShapedType::isDynamic(channels) || ShapedType::isDynamic(values))
+    return op->emitOpError("expected static channel and value extents");
+  if (ctx.params.staged) {
+    channels = roundUp(channels, ctx.params.padTo);
+    values = roundUp(values, ctx.params.padTo);
+  }
+  if (failed(chooseBlocks()))
+    return failure();
+
+  // State in memory: needed by several blocks of keys, unless the op has its own.
+  bool ownState = !tile.acc && !blocks.single;
+  if (tile.score && failed(tile.score->setRows(tile.query, ctx.params.staged)))
+    return failure();
+  if (failed(stageRows()))
+    return failure();
+  if (ownState) {
+    int64_t rank = typeOf(tile.query).getRank();
+    SmallVector<int64_t> shape;
+    for (int64_t dim = 0; dim < rank - 1; ++dim) {
+      FailureOr<int64_t> bound = staticBound(op, tile.query, dim);
+      if (failed(bound))
+        return failure();
+      // The innermost dim is padded to whole row blocks.
+      shape.push_back(dim == rank - 2 ? roundUp(*bound, ctx.params.rows) : *bound);
+    }
+    tile.max = ctx.scratch(shape, ctx.type);
+    tile.sum = ctx.scratch(shape, ctx.type);
+    shape.push_back(values);
+    tile.acc = ctx.scratch(shape, ctx.type);
+    auto fill = [&](double with, Value buffer) {
+      Value scalar = formulas.constant(with, ctx.type);
+      linalg::FillOp::create(b, ValueRange{scalar}, ValueRange{buffer});
+    };
+    fill(-std::numeric_limits<double>::infinity(), tile.max);
+    fill(0.0, tile.sum);
+    fill(0.0, tile.acc);
+  }
+  allocate();
+  Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
+  scaleLog2e = tile.score && tile.score->hasRegion()
+                   ? tile.scale
+                   : Value(arith::MulFOp::create(b, tile.scale, log2e));
+
+  if (blocks.single) {
+    lowerKeyBlock(ctx.index(0));
+  } else {
+    Value upper = ctx.index(memref::getMixedSize(b, b.getLoc(), tile.key, 0));
+    auto loop = scf::ForOp::create(b, ctx.index(0), upper, ctx.index(blocks.lines));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    lowerKeyBlock(loop.getInductionVar());
+  }
+  if (ownState)
+    forEachRowBlock(ctx, tile.query,
+                    [&](const RowBlock &block) { finish(block, load(block)); });
+  if (output != tile.output)
+    stageOut(ctx, output, tile.output);
+  return success();
+}
+
+void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
+  // The block's lines of K and V; fewer at the end.
+  auto linesOf = [&](Value view) -> Value {
+    if (blocks.single)
+      return view;
+    int64_t rank = typeOf(view).getRank();
+    SmallVector<OpFoldResult> offsets(rank, b.getIndexAttr(0)), strides(rank, b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
+    int64_t outer = typeOf(view).getDimSize(0);
+    offsets[0] = firstLine;
+    if (!ShapedType::isDynamic(outer) && outer % blocks.lines == 0) {
+      sizes[0] = b.getIndexAttr(blocks.lines);
+    } else {
+      Value left = arith::SubIOp::create(b, ctx.index(sizes[0]), firstLine);
+      sizes[0] = OpFoldResult(arith::MinSIOp::create(b, left, ctx.index(blocks.lines)).getResult());
+    }
+    return memref::SubViewOp::create(b, view, offsets, sizes, strides);
+  };
+  Value keyLines = linesOf(tile.key);
+  stageIn(ctx, keyLines, keyScratch, /*transposed=*/!ctx.params.staged);
+  if (valueScratch)
+    stageIn(ctx, linesOf(tile.value), valueScratch, /*transposed=*/false);
+  Value firstKey = b.createOrFold<arith::MulIOp>(firstLine, ctx.index(blocks.inner));
+  Value validKeys = blocks.exact ? Value() : numRows(ctx, keyLines);
+  if (tile.score)
+    tile.score->beginKeyBlock(firstLine, keyLines, blocks.columns);
+  forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
+    lowerRowBlock(block, firstKey, validKeys);
+  });
+}
+
+void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys) {
+  auto asOperand = [&](Value tileValue, Value stored) {
+    return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
+  };
+  Value zero = ctx.index(0);
+  Value query = asOperand(readRows(ctx, tile.query, block, channels), tile.query);
+  bool transposed = !ctx.params.staged;
+  Value keys = transposed ? readTile(ctx, keyScratch, zero, zero, channels, blocks.columns)
+                          : readTile(ctx, keyScratch, zero, zero, blocks.columns, channels);
+  Value scores = formulas.scores(query, keys, transposed, scaleLog2e);
+  if (tile.score)
+    scores = tile.score->apply(formulas, scores, block, firstKey);
+  if (validKeys)
+    scores = formulas.maskColumns(scores, validKeys);
+  Value value = valueScratch
+                    ? readTile(ctx, valueScratch, zero, zero, blocks.columns, values)
+                    : asOperand(readTile(ctx, tile.value, firstKey, zero, blocks.columns, values),
+                                tile.value);
+  if (!tile.acc)
+    return finish(block, formulas.online(nullptr, scores, value));
+  OnlineState state = load(block);
+  store(block, formulas.online(&state, scores, value));
+}
+
+void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {
+  Value rows = formulas.finalize(state, tile.emptyRowsAreZero);
+  writeRows(ctx, formulas.narrow(rows, typeOf(output).getElementType()), output, block);
+}
+
+OnlineState SoftmaxLowering::load(const RowBlock &block) {
+  return {readRows(ctx, tile.acc, block, values), readPerRow(ctx, tile.max, block),
+          readPerRow(ctx, tile.sum, block)};
+}
+
+void SoftmaxLowering::store(const RowBlock &block, const OnlineState &state) {
+  writeRows(ctx, state.acc, tile.acc, block);
+  writePerRow(ctx, state.max, tile.max, block);
+  writePerRow(ctx, state.sum, tile.sum, block);
+}
+
+//===----------------------------------------------------------------------===//
+// The ops
+//===----------------------------------------------------------------------===//
+
+/// Every batch dim of a tile has extent 1.
+static LogicalResult checkBatch(ViewOpInterface op, ArrayRef<unsigned> batch) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(op);
+  for (unsigned dim : batch)
+    if (ranges[dim] != 1)
+      return op->emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), "
+                             "got d")
+             << dim;
+  return success();
+}
+
+static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
+  SmallVector<unsigned> all(dims);
+  all.push_back(last);
+  return all;
+}
+
+/// Tile sizes for the rows and keys of `dims`.
+static TileParams paramsOf(ViewOpInterface op, const AttentionDims &dims,
+                           const MachineLimits &limits, FloatType type) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(op);
+  int64_t keys = 1;
+  for (unsigned dim : dims.keys)
+    keys = ShapedType::isDynamic(keys) || ShapedType::isDynamic(ranges[dim])
+               ? ShapedType::kDynamic
+               : keys * ranges[dim];
+  int64_t rows = dims.rows.empty() ? 1 : ranges[dims.rows.back()];
+  return getTileParams(limits, {rows, keys, ranges[dims.channels], ranges[dims.values],
+                                int64_t(type.getWidth())});
+}
+
+LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
+  auto view = cast<ViewOpInterface>(op.getOperation());
+  AttentionDims dims = AttentionDims::get(op);
+  if (failed(checkBatch(view, dims.batch)))
+    return failure();
+  if (dims.rows.empty() || dims.keys.empty())
+    return op.emitOpError("expected at least one row dim and one key dim");
+  OpBuilder builder(op);
+  ImplicitLocOpBuilder b(op.getLoc(), builder);
+  FloatType type = getComputeType(view);
+  TileContext ctx{b, limits, paramsOf(view, dims, limits, type), type};
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<unsigned> queryDims = with(dims.rows, dims.channels);
+  SmallVector<unsigned> keyDims = with(dims.keys, dims.channels);
+  SmallVector<unsigned> valueDims = with(dims.keys, dims.values);
+  SmallVector<unsigned> outputDims = with(dims.rows, dims.values);
+  SoftmaxTile tile;
+  tile.query = projectView(b, op.getQuery(), maps[0], queryDims);
+  tile.key = projectView(b, op.getKey(), maps[1], keyDims);
+  tile.value = projectView(b, op.getValue(), maps[2], valueDims);
+  tile.output = projectView(b, op.getInit(), maps.back(), outputDims);
+  OpFoldResult channels =
+      memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
+  tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
+  tile.emptyRowsAreZero = op.getMaskedRows() == MaskedRows::Zero;
+  std::optional<ScoreFunction> score;
+  if (!op.getBias().empty() || op.getCausal() || !op.getScore().empty()) {
+    score.emplace(op, ctx, dims);
+    if (failed(score->verify()))
+      return failure();
+    tile.score = &*score;
+  }
+  return SoftmaxLowering(op, ctx, tile).run();
+}
+
+LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits) {
+  auto view = cast<ViewOpInterface>(op.getOperation());
+  AttentionDims dims = AttentionDims::get(op);
+  if (failed(checkBatch(view, dims.batch)))
+    return failure();
+  OpBuilder builder(op);
+  ImplicitLocOpBuilder b(op.getLoc(), builder);
+  FloatType type = getComputeType(view);
+  TileContext ctx{b, limits, paramsOf(view, dims, limits, type), type};
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SoftmaxTile tile;
+  tile.query = projectView(b, op.getQuery(), maps[0], with(dims.rows, dims.channels));
+  tile.key = projectView(b, op.getKey(), maps[1], with(dims.keys, dims.channels));
+  tile.value = projectView(b, op.getValue(), maps[2], with(dims.keys, dims.values));
+  tile.acc = projectView(b, op.getAcc(), maps[3], with(dims.rows, dims.values));
+  tile.max = projectView(b, op.getMax(), maps[4], dims.rows);
+  tile.sum = projectView(b, op.getSum(), maps[5], dims.rows);
+  OpFoldResult channels =
+      memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
+  tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
+  if (ctx.params.staged)
+    return op.emitOpError("prefix tokens beside windows are not served on this machine; run "
+                          "elfatt-decompose, or use prefix=0");
+  return SoftmaxLowering(op, ctx, tile).run();
+}
+
+LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &limits) {
+  auto view = cast<ViewOpInterface>(op.getOperation());
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
+  // Values are what acc has and sum lacks; of the others, extent 1 is batch.
+  SmallVector<unsigned> rows;
+  unsigned values = 0;
+  for (unsigned dim = 0, e = ranges.size(); dim < e; ++dim) {
+    if (!maps[1].isFunctionOfDim(dim))
+      values = dim;
+    else if (ranges[dim] != 1)
+      rows.push_back(dim);
+  }
+  if (rows.empty())
+    rows.push_back(cast<AffineDimExpr>(maps[1].getResults().back()).getPosition());
+  OpBuilder builder(op);
+  ImplicitLocOpBuilder b(op.getLoc(), builder);
+  FloatType type = getComputeType(view);
+  TileParams params = getTileParams(
+      limits, {ranges[rows.back()], ShapedType::kDynamic, ranges[values], ranges[values],
+               int64_t(type.getWidth())});
+  TileContext ctx{b, limits, params, type};
+  Value acc = projectView(b, op.getAcc(), maps[0], with(rows, values));
+  Value sum = projectView(b, op.getSum(), maps[1], rows);
+  Value init = projectView(b, op.getInit(), maps[2], with(rows, values));
+  Formulas formulas(b, type);
+  forEachRowBlock(ctx, init, [&](const RowBlock &block) {
+    OnlineState state{readRows(ctx, acc, block, ranges[values]), Value(),
+                      readPerRow(ctx, sum, block)};
+    Value rowsOut = formulas.finalize(state, /*emptyRowsAreZero=*/true);
+    writeRows(ctx, formulas.narrow(rowsOut, typeOf(init).getElementType()), init, block);
+  });
+  return success();
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Tile/Passes.h"
+
+#include "TileViews.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace elfatt::tile {
+#define GEN_PASS_DEF_TILETOVECTORPASS
+#include "elfatt/Tile/Passes.h.inc"
+
+using namespace mlir;
+using namespace elfatt::attention;
+
+namespace {
+struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
+  using TileToVectorPassBase::TileToVectorPassBase;
+
+  void runOnOperation() override {
+    MachineLimits limits{machine, vectorBits, vectorRegisters};
+    SmallVector<Operation *> ops;
+    getOperation()->walk([&](Operation *op) {
+      if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))
+        ops.push_back(op);
+    });
+    for (Operation *op : ops) {
+      if (!cast<DestinationStyleOpInterface>(op).hasPureBufferSemantics()) {
+        op->emitOpError("expected buffers; run bufferization first");
+        return signalPassFailure();
+      }
+      LogicalResult lowered =
+          llvm::TypeSwitch<Operation *, LogicalResult>(op)
+              .Case([&](SdpaOp sdpa) { return lowerSdpa(sdpa, limits); })
+              .Case([&](OnlineOp online) { return lowerOnline(online, limits); })
+              .Case([&](FinalizeOp finalize) { return lowerFinalize(finalize, limits); })
+              .Case([&](ContextOp context) { return lowerContext(context, limits); })
+              .Case([&](ApplyOp apply) { return lowerApply(apply, limits); })
+              .Case([&](LepeOp lepe) { return lowerLepe(lepe, limits); })
+              .Default([](Operation *other) {
+                return other->emitOpError("is not a part; run elfatt-tile-decompose first");
+              });
+      if (failed(lowered))
+        return signalPassFailure();
+      op->erase();
+      ++numLowered;
+    }
+  }
+};
+} // namespace
+} // namespace elfatt::tile

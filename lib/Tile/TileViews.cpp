@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "TileViews.h"
+
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Interfaces/ValueBoundsOpInterface.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace elfatt::tile;
+
+static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
+
+Value TileContext::index(int64_t value) const { return arith::ConstantIndexOp::create(b, value); }
+
+Value TileContext::index(OpFoldResult value) const {
+  return getValueOrCreateConstantIndexOp(b, b.getLoc(), value);
+}
+
+Value TileContext::scratch(ArrayRef<int64_t> shape, Type elementType) const {
+  Attribute space;
+  if (limits.machine == Machine::GPU)
+    space = gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup);
+  auto buffer = MemRefType::get(shape, elementType, MemRefLayoutAttrInterface(), space);
+  return memref::AllocaOp::create(b, buffer, b.getI64IntegerAttr(64));
+}
+
+Type TileContext::operandType(Type stored) const {
+  return params.narrowOperands && stored.getIntOrFloatBitWidth() == 16 ? stored : Type(type);
+}
+
+//===----------------------------------------------------------------------===//
+// Views
+//===----------------------------------------------------------------------===//
+
+Value elfatt::tile::projectView(ImplicitLocOpBuilder &b, Value buffer, AffineMap map,
+                                ArrayRef<unsigned> order) {
+  MemRefType type = typeOf(buffer);
+  SmallVector<OpFoldResult> offsets, strides(type.getRank(), b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), buffer);
+  // Kept dims in the order of the source, and where each of `order` lands.
+  SmallVector<unsigned> kept;
+  SmallVector<int64_t> shape;
+  for (auto [position, expr] : llvm::enumerate(map.getResults())) {
+    auto dim = dyn_cast<AffineDimExpr>(expr);
+    offsets.push_back(
+        b.getIndexAttr(dim ? 0 : cast<AffineConstantExpr>(expr).getValue()));
+    if (dim && llvm::is_contained(order, dim.getPosition())) {
+      kept.push_back(dim.getPosition());
+      shape.push_back(type.getDimSize(position));
+    } else {
+      sizes[position] = b.getIndexAttr(1);
+    }
+  }
+  MemRefType reduced =
+      memref::SubViewOp::inferRankReducedResultType(shape, type, offsets, sizes, strides);
+  Value view = memref::SubViewOp::create(b, reduced, buffer, offsets, sizes, strides);
+  if (llvm::equal(kept, order))
+    return view;
+  SmallVector<AffineExpr> permutation;
+  for (unsigned dim : order)
+    permutation.push_back(b.getAffineDimExpr(llvm::find(kept, dim) - kept.begin()));
+  return memref::TransposeOp::create(
+      b, view, AffineMapAttr::get(AffineMap::get(kept.size(), 0, permutation, b.getContext())));
+}
+
+FailureOr<int64_t> elfatt::tile::staticBound(Operation *op, Value view, int64_t dim) {
+  if (!typeOf(view).isDynamicDim(dim))
+    return typeOf(view).getDimSize(dim);
+  FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
+      presburger::BoundType::UB, ValueBoundsConstraintSet::Variable(view, dim),
+      /*stopCondition=*/nullptr, /*closedUB=*/true);
+  if (failed(bound))
+    return op->emitOpError("needs a static bound of a token extent that has none; expected a "
+                           "static window or a tile of static size");
+  return bound;
+}
+
+Value elfatt::tile::numRows(const TileContext &ctx, Value view) {
+  Value product = ctx.index(1);
+  for (int64_t dim = 0, e = typeOf(view).getRank() - 1; dim < e; ++dim)
+    product = ctx.b.createOrFold<arith::MulIOp>(
+        product, ctx.index(memref::getMixedSize(ctx.b, ctx.b.getLoc(), view, dim)));
+  return product;
+}
+
+//===----------------------------------------------------------------------===//
+// Staging
+//===----------------------------------------------------------------------===//
+
+/// The part of `matrix` that holds `view`'s rows, in view's shape: [dims..,
+/// columns], or [columns, dims..] when transposed.
+static Value shapeLike(const TileContext &ctx, Value matrix, Value view, bool transposed) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  int64_t rank = typeOf(view).getRank();
+  SmallVector<OpFoldResult> extents = memref::getMixedSizes(b, b.getLoc(), view);
+  OpFoldResult columns = extents.back();
+  OpFoldResult rows = getAsOpFoldResult(numRows(ctx, view));
+  OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+  SmallVector<OpFoldResult> sizes = {rows, columns};
+  if (transposed)
+    std::swap(sizes[0], sizes[1]);
+  Value part = memref::SubViewOp::create(b, matrix, SmallVector<OpFoldResult>{zero, zero}, sizes,
+                                         SmallVector<OpFoldResult>{one, one});
+  if (rank == 2)
+    return part;
+  ArrayRef<int64_t> viewShape = typeOf(view).getShape();
+  SmallVector<int64_t> shape(viewShape.drop_back());
+  SmallVector<OpFoldResult> outputShape(ArrayRef(extents).drop_back());
+  ReassociationIndices rowGroup(rank - 1);
+  std::iota(rowGroup.begin(), rowGroup.end(), transposed ? 1 : 0);
+  SmallVector<ReassociationIndices> groups;
+  if (transposed) {
+    groups = {{0}, rowGroup};
+    shape.insert(shape.begin(), viewShape.back());
+    outputShape.insert(outputShape.begin(), columns);
+  } else {
+    groups = {rowGroup, {rank - 1}};
+    shape.push_back(viewShape.back());
+    outputShape.push_back(columns);
+  }
+  return memref::ExpandShapeOp::create(b, shape, part, groups, outputShape);
+}
+
+/// Copies `source` to `target`, permuted and converted as their types say.
+static void copy(const TileContext &ctx, Value source, Value target, ArrayRef<int64_t> permutation) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  Type from = typeOf(source).getElementType(), to = typeOf(target).getElementType();
+  bool permuted = !llvm::equal(permutation, llvm::seq<int64_t>(0, permutation.size()));
+  if (from == to && !permuted) {
+    linalg::CopyOp::create(b, source, target);
+    return;
+  }
+  if (from == to) {
+    linalg::TransposeOp::create(b, source, target, permutation);
+    return;
+  }
+  int64_t rank = permutation.size();
+  SmallVector<AffineExpr> sourceDims(rank);
+  for (auto [targetDim, sourceDim] : llvm::enumerate(permutation))
+    sourceDims[sourceDim] = b.getAffineDimExpr(targetDim);
+  SmallVector<AffineMap> maps = {AffineMap::get(rank, 0, sourceDims, b.getContext()),
+                                 b.getMultiDimIdentityMap(rank)};
+  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  linalg::GenericOp::create(
+      b, ValueRange{source}, ValueRange{target}, maps, iterators,
+      [&](OpBuilder &nested, Location loc, ValueRange args) {
+        bool widens = from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth();
+        Value converted = widens ? Value(arith::ExtFOp::create(nested, loc, to, args[0]))
+                                 : Value(arith::TruncFOp::create(nested, loc, to, args[0]));
+        linalg::YieldOp::create(nested, loc, converted);
+      });
+}
+
+void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, bool transposed) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  MemRefType viewType = typeOf(view), matrixType = typeOf(matrix);
+  int64_t rank = viewType.getRank();
+  bool full = viewType.hasStaticShape() && viewType.getNumElements() == matrixType.getNumElements();
+  if (!full) {
+    Value zero =
+        arith::ConstantOp::create(b, b.getFloatAttr(matrixType.getElementType(), 0.0));
+    linalg::FillOp::create(b, ValueRange{zero}, ValueRange{matrix});
+  }
+  SmallVector<int64_t> permutation(rank);
+  std::iota(permutation.begin(), permutation.end(), 0);
+  if (transposed)
+    std::rotate(permutation.begin(), permutation.end() - 1, permutation.end());
+  copy(ctx, view, shapeLike(ctx, matrix, view, transposed), permutation);
+}
+
+void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, Value view) {
+  SmallVector<int64_t> permutation(typeOf(view).getRank());
+  std::iota(permutation.begin(), permutation.end(), 0);
+  copy(ctx, shapeLike(ctx, matrix, view, /*transposed=*/false), view, permutation);
+}
+
+//===----------------------------------------------------------------------===//
+// Row blocks
+//===----------------------------------------------------------------------===//
+
+void elfatt::tile::forEachRowBlock(const TileContext &ctx, Value view,
+                                   function_ref<void(const RowBlock &)> body) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  OpBuilder::InsertionGuard guard(b);
+  int64_t rank = typeOf(view).getRank(), innermost = rank - 2;
+  auto extent = [&](int64_t dim) {
+    return ctx.index(memref::getMixedSize(b, b.getLoc(), view, dim));
+  };
+  RowBlock block;
+  block.linear = ctx.index(0);
+  for (int64_t dim = 0; dim <= innermost; ++dim) {
+    Value step = ctx.index(dim == innermost ? ctx.params.rows : 1);
+    Value upper = extent(dim);
+    auto loop = scf::ForOp::create(b, ctx.index(0), upper, step);
+    b.setInsertionPointToStart(loop.getBody());
+    Value iv = loop.getInductionVar();
+    block.linear = b.createOrFold<arith::AddIOp>(
+        b.createOrFold<arith::MulIOp>(block.linear, upper), iv);
+    if (dim == innermost)
+      block.inner = iv;
+    else
+      block.outer.push_back(iv);
+  }
+  body(block);
+}
+
+static SmallVector<Value> indicesOf(const RowBlock &block) {
+  SmallVector<Value> indices(block.outer);
+  indices.push_back(block.inner);
+  return indices;
+}
+
+static bool rowsInBounds(const TileContext &ctx, Value view, int64_t rowDim) {
+  MemRefType type = typeOf(view);
+  return !type.isDynamicDim(rowDim) && type.getDimSize(rowDim) % ctx.params.rows == 0;
+}
+
+static Value zeroPadding(ImplicitLocOpBuilder &b, Type elementType) {
+  return arith::ConstantOp::create(b, b.getZeroAttr(elementType));
+}
+
+Value elfatt::tile::readRows(const TileContext &ctx, Value view, const RowBlock &block,
+                             int64_t columns) {
+  MemRefType type = typeOf(view);
+  int64_t rank = type.getRank();
+  SmallVector<Value> indices = indicesOf(block);
+  indices.push_back(ctx.index(0));
+  SmallVector<bool> inBounds = {rowsInBounds(ctx, view, rank - 2),
+                                type.getDimSize(rank - 1) == columns};
+  auto tile = VectorType::get({ctx.params.rows, columns}, type.getElementType());
+  return vector::TransferReadOp::create(ctx.b, tile, view, indices,
+                                        zeroPadding(ctx.b, type.getElementType()),
+                                        ArrayRef<bool>(inBounds));
+}
+
+void elfatt::tile::writeRows(const TileContext &ctx, Value tile, Value view,
+                             const RowBlock &block) {
+  MemRefType type = typeOf(view);
+  int64_t rank = type.getRank();
+  SmallVector<Value> indices = indicesOf(block);
+  indices.push_back(ctx.index(0));
+  SmallVector<bool> inBounds = {
+      rowsInBounds(ctx, view, rank - 2),
+      type.getDimSize(rank - 1) == cast<VectorType>(tile.getType()).getDimSize(1)};
+  vector::TransferWriteOp::create(ctx.b, tile, view, indices, ArrayRef<bool>(inBounds));
+}
+
+Value elfatt::tile::readPerRow(const TileContext &ctx, Value view, const RowBlock &block) {
+  MemRefType type = typeOf(view);
+  auto vector = VectorType::get({ctx.params.rows}, type.getElementType());
+  SmallVector<bool> inBounds = {rowsInBounds(ctx, view, type.getRank() - 1)};
+  return vector::TransferReadOp::create(ctx.b, vector, view, indicesOf(block),
+                                        zeroPadding(ctx.b, type.getElementType()),
+                                        ArrayRef<bool>(inBounds));
+}
+
+void elfatt::tile::writePerRow(const TileContext &ctx, Value vector, Value view,
+                               const RowBlock &block) {
+  SmallVector<bool> inBounds = {rowsInBounds(ctx, view, typeOf(view).getRank() - 1)};
+  vector::TransferWriteOp::create(ctx.b, vector, view, indicesOf(block),
+                                  ArrayRef<bool>(inBounds));
+}
+
+Value elfatt::tile::readTile(const TileContext &ctx, Value matrix, Value row, Value column,
+                             int64_t rows, int64_t columns) {
+  MemRefType type = typeOf(matrix);
+  auto fits = [&](int64_t dim, int64_t extent) {
+    return !type.isDynamicDim(dim) && type.getDimSize(dim) % extent == 0;
+  };
+  SmallVector<bool> inBounds = {fits(0, rows), fits(1, columns)};
+  auto tile = VectorType::get({rows, columns}, type.getElementType());
+  return vector::TransferReadOp::create(ctx.b, tile, matrix, ValueRange{row, column},
+                                        zeroPadding(ctx.b, type.getElementType()),
+                                        ArrayRef<bool>(inBounds));
+}
+
+void elfatt::tile::writeTile(const TileContext &ctx, Value tile, Value matrix, Value row,
+                             Value column) {
+  MemRefType type = typeOf(matrix);
+  auto vector = cast<VectorType>(tile.getType());
+  SmallVector<bool> inBounds;
+  for (int64_t dim : {0, 1})
+    inBounds.push_back(!type.isDynamicDim(dim) &&
+                       type.getDimSize(dim) % vector.getDimSize(dim) == 0);
+  vector::TransferWriteOp::create(ctx.b, tile, matrix, ValueRange{row, column},
+                                  ArrayRef<bool>(inBounds));
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Memory as the tile level sees it: views of operands with their dims in the
+// order rows (or keys), columns; row blocks; scratch and staging.
+#ifndef ELFATT_LIB_TILE_TILEVIEWS_H
+#define ELFATT_LIB_TILE_TILEVIEWS_H
+
+#include "elfatt/Dialect/Attention/IR/Attention.h"
+#include "elfatt/Tile/TileParams.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+namespace elfatt::tile {
+
+/// What lowering one part needs to know of its surroundings.
+struct TileContext {
+  mlir::ImplicitLocOpBuilder &b;
+  const MachineLimits &limits;
+  TileParams params;
+  mlir::FloatType type;
+
+  mlir::Value index(int64_t value) const;
+  mlir::Value index(mlir::OpFoldResult value) const;
+  /// A scratch buffer of the machine's space.
+  mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
+  /// The type that products take for an operand stored as `stored`.
+  mlir::Type operandType(mlir::Type stored) const;
+};
+
+/// `buffer` seen through `map`, with the dims `order` in this order and all
+/// others, of extent 1, dropped. Every dim of `order` must occur in `map`.
+mlir::Value projectView(mlir::ImplicitLocOpBuilder &b, mlir::Value buffer, mlir::AffineMap map,
+                        llvm::ArrayRef<unsigned> order);
+
+/// Static extent of dim `dim` of `view`, or an upper bound of it; an error at
+/// `op` when there is none.
+llvm::FailureOr<int64_t> staticBound(mlir::Operation *op, mlir::Value view, int64_t dim);
+
+/// Product of the extents of all dims of `view` but the last.
+mlir::Value numRows(const TileContext &ctx, mlir::Value view);
+
+/// Copies `view` [dims.., columns] into the leading rows of `matrix`
+/// [rows, columns] with the dims flattened, or the other way; transposed into
+/// [columns, rows] with `transposed`. Zeroes the rest of `matrix` first.
+void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, bool transposed);
+void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
+
+/// A block of `params.rows` rows of a view [outer.., inner, columns].
+struct RowBlock {
+  llvm::SmallVector<mlir::Value> outer; ///< indices of the outer row dims
+  mlir::Value inner;                    ///< first row along the innermost row dim
+  mlir::Value linear;                   ///< first row, all row dims flattened
+};
+
+/// Loops over all row blocks of `view`, tails included.
+void forEachRowBlock(const TileContext &ctx, mlir::Value view,
+                     llvm::function_ref<void(const RowBlock &)> body);
+
+/// Rows of `block` of `view` [outer.., inner, columns] as a tile
+/// [rows, columns], zero beyond the view; and back, dropping what is beyond.
+/// `columns` may exceed the view's.
+mlir::Value readRows(const TileContext &ctx, mlir::Value view, const RowBlock &block,
+                     int64_t columns);
+void writeRows(const TileContext &ctx, mlir::Value tile, mlir::Value view, const RowBlock &block);
+/// The same for one value per row, of a view [outer.., inner].
+mlir::Value readPerRow(const TileContext &ctx, mlir::Value view, const RowBlock &block);
+void writePerRow(const TileContext &ctx, mlir::Value vector, mlir::Value view,
+                 const RowBlock &block);
+
+/// A tile [rows, columns] of the matrix `matrix` at (row, column).
+mlir::Value readTile(const TileContext &ctx, mlir::Value matrix, mlir::Value row,
+                     mlir::Value column, int64_t rows, int64_t columns);
+void writeTile(const TileContext &ctx, mlir::Value tile, mlir::Value matrix, mlir::Value row,
+               mlir::Value column);
+
+/// Lowers one part on buffers to the tile level; the op stays in place. An error
+/// at the op says what is not served.
+llvm::LogicalResult lowerSdpa(attention::SdpaOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerOnline(attention::OnlineOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerFinalize(attention::FinalizeOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerContext(attention::ContextOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerApply(attention::ApplyOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerLepe(attention::LepeOp op, const MachineLimits &limits);
+
+} // namespace elfatt::tile
+
+#endif // ELFATT_LIB_TILE_TILEVIEWS_H
