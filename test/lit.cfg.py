@@ -39,6 +39,8 @@ for name in ("HOME", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "CUDA_HO
         config.environment[name] = os.environ[name]
 
 config.substitutions.append(("%python", python))
+# `%exits 2 COMMAND`: the command must end with this very status.
+config.substitutions.append(("%exits", python + " " + os.path.join(config.test_source_root, "exits.py")))
 config.substitutions.append(("%elfatt_lib", os.path.join(config.elfatt_build_dir, "lib")))
 config.substitutions.append(("%elfatt_src", config.elfatt_source_dir))
 

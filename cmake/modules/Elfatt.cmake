@@ -4,7 +4,8 @@
 # What every C++ target of the project is compiled with. LLVM is built without
 # RTTI and exceptions, and so is all code that includes its headers.
 add_library(elfatt_options INTERFACE)
-target_compile_definitions(elfatt_options INTERFACE ${LLVM_DEFINITIONS})
+separate_arguments(llvm_definitions NATIVE_COMMAND "${LLVM_DEFINITIONS}")
+target_compile_definitions(elfatt_options INTERFACE ${llvm_definitions})
 target_compile_options(elfatt_options INTERFACE
   -fno-rtti -fno-exceptions -Wall -Wextra -Wno-unused-parameter
   $<$<CXX_COMPILER_ID:Clang>:-Wcovered-switch-default>)

@@ -22,9 +22,8 @@ protected:
 };
 
 TEST_F(AttentionDimsTest, ClassifiesSoftmaxAttention) {
-  llvm::FailureOr<AttentionDims> dims =
-      AttentionDims::infer(map({0, 1, 2, 4}), map({0, 1, 3, 4}), map({0, 1, 3, 5}),
-                           map({0, 1, 2, 5}));
+  llvm::FailureOr<AttentionDims> dims = AttentionDims::infer(map({0, 1, 2, 4}), map({0, 1, 3, 4}),
+                                                             map({0, 1, 3, 5}), map({0, 1, 2, 5}));
   ASSERT_TRUE(mlir::succeeded(dims));
   EXPECT_EQ(dims->batch, (llvm::SmallVector<unsigned>{0, 1}));
   EXPECT_EQ(dims->rows, (llvm::SmallVector<unsigned>{2}));

@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "elfatt/InitAll.h"
-
-#include "mlir/IR/DialectRegistry.h"
-#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "elfatt/Tools/OptMain.h"
+#include "elfatt/Tools/Tool.h"
 
 int main(int argc, char **argv) {
-  mlir::DialectRegistry registry;
-  elfatt::registerUpstreamDialects(registry);
-  elfatt::registerAllDialects(registry);
-  elfatt::registerUpstreamPasses();
-  elfatt::registerAllPasses();
-  elfatt::registerAllPipelines();
-  return mlir::failed(mlir::MlirOptMain(argc, argv, "ELFATT optimizer driver\n", registry)) ? 2 : 0;
+  return elfatt::runTool("elfatt-opt",
+                         [&](elfatt::Tool &tool) { return elfatt::runOpt(tool, argc, argv); });
 }
