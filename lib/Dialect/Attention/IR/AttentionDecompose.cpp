@@ -128,7 +128,7 @@ ElfattParts::ElfattParts(OpBuilder &builder, ElfattOp op)
   if (!getConstantIntValue(onGrid) && !getConstantIntValue(tokens))
     onGrid = compute(a - prefix, {tokens});
   allTokens = {zero, tokens, true};
-  prefixTokens = {zero, builder.getIndexAttr(prefix), false};
+  prefixTokens = {zero, builder.getIndexAttr(prefix), getConstantIntValue(tokens) == prefix};
   gridTokens = {builder.getIndexAttr(prefix), onGrid, prefix == 0};
   hasGrid = getConstantIntValue(onGrid) != 0;
 
@@ -271,7 +271,7 @@ void ElfattParts::addPrefixRows() {
         /*bias=*/ValueRange{}, op.getScale(), /*offsets=*/ValueRange{}, out,
         mapsAttr(builder, {mapOn(part, queryMap, {0}), mapOn(part, keyMap, {1}),
                            mapOn(part, valueMap, {1}), mapOn(part, initMap, {0})}),
-        /*causal=*/false, MaskedRows::NaN);
+        /*causal=*/false, MaskedRows::Zero);
     return sdpa->getResult(0);
   });
 }
@@ -315,7 +315,7 @@ Value ElfattParts::attendToWindow(Value query, Value key, Value value, Value out
       /*bias=*/ValueRange{}, op.getScale(), /*offsets=*/ValueRange{}, out,
       mapsAttr(builder, {mapOn(part, queryMap, rows), mapOn(part, keyMap, keys),
                          mapOn(part, valueMap, keys), mapOn(part, initMap, rows)}),
-      /*causal=*/false, MaskedRows::NaN);
+      /*causal=*/false, MaskedRows::Zero);
   return sdpa->getResult(0);
 }
 

@@ -189,7 +189,7 @@ SmallVector<OpFoldResult> ElfattOp::getMixedGrid(OpBuilder &builder) {
       grid.push_back({});
       continue;
     }
-    grid.push_back(ShapedType::isDynamic(extent) ? OpFoldResult(*dynamic++)
+    grid.push_back(ShapedType::isDynamic(extent) ? getAsOpFoldResult(Value(*dynamic++))
                                                  : OpFoldResult(builder.getIndexAttr(extent)));
     known = affine::makeComposedFoldedAffineApply(builder, loc, a * b, {known, grid.back()});
   }
