@@ -2,6 +2,8 @@
 #ifndef ELFATT_GPU_PASSES_H
 #define ELFATT_GPU_PASSES_H
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 
 namespace elfatt::gpu {

@@ -4,4 +4,118 @@
 
 include "mlir/Pass/PassBase.td"
 
+def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
+  let summary = "Outline each scf.forall on memrefs into a kernel of one warp a block";
+  let description = [{
+    Preconditions: the tile level on memrefs (docs/TileLevel.md); one iteration
+    of the `scf.forall` is the work of one warp; scratch is `memref.alloca` in
+    `#gpu.address_space<workgroup>`.
+
+    Postconditions: each such loop is a `gpu.launch_func` of a `gpu.func` in
+    `gpu.module @kernels`: 32 threads a block, the iterations linearised in the
+    x dim of the grid. Scratch is a workgroup attribution. A memref reaches the
+    kernel as a bare pointer; what is dynamic in its layout follows as `index`.
+
+    Before:
+
+    ```mlir
+    scf.forall (%i, %j) in (4, %n) { ... memref.alloca() : memref<64x32xf16, #gpu.address_space<workgroup>> ... }
+    ```
+
+    After:
+
+    ```mlir
+    gpu.launch_func @kernels::@main_0 blocks in (%grid, %c1, %c1) threads in (%c32, %c1, %c1) args(...)
+    ```
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect"];
+  let statistics = [Statistic<"numKernels", "kernels", "loops outlined into kernels">];
+}
+
+def GPUInsertBarriersPass : Pass<"elfatt-gpu-insert-barriers", "::mlir::gpu::GPUFuncOp"> {
+  let summary = "Insert gpu.barrier where an access conflicts with one before it";
+  let description = [{
+    Preconditions: a kernel at the tile level, before its ops are spread over
+    lanes: every op is executed by the whole warp.
+
+    Postconditions: between two accesses to one buffer of which at least one is
+    a write stands a `gpu.barrier`, on every path, loops included. Buffers are
+    told apart by the value that a chain of views starts from; kernel arguments
+    are taken not to overlap.
+
+    Before: `linalg.copy ins(%q) outs(%scratch)`, then `vector.transfer_read %scratch`
+    After: `gpu.barrier` between the two.
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect"];
+  let statistics = [Statistic<"numBarriers", "barriers", "barriers inserted">];
+}
+
+def GPUDistributeStagingPass : Pass<"elfatt-gpu-distribute-staging", "::mlir::gpu::GPUFuncOp"> {
+  let summary = "Spread linalg.fill, copy and transpose on memrefs over the lanes of a warp";
+  let description = [{
+    Preconditions: `linalg.fill`, `linalg.copy` and `linalg.transpose` on memrefs
+    inside a kernel of one warp a block.
+
+    Postconditions: no linalg op; each is a loop in which lane `l` serves the
+    chunks `l`, `l + 32`, ... A chunk is up to 16 bytes where both sides are
+    known to be contiguous and aligned, else one element.
+
+    Before: `linalg.copy ins(%a : memref<64x32xf16>) outs(%b : memref<64x32xf16, 3>)`
+    After: `scf.for %c = %lane to %c256 step %c32 { vector.load; vector.store }`
+
+    Changes numerics: no (a copy between element types rounds as arith.truncf).
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
+def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> {
+  let summary = "Spread the vectors of a warp over its lanes, by layouts anchored at the contractions";
+  let description = [{
+    Preconditions: a kernel at the tile level with one warp a block; vectors have
+    one or two dims; extents that are spread are multiples of 8, and 16 where a
+    product needs it.
+
+    Postconditions: every vector is what one lane holds of a tile, flat (see
+    include/elfatt/GPU/FragmentLayout.h). Contractions of f16 or bf16 are
+    `nvvm.mma.sync` m16n8k16 with f32 accumulators, of f32 `math.fma` on operands
+    that lanes exchange; reductions are in-lane, then `gpu.shuffle`.
+
+    Before: `vector.contract ... : vector<16x32xf16>, vector<64x32xf16> into vector<16x64xf32>`
+    After: 16 x `nvvm.mma.sync`
+
+    Changes numerics: the order of sums.
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::math::MathDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::NVVM::NVVMDialect", "::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"numMma", "mma", "tensor-core instructions emitted">,
+                    Statistic<"numConverted", "layout-changes", "layouts changed by shuffles">];
+}
+
+def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Lower math.exp2 to the chip's ex2.approx";
+  let description = [{
+    Preconditions: `math.exp2` on f32 or on one-dimensional vectors of it.
+
+    Postconditions: no `math.exp2`; one `llvm.nvvm.ex2.approx.ftz.f32` an element.
+    Other functions that would call a device library are an error: kernels link
+    with nothing.
+
+    Before: `math.exp2 %x : vector<2xf32>`
+    After: two `llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"`
+
+    Changes numerics: yes. The instruction's relative error is 2^-22, and
+    subnormal inputs and results are zero.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect"];
+}
+
 #endif // ELFATT_GPU_PASSES_TD

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Products of tiles. Operands and result are in the layouts that the tensor
+// cores fix, in every element type, so that types differ in the instruction
+// alone.
+#include "Distributor.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace elfatt::gpu;
+
+namespace {
+/// Shape of mma.m16n8k16.
+constexpr int64_t kMmaM = 16, kMmaN = 8, kMmaK = 16;
+
+/// Reads elements of a two-dimensional fragment by (row or column of the
+/// product, k), whichever order the tile has them in.
+int64_t flatOf(const FragmentLayout &layout, bool swapped, int64_t outer, int64_t k) {
+  return swapped ? layout.flatten({k, outer}) : layout.flatten({outer, k});
+}
+} // namespace
+
+/// acc[i, n] += sum_k lhs[i, k] rhs[n, k] by m16n8k16. `swapped` says of lhs and
+/// rhs that k is their first dim. Local coordinates: a row block is two of i (g
+/// and g + 8), one of n for the right operand, two of n (2q, 2q + 1) for the
+/// result; a block of k is four (2q, 2q + 1, 2q + 8, 2q + 9).
+Value Distributor::emitMma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
+                           ArrayRef<bool> swapped) {
+  Type element = cast<VectorType>(lhs.value.getType()).getElementType();
+  Type f32 = b.getF32Type();
+  bool isBF16 = element.isBF16();
+  // A register: two neighbours of k; bf16 travels as bits.
+  auto pack = [&](const Fragment &from, bool swap, int64_t outer, int64_t k) -> Value {
+    Value pair = fromElements({extract(from.value, flatOf(from.layout, swap, outer, k)),
+                               extract(from.value, flatOf(from.layout, swap, outer, k + 1))},
+                              element);
+    if (!isBF16)
+      return pair;
+    return LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
+  };
+  const FragmentLayout &accLayout = acc.layout;
+  int64_t rows = accLayout.getShape()[0], columns = accLayout.getShape()[1];
+  int64_t sums = lhs.layout.getShape()[swapped[0] ? 0 : 1];
+  Type resultType =
+      LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(4, f32));
+  std::optional<std::array<NVVM::MMATypes, 2>> types;
+  if (isBF16)
+    types = {NVVM::MMATypes::bf16, NVVM::MMATypes::bf16};
+
+  // The right operand's registers serve every block of rows.
+  SmallVector<SmallVector<std::array<Value, 2>>> right(columns / kMmaN);
+  for (int64_t n = 0; n < columns / kMmaN; ++n)
+    for (int64_t k = 0; k < sums / kMmaK; ++k)
+      right[n].push_back(
+          {pack(rhs, swapped[1], n, 4 * k), pack(rhs, swapped[1], n, 4 * k + 2)});
+
+  SmallVector<Value> results(accLayout.numLocal());
+  for (int64_t i = 0; i < rows / kMmaM; ++i) {
+    SmallVector<std::array<Value, 4>> left;
+    for (int64_t k = 0; k < sums / kMmaK; ++k)
+      left.push_back({pack(lhs, swapped[0], 2 * i, 4 * k), pack(lhs, swapped[0], 2 * i + 1, 4 * k),
+                      pack(lhs, swapped[0], 2 * i, 4 * k + 2),
+                      pack(lhs, swapped[0], 2 * i + 1, 4 * k + 2)});
+    for (int64_t n = 0; n < columns / kMmaN; ++n) {
+      SmallVector<int64_t> places = {
+          accLayout.flatten({2 * i, 2 * n}), accLayout.flatten({2 * i, 2 * n + 1}),
+          accLayout.flatten({2 * i + 1, 2 * n}), accLayout.flatten({2 * i + 1, 2 * n + 1})};
+      SmallVector<Value> c;
+      for (int64_t place : places)
+        c.push_back(extract(acc.value, place));
+      for (int64_t k = 0; k < sums / kMmaK; ++k) {
+        Value d = NVVM::MmaOp::create(b, loc, resultType, left[k], right[n][k], c,
+                                      ArrayRef<int64_t>{kMmaM, kMmaN, kMmaK},
+                                      /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt, types,
+                                      std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row,
+                                                                     NVVM::MMALayout::col});
+        ++numMma;
+        for (int64_t r = 0; r < 4; ++r)
+          c[r] = LLVM::ExtractValueOp::create(b, loc, d, r);
+      }
+      for (auto [place, value] : llvm::zip(places, c))
+        results[place] = value;
+    }
+  }
+  return fromElements(results, f32);
+}
+
+/// The same by fma, one k at a time: within a quad lanes pass on the left
+/// operand, over the warp the right one.
+Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
+                           ArrayRef<bool> swapped) {
+  const FragmentLayout &accLayout = acc.layout;
+  int64_t sums = lhs.layout.getShape()[swapped[0] ? 0 : 1];
+  SmallVector<Value> results;
+  for (int64_t flat = 0; flat < accLayout.numLocal(); ++flat)
+    results.push_back(extract(acc.value, flat));
+  Value laneBits = laneI32();
+  Value quadStart = arith::AndIOp::create(b, loc, laneBits, constantI32(28));
+  // The lane that holds column 2q + t of the right operand is in group 2q + t.
+  Value inQuad = arith::AndIOp::create(b, loc, laneBits, constantI32(3));
+  Value columnHolder = arith::ShLIOp::create(b, loc, inQuad, constantI32(3));
+  for (int64_t k = 0; k < sums; ++k) {
+    int64_t quadOfK = (k % 8) / 2, localK = 2 * (k / 8) + k % 2;
+    Value leftLane = arith::OrIOp::create(b, loc, quadStart, constantI32(quadOfK));
+    SmallVector<Value> left, right;
+    for (int64_t i = 0; i < accLayout.localSize(0); ++i)
+      left.push_back(
+          shuffle(extract(lhs.value, flatOf(lhs.layout, swapped[0], i, localK)), leftLane));
+    for (int64_t n = 0; n < accLayout.localSize(1); ++n) {
+      Value rightLane =
+          arith::OrIOp::create(b, loc, columnHolder, constantI32(4 * (n % 2) + quadOfK));
+      right.push_back(
+          shuffle(extract(rhs.value, flatOf(rhs.layout, swapped[1], n / 2, localK)), rightLane));
+    }
+    for (int64_t i = 0; i < accLayout.localSize(0); ++i)
+      for (int64_t n = 0; n < accLayout.localSize(1); ++n) {
+        Value &sum = results[accLayout.flatten({i, n})];
+        sum = math::FmaOp::create(b, loc, left[i], right[n], sum);
+      }
+  }
+  return fromElements(results, b.getF32Type());
+}
+
+LogicalResult Distributor::visitContract(vector::ContractionOp op) {
+  FailureOr<ContractLayouts> contract = getContractLayouts(op);
+  if (failed(contract))
+    return op.emitOpError("expected a product (i, k) x (k, j) or (j, k) of two tiles");
+  Type element = op.getLhsType().getElementType();
+  auto accType = cast<VectorType>(op.getAccType());
+  if (op.getRhsType().getElementType() != element || !accType.getElementType().isF32())
+    return op.emitOpError("expected operands of one type and an f32 accumulator, got ")
+           << op.getLhsType() << ", " << op.getRhsType() << " and " << accType;
+  bool is16 = element.isF16() || element.isBF16();
+  if (!is16 && !element.isF32())
+    return op.emitOpError("no kernel multiplies elements of type ")
+           << element << ", expected f16, bf16 or f32";
+
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<bool> swapped;
+  for (int64_t i = 0; i < 2; ++i)
+    swapped.push_back(maps[i].getDimPosition(0) == static_cast<unsigned>(contract->sumDim));
+  int64_t sums = op.getLhsType().getShape()[swapped[0] ? 0 : 1];
+  if (is16 && (accType.getShape()[0] % kMmaM != 0 || sums % kMmaK != 0))
+    return op.emitOpError("expected rows in steps of ")
+           << kMmaM << " and a sum in steps of " << kMmaK << ", got " << accType.getShape()[0]
+           << " and " << sums;
+
+  Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
+  Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
+  Fragment acc{get(op.getAcc(), contract->acc), contract->acc};
+  Value result = is16 ? emitMma(lhs, rhs, acc, swapped) : emitFma(lhs, rhs, acc, swapped);
+  define(op.getResult(), result, contract->acc);
+  return success();
+}

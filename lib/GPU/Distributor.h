@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Rebuilds the body of a kernel so that each vector of the warp becomes the
+// flat vector that one lane holds of it.
+#ifndef ELFATT_LIB_GPU_DISTRIBUTOR_H
+#define ELFATT_LIB_GPU_DISTRIBUTOR_H
+
+#include "LayoutAnalysis.h"
+#include "mlir/IR/IRMapping.h"
+
+namespace elfatt::gpu {
+
+/// What one lane holds of a tile.
+struct Fragment {
+  mlir::Value value; // vector<layout.numLocal() x element>
+  FragmentLayout layout;
+};
+
+class Distributor {
+public:
+  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts);
+
+  /// Replaces the kernel's body.
+  mlir::LogicalResult run();
+
+  int64_t numMma = 0, numConverted = 0;
+
+private:
+  // Distributor.cpp: control flow and what all ops need.
+  mlir::LogicalResult visitBlock(mlir::Block &block);
+  mlir::LogicalResult visit(mlir::Operation *op);
+  mlir::LogicalResult visitFor(mlir::scf::ForOp op);
+  mlir::LogicalResult visitIf(mlir::scf::IfOp op);
+  mlir::LogicalResult visitYield(mlir::scf::YieldOp op);
+  mlir::LogicalResult checkLayouts(mlir::Operation *op);
+
+  mlir::VectorType localType(mlir::Type element, const FragmentLayout &layout);
+  /// What a vector or scalar of the warp has become; vectors in the layout that
+  /// is asked for.
+  mlir::Value get(mlir::Value value, const FragmentLayout &layout);
+  mlir::Value get(mlir::Value value);
+  void define(mlir::Value value, mlir::Value local, const FragmentLayout &layout);
+  Fragment convert(Fragment from, const FragmentLayout &to);
+
+  /// Lane arithmetic.
+  mlir::Value constant(int64_t value);
+  mlir::Value constantI32(int64_t value);
+  mlir::Value laneOffset(LaneDim dim);
+  mlir::Value laneI32();
+  mlir::Value extract(mlir::Value vector, int64_t position);
+  mlir::Value fromElements(mlir::ArrayRef<mlir::Value> elements, mlir::Type element);
+  mlir::Value shuffle(mlir::Value value, mlir::Value lane);
+  mlir::Value shuffleXor(mlir::Value value, int64_t mask);
+  /// Index of local coordinate `local` of dim `d`.
+  mlir::Value coordinate(const FragmentLayout &layout, int64_t d, int64_t local);
+  /// True in one of the lanes that hold the same elements; null if no two do.
+  mlir::Value isFirstHolder(const FragmentLayout &layout);
+
+  // DistributeVector.cpp
+  mlir::LogicalResult visitElementwise(mlir::Operation *op);
+  mlir::LogicalResult visitConstant(mlir::arith::ConstantOp op);
+  mlir::LogicalResult visitBroadcast(mlir::vector::BroadcastOp op);
+  mlir::LogicalResult visitShapeCast(mlir::vector::ShapeCastOp op);
+  mlir::LogicalResult visitReduction(mlir::vector::MultiDimReductionOp op);
+  mlir::LogicalResult visitStep(mlir::vector::StepOp op);
+  mlir::LogicalResult visitMask(mlir::Operation *op, mlir::ArrayRef<mlir::OpFoldResult> bounds);
+
+  // DistributeMemory.cpp
+  struct Access;
+  mlir::LogicalResult visitRead(mlir::vector::TransferReadOp op);
+  mlir::LogicalResult visitWrite(mlir::vector::TransferWriteOp op);
+  mlir::FailureOr<Access> getAccess(mlir::VectorTransferOpInterface op,
+                                    const FragmentLayout &layout);
+  mlir::SmallVector<mlir::Value> getIndices(const Access &access, int64_t flat);
+  mlir::Value getCondition(const Access &access, int64_t flat);
+
+  // DistributeContract.cpp
+  mlir::LogicalResult visitContract(mlir::vector::ContractionOp op);
+  mlir::Value emitMma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
+                      mlir::ArrayRef<bool> swapped);
+  mlir::Value emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
+                      mlir::ArrayRef<bool> swapped);
+
+  mlir::gpu::GPUFuncOp func;
+  const LayoutAnalysis &layouts;
+  mlir::OpBuilder b;
+  mlir::Location loc;
+  mlir::IRMapping mapping;
+  llvm::DenseMap<mlir::Value, Fragment> fragments;
+  mlir::Value lane, group, quad; // index
+};
+
+} // namespace elfatt::gpu
+
+#endif // ELFATT_LIB_GPU_DISTRIBUTOR_H

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/GPU/Passes.h"
+
+#include "Alignment.h"
+#include "elfatt/GPU/FragmentLayout.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Transforms/RegionUtils.h"
+
+namespace elfatt::gpu {
+#define GEN_PASS_DEF_GPUOUTLINEPASS
+#include "elfatt/GPU/Passes.h.inc"
+
+namespace {
+using namespace mlir;
+namespace mg = mlir::gpu;
+
+/// What every CUDA chip takes as static shared memory of one block; more must be
+/// dynamic.
+constexpr int64_t kStaticSharedLimit = 48 * 1024;
+
+bool isWorkgroup(MemRefType type) {
+  auto space = dyn_cast_or_null<mg::AddressSpaceAttr>(type.getMemorySpace());
+  return space && space.getValue() == mg::AddressSpace::Workgroup;
+}
+
+/// A worker's loop: on memrefs, and not itself inside one.
+bool isWorkerLoop(scf::ForallOp loop) {
+  return loop.getNumResults() == 0 && !loop->getParentOfType<scf::ForallOp>() &&
+         !loop->getParentOfType<mg::GPUFuncOp>();
+}
+
+/// How one captured memref travels: as it is where its layout is static, else
+/// as the pointer it starts from and the dynamic numbers of its layout.
+struct MemRefArgument {
+  Value captured;
+  MemRefType type;
+  bool direct;
+  int64_t numDynamic = 0;
+};
+
+class Outliner {
+public:
+  Outliner(scf::ForallOp loop, mg::GPUModuleOp kernels)
+      : loop(loop), kernels(kernels), host(loop), loc(loop.getLoc()) {}
+
+  LogicalResult run(StringRef name);
+
+private:
+  LogicalResult checkScratch();
+  void collectCaptures();
+  void passMemRefs();
+  void rebuildMemRefs(OpBuilder &b, Block &entry);
+  SmallVector<Value> hostTripCounts();
+  void delinearize(OpBuilder &b, ArrayRef<Value> counts);
+
+  scf::ForallOp loop;
+  mg::GPUModuleOp kernels;
+  OpBuilder host;
+  Location loc;
+  SmallVector<Value> scalars;
+  SmallVector<MemRefArgument> memrefs;
+  SmallVector<Operation *> constants;
+  SmallVector<memref::AllocaOp> scratch;
+  SmallVector<Value> operands; // of the launch
+  IRMapping mapping;
+};
+} // namespace
+
+LogicalResult Outliner::checkScratch() {
+  int64_t bytes = 0;
+  WalkResult result = loop.walk([&](memref::AllocaOp op) {
+    MemRefType type = op.getType();
+    if (!isWorkgroup(type) || !type.hasStaticShape()) {
+      op.emitOpError("scratch of a kernel must be static and in "
+                     "#gpu.address_space<workgroup>, got ")
+          << type;
+      return WalkResult::interrupt();
+    }
+    scratch.push_back(op);
+    bytes += llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8);
+    return WalkResult::advance();
+  });
+  if (result.wasInterrupted())
+    return failure();
+  if (bytes > kStaticSharedLimit)
+    return loop.emitOpError("needs ") << bytes << " bytes of shared memory a block, expected at most "
+                                      << kStaticSharedLimit
+                                      << " (the static limit of every chip)";
+  return success();
+}
+
+void Outliner::collectCaptures() {
+  SetVector<Value> captured;
+  getUsedValuesDefinedAbove(loop.getRegion(), captured);
+  captured.insert_range(loop.getDynamicLowerBound());
+  captured.insert_range(loop.getDynamicStep());
+  for (Value value : captured) {
+    Operation *def = value.getDefiningOp();
+    if (def && def->hasTrait<OpTrait::ConstantLike>()) {
+      constants.push_back(def);
+    } else if (auto type = dyn_cast<MemRefType>(value.getType())) {
+      int64_t offset;
+      SmallVector<int64_t> strides;
+      bool isStatic = type.hasStaticShape() &&
+                      succeeded(type.getStridesAndOffset(strides, offset)) &&
+                      !ShapedType::isDynamic(offset) && !ShapedType::isDynamicShape(strides);
+      memrefs.push_back({value, type, isStatic});
+    } else {
+      scalars.push_back(value);
+    }
+  }
+}
+
+void Outliner::passMemRefs() {
+  for (MemRefArgument &arg : memrefs) {
+    if (arg.direct) {
+      operands.push_back(arg.captured);
+      continue;
+    }
+    int64_t offset;
+    SmallVector<int64_t> strides;
+    (void)arg.type.getStridesAndOffset(strides, offset);
+    auto meta = memref::ExtractStridedMetadataOp::create(host, loc, arg.captured);
+    operands.push_back(meta.getBaseBuffer());
+    SmallVector<Value> dynamic;
+    if (ShapedType::isDynamic(offset))
+      dynamic.push_back(meta.getOffset());
+    for (auto [size, value] : llvm::zip(arg.type.getShape(), meta.getSizes()))
+      if (ShapedType::isDynamic(size))
+        dynamic.push_back(value);
+    for (auto [stride, value] : llvm::zip(strides, meta.getStrides()))
+      if (ShapedType::isDynamic(stride))
+        dynamic.push_back(value);
+    arg.numDynamic = dynamic.size();
+    llvm::append_range(operands, dynamic);
+  }
+}
+
+void Outliner::rebuildMemRefs(OpBuilder &b, Block &entry) {
+  unsigned position = 0;
+  auto next = [&] { return entry.getArgument(position++); };
+  for (MemRefArgument &arg : memrefs) {
+    Value base = next();
+    if (arg.direct) {
+      mapping.map(arg.captured, base);
+      continue;
+    }
+    int64_t offset;
+    SmallVector<int64_t> strides;
+    (void)arg.type.getStridesAndOffset(strides, offset);
+    auto mixed = [&](ArrayRef<int64_t> values) {
+      return llvm::map_to_vector(values, [&](int64_t v) -> OpFoldResult {
+        if (ShapedType::isDynamic(v))
+          return next();
+        return b.getIndexAttr(v);
+      });
+    };
+    OpFoldResult mixedOffset = mixed({offset}).front();
+    SmallVector<OpFoldResult> mixedSizes = mixed(arg.type.getShape());
+    SmallVector<OpFoldResult> mixedStrides = mixed(strides);
+    mapping.map(arg.captured,
+                memref::ReinterpretCastOp::create(b, loc, arg.type, base, mixedOffset, mixedSizes,
+                                                  mixedStrides));
+  }
+  for (Value scalar : scalars)
+    mapping.map(scalar, next());
+}
+
+/// The number of iterations of each dim, on the host.
+SmallVector<Value> Outliner::hostTripCounts() {
+  SmallVector<Value> counts;
+  for (auto [lb, ub, step] : llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(),
+                                       loop.getMixedStep())) {
+    Value upper = getValueOrCreateConstantIndexOp(host, loc, ub);
+    if (!isZeroInteger(lb))
+      upper = arith::SubIOp::create(host, loc, upper,
+                                    getValueOrCreateConstantIndexOp(host, loc, lb));
+    if (!isOneInteger(step))
+      upper = arith::CeilDivSIOp::create(host, loc, upper,
+                                         getValueOrCreateConstantIndexOp(host, loc, step));
+    counts.push_back(upper);
+  }
+  return counts;
+}
+
+/// Maps the loop's induction variables to the block's number, the last dim
+/// fastest: neighbouring blocks share what the inner dims share.
+void Outliner::delinearize(OpBuilder &b, ArrayRef<Value> counts) {
+  Value rest = mg::BlockIdOp::create(b, loc, mg::Dimension::x);
+  SmallVector<Value> ivs = llvm::to_vector_of<Value>(loop.getInductionVars());
+  for (int64_t d = ivs.size() - 1; d >= 0; --d) {
+    Value id = rest;
+    if (d > 0) {
+      id = arith::RemUIOp::create(b, loc, rest, counts[d]);
+      rest = arith::DivUIOp::create(b, loc, rest, counts[d]);
+    }
+    OpFoldResult lb = loop.getMixedLowerBound()[d], step = loop.getMixedStep()[d];
+    auto inKernel = [&](OpFoldResult v) {
+      Value value = getValueOrCreateConstantIndexOp(b, loc, v);
+      return mapping.lookupOrDefault(value);
+    };
+    if (!isOneInteger(step))
+      id = arith::MulIOp::create(b, loc, id, inKernel(step));
+    if (!isZeroInteger(lb))
+      id = arith::AddIOp::create(b, loc, id, inKernel(lb));
+    mapping.map(ivs[d], id);
+  }
+}
+
+LogicalResult Outliner::run(StringRef name) {
+  if (failed(checkScratch()))
+    return failure();
+  collectCaptures();
+
+  SmallVector<Value> counts = hostTripCounts();
+  passMemRefs();
+  llvm::append_range(operands, scalars);
+  // Dynamic trip counts are needed to take the block's number apart.
+  SmallVector<int64_t> countArgument(counts.size(), -1);
+  for (auto [d, count] : llvm::enumerate(counts))
+    if (d > 0 && !getConstantIntValue(count)) {
+      countArgument[d] = operands.size();
+      operands.push_back(count);
+    }
+
+  OpBuilder b(kernels.getContext());
+  b.setInsertionPointToEnd(kernels.getBody());
+  SmallVector<Type> scratchTypes =
+      llvm::map_to_vector(scratch, [](memref::AllocaOp op) -> Type { return op.getType(); });
+  auto type = b.getFunctionType(ValueRange(operands).getTypes(), {});
+  auto func = mg::GPUFuncOp::create(b, loc, name, type, scratchTypes);
+  func->setAttr(mg::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  func.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(kWarpSize), 1, 1}));
+  for (unsigned i = 0; i < scratch.size(); ++i)
+    func.setWorkgroupAttributionAttr(i, "llvm.align", b.getI64IntegerAttr(kPointerAlignment));
+
+  Block &entry = func.getBody().front();
+  b.setInsertionPointToStart(&entry);
+  for (Operation *op : constants)
+    b.clone(*op, mapping);
+  rebuildMemRefs(b, entry);
+  SmallVector<Value> kernelCounts;
+  for (auto [count, argument] : llvm::zip(counts, countArgument)) {
+    std::optional<int64_t> constant = getConstantIntValue(count);
+    if (constant)
+      kernelCounts.push_back(arith::ConstantIndexOp::create(b, loc, *constant));
+    else
+      kernelCounts.push_back(argument < 0 ? Value() : entry.getArgument(argument));
+  }
+  delinearize(b, kernelCounts);
+  for (auto [op, attribution] : llvm::zip(scratch, func.getWorkgroupAttributions()))
+    mapping.map(op.getResult(), attribution);
+  for (Operation &op : loop.getBody()->without_terminator())
+    if (!isa<memref::AllocaOp>(op))
+      b.clone(op, mapping);
+  mg::ReturnOp::create(b, loc);
+
+  Value one = arith::ConstantIndexOp::create(host, loc, 1);
+  Value lanes = arith::ConstantIndexOp::create(host, loc, kWarpSize);
+  Value grid = counts.empty() ? one : counts.front();
+  for (Value count : ArrayRef(counts).drop_front(counts.empty() ? 0 : 1))
+    grid = arith::MulIOp::create(host, loc, grid, count);
+  mg::LaunchFuncOp::create(host, loc, func, mg::KernelDim3{grid, one, one},
+                           mg::KernelDim3{lanes, one, one}, Value(), operands);
+  loop.erase();
+  return success();
+}
+
+namespace {
+struct GPUOutlinePass : impl::GPUOutlinePassBase<GPUOutlinePass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SmallVector<scf::ForallOp> loops;
+    module.walk([&](scf::ForallOp loop) {
+      if (isWorkerLoop(loop))
+        loops.push_back(loop);
+    });
+    if (loops.empty())
+      return;
+    OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+    auto kernels = mg::GPUModuleOp::create(b, module.getLoc(), "kernels");
+    SymbolTable(module).insert(kernels);
+    module->setAttr(mg::GPUDialect::getContainerModuleAttrName(), b.getUnitAttr());
+    llvm::StringMap<int> perFunction;
+    for (scf::ForallOp loop : loops) {
+      auto func = loop->getParentOfType<func::FuncOp>();
+      StringRef base = func ? func.getName() : "kernel";
+      std::string name = (base + "_" + Twine(perFunction[base]++)).str();
+      if (failed(Outliner(loop, kernels).run(name)))
+        return signalPassFailure();
+      ++numKernels;
+    }
+  }
+};
+} // namespace
+} // namespace elfatt::gpu

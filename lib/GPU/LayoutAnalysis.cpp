@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "LayoutAnalysis.h"
+
+using namespace mlir;
+using namespace elfatt::gpu;
+
+bool elfatt::gpu::isElementwise(Operation *op) {
+  return OpTrait::hasElementwiseMappableTraits(op) || isa<vector::FMAOp>(op);
+}
+
+/// One product: (i, k) x (k, j) or (j, k) -> (i, j), each operand in any order
+/// of its dims. Rows i are spread over groups everywhere; columns j over quads
+/// in the result and over groups in the right operand; k over quads.
+FailureOr<ContractLayouts> elfatt::gpu::getContractLayouts(vector::ContractionOp op) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  auto accType = dyn_cast<VectorType>(op.getAccType());
+  if (!accType || accType.getRank() != 2 || op.getLhsType().getRank() != 2 ||
+      op.getRhsType().getRank() != 2 || op.getKind() != vector::CombiningKind::ADD ||
+      maps[0].getNumDims() != 3)
+    return failure();
+  ContractLayouts result;
+  result.rowDim = maps[2].getDimPosition(0);
+  result.columnDim = maps[2].getDimPosition(1);
+  result.sumDim = 3 - result.rowDim - result.columnDim;
+  auto uses = [](AffineMap map, int64_t dim) {
+    return map.isFunctionOfDim(static_cast<unsigned>(dim));
+  };
+  if (!uses(maps[0], result.rowDim) || !uses(maps[0], result.sumDim) ||
+      !uses(maps[1], result.columnDim) || !uses(maps[1], result.sumDim))
+    return failure();
+  auto layout = [&](AffineMap map, VectorType type, bool isOperand) {
+    SmallVector<LaneDim> dims;
+    for (unsigned r = 0; r < 2; ++r) {
+      int64_t dim = map.getDimPosition(r);
+      bool quad = dim == result.sumDim || (!isOperand && dim == result.columnDim);
+      dims.push_back(quad ? LaneDim::Quad : LaneDim::Group);
+    }
+    return FragmentLayout(type.getShape(), dims);
+  };
+  result.lhs = layout(maps[0], op.getLhsType(), true);
+  result.rhs = layout(maps[1], op.getRhsType(), true);
+  result.acc = layout(maps[2], accType, false);
+  return result;
+}
+
+bool LayoutAnalysis::set(Value value, const FragmentLayout &layout) {
+  if (!isa<VectorType>(value.getType()))
+    return false;
+  return layouts.try_emplace(value, layout).second;
+}
+
+/// All of one shape: what one knows, all know.
+bool LayoutAnalysis::unify(ValueRange values) {
+  for (Value value : values) {
+    auto it = layouts.find(value);
+    if (it == layouts.end())
+      continue;
+    FragmentLayout layout = it->second;
+    bool changed = false;
+    for (Value other : values)
+      changed |= set(other, layout);
+    return changed;
+  }
+  return false;
+}
+
+/// Rx1 or 1xC from R or C, or back: the dims that are not one agree.
+bool LayoutAnalysis::tieShapeCast(vector::ShapeCastOp op) {
+  auto carry = [&](Value from, Value to) {
+    auto it = layouts.find(from);
+    if (it == layouts.end())
+      return false;
+    SmallVector<LaneDim> known;
+    for (auto [size, dim] : llvm::zip(it->second.getShape(), it->second.getDims()))
+      if (size != 1)
+        known.push_back(dim);
+    ArrayRef<int64_t> shape = cast<VectorType>(to.getType()).getShape();
+    SmallVector<LaneDim> dims;
+    unsigned next = 0;
+    for (int64_t size : shape)
+      dims.push_back(size != 1 && next < known.size() ? known[next++] : LaneDim::None);
+    return set(to, FragmentLayout(shape, dims));
+  };
+  return carry(op.getSource(), op.getResult()) || carry(op.getResult(), op.getSource());
+}
+
+/// The source's dims are the result's innermost ones; dims of one are stretched.
+bool LayoutAnalysis::tieBroadcast(vector::BroadcastOp op) {
+  auto source = dyn_cast<VectorType>(op.getSourceType());
+  auto it = layouts.find(op.getVector());
+  if (!source || it == layouts.end())
+    return false;
+  SmallVector<LaneDim> dims(it->second.getDims().take_back(source.getRank()));
+  for (auto [size, dim] : llvm::zip(source.getShape(), dims))
+    if (size == 1)
+      dim = LaneDim::None;
+  return set(op.getSource(), FragmentLayout(source.getShape(), dims));
+}
+
+bool LayoutAnalysis::tieReduction(vector::MultiDimReductionOp op) {
+  bool changed = unify({op.getAcc(), op.getResult()});
+  auto it = layouts.find(op.getSource());
+  if (it == layouts.end())
+    return changed;
+  SmallVector<int64_t> shape;
+  SmallVector<LaneDim> dims;
+  for (int64_t d = 0; d < it->second.rank(); ++d)
+    if (!op.isReducedDim(d)) {
+      shape.push_back(it->second.getShape()[d]);
+      dims.push_back(it->second.getDims()[d]);
+    }
+  changed |= set(op.getResult(), FragmentLayout(shape, dims));
+  return changed | unify({op.getAcc(), op.getResult()});
+}
+
+bool LayoutAnalysis::tieLoop(scf::ForOp op) {
+  bool changed = false;
+  for (auto [init, arg, yielded, result] :
+       llvm::zip(op.getInitArgs(), op.getRegionIterArgs(), op.getYieldedValues(), op.getResults()))
+    changed |= unify({yielded, result, arg, init});
+  return changed;
+}
+
+bool LayoutAnalysis::tie(Operation *op) {
+  if (auto cast = dyn_cast<vector::ShapeCastOp>(op))
+    return tieShapeCast(cast);
+  if (auto broadcast = dyn_cast<vector::BroadcastOp>(op))
+    return tieBroadcast(broadcast);
+  if (auto reduction = dyn_cast<vector::MultiDimReductionOp>(op))
+    return tieReduction(reduction);
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return tieLoop(loop);
+  if (auto read = dyn_cast<vector::TransferReadOp>(op))
+    return read.getMask() && unify({read.getResult(), read.getMask()});
+  if (auto write = dyn_cast<vector::TransferWriteOp>(op))
+    return write.getMask() && unify({write.getVector(), write.getMask()});
+  if (auto branch = dyn_cast<scf::IfOp>(op)) {
+    bool changed = false;
+    for (auto [i, result] : llvm::enumerate(branch.getResults()))
+      changed |= unify({result, branch.thenYield().getOperand(i), branch.elseYield().getOperand(i)});
+    return changed;
+  }
+  if (isElementwise(op)) {
+    SmallVector<Value> vectors;
+    for (Value value : llvm::concat<Value>(op->getResults(), op->getOperands()))
+      if (isa<VectorType>(value.getType()))
+        vectors.push_back(value);
+    return unify(vectors);
+  }
+  return false;
+}
+
+void LayoutAnalysis::spread() {
+  bool changed = true;
+  while (changed) {
+    changed = false;
+    for (Operation *op : llvm::reverse(ops))
+      changed |= tie(op);
+    for (Operation *op : ops)
+      changed |= tie(op);
+  }
+}
+
+LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func) {
+  SmallVector<Value> vectors;
+  auto collect = [&](ValueRange values) {
+    for (Value value : values)
+      if (isa<VectorType>(value.getType()))
+        vectors.push_back(value);
+  };
+  func.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    ops.push_back(op);
+    collect(op->getResults());
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        collect(block.getArguments());
+  });
+  // Results first: an accumulator that is an operand elsewhere stays what it is.
+  for (int pass = 0; pass < 2; ++pass)
+    for (Operation *op : ops)
+      if (auto contract = dyn_cast<vector::ContractionOp>(op))
+        if (FailureOr<ContractLayouts> known = getContractLayouts(contract);
+            succeeded(known)) {
+          if (pass == 0) {
+            set(contract.getResult(), known->acc);
+            set(contract.getAcc(), known->acc);
+          } else {
+            set(contract.getLhs(), known->lhs);
+            set(contract.getRhs(), known->rhs);
+          }
+        }
+  spread();
+  // Tiles first, then rows: a row vector learns from the tile it meets.
+  for (int64_t rank : {2, 1, 0})
+    for (Value value : vectors) {
+      auto type = cast<VectorType>(value.getType());
+      if (type.getRank() == rank || (rank == 0 && type.getRank() > 2))
+        if (set(value, FragmentLayout::accumulator(type.getShape())))
+          spread();
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef ELFATT_LIB_GPU_LAYOUTANALYSIS_H
+#define ELFATT_LIB_GPU_LAYOUTANALYSIS_H
+
+#include "elfatt/GPU/FragmentLayout.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace elfatt::gpu {
+
+/// The layouts of a product's operands and result, from its indexing maps. Fails
+/// where the maps are not those of one product of two-dimensional tiles.
+struct ContractLayouts {
+  FragmentLayout lhs, rhs, acc;
+  int64_t rowDim, columnDim, sumDim; // of the iteration space
+};
+mlir::FailureOr<ContractLayouts> getContractLayouts(mlir::vector::ContractionOp op);
+
+/// True for ops that act on each element by itself and keep the shape.
+bool isElementwise(mlir::Operation *op);
+
+/// The layout of each vector of a kernel. Products fix the layouts of their
+/// operands and results; from there they spread over the ops that tie layouts
+/// together, backwards and forwards; what is left takes the accumulator's
+/// layout. Two products may disagree about a value: it has one layout here, and
+/// is converted where the other one is wanted.
+class LayoutAnalysis {
+public:
+  explicit LayoutAnalysis(mlir::gpu::GPUFuncOp func);
+  const FragmentLayout &operator[](mlir::Value value) const { return layouts.at(value); }
+
+private:
+  bool set(mlir::Value value, const FragmentLayout &layout);
+  bool unify(mlir::ValueRange values);
+  bool tie(mlir::Operation *op);
+  bool tieShapeCast(mlir::vector::ShapeCastOp op);
+  bool tieBroadcast(mlir::vector::BroadcastOp op);
+  bool tieReduction(mlir::vector::MultiDimReductionOp op);
+  bool tieLoop(mlir::scf::ForOp op);
+  void spread();
+
+  mlir::SmallVector<mlir::Operation *> ops;
+  llvm::DenseMap<mlir::Value, FragmentLayout> layouts;
+};
+
+} // namespace elfatt::gpu
+
+#endif // ELFATT_LIB_GPU_LAYOUTANALYSIS_H

@@ -1,0 +1,71 @@
+// RUN: elfatt-opt %s -pass-pipeline='builtin.module(gpu.module(gpu.func(elfatt-gpu-distribute)))' -split-input-file -verify-diagnostics
+
+gpu.module @kernels {
+  gpu.func @odd_extent(%a: memref<8x7xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    // expected-error @below {{expected extents that a warp covers in steps of 8, got 8x7 [group, quad]}}
+    %x = vector.transfer_read %a[%c0, %c0], %zero : memref<8x7xf32>, vector<8x7xf32>
+    gpu.return
+  }
+}
+
+// -----
+
+#id = affine_map<(i, j, k) -> (i, k)>
+#col = affine_map<(i, j, k) -> (j, k)>
+#out = affine_map<(i, j, k) -> (i, j)>
+gpu.module @kernels {
+  gpu.func @short_sum(%a: memref<16x8xf16>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f16
+    %acc = arith.constant dense<0.0> : vector<16x16xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero : memref<16x8xf16>, vector<16x8xf16>
+    // expected-error @below {{expected rows in steps of 16 and a sum in steps of 16, got 16 and 8}}
+    %z = vector.contract {indexing_maps = [#id, #col, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
+        %x, %x, %acc : vector<16x8xf16>, vector<16x8xf16> into vector<16x16xf32>
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @three_dims(%a: memref<8x8x8xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    // expected-error @below {{expected vectors of one or two dims, got 'vector<8x8x8xf32>'}}
+    %x = vector.transfer_read %a[%c0, %c0, %c0], %zero : memref<8x8x8xf32>, vector<8x8x8xf32>
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @unknown_op() kernel {
+    %a = arith.constant dense<1.0> : vector<8xf32>
+    // expected-error @below {{cannot be spread over lanes}}
+    %x = vector.reduction <add>, %a : vector<8xf32> into f32
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @different_elements() kernel {
+    // expected-error @below {{expected all elements of a constant vector to be the same}}
+    %x = arith.constant dense<[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]> : vector<8xf32>
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  // expected-error @below {{expected no vector among the arguments, got 'vector<8xf32>'}}
+  gpu.func @vector_argument(%a: vector<8xf32>) kernel {
+    gpu.return
+  }
+}

@@ -1,0 +1,73 @@
+// RUN: elfatt-opt %s -split-input-file -verify-diagnostics -pass-pipeline='builtin.module(gpu.module(gpu.func(elfatt-gpu-distribute-staging)))' | FileCheck %s
+
+gpu.module @kernels {
+  // Rows of 32 halves: four chunks of 16 bytes each, 256 in all, 32 at a time.
+  // CHECK-LABEL: gpu.func @aligned_copy
+  // CHECK-DAG: %[[TOTAL:.*]] = arith.constant 256 : index
+  // CHECK: %[[LANE:.*]] = gpu.lane_id
+  // CHECK: %[[STEP:.*]] = arith.constant 32 : index
+  // CHECK: scf.for %{{.*}} = %[[LANE]] to %[[TOTAL]] step %[[STEP]]
+  // CHECK: vector.load {{.*}} {alignment = 16 : i64} : memref<64x32xf16>, vector<8xf16>
+  // CHECK: vector.store {{.*}} {alignment = 16 : i64}
+  gpu.func @aligned_copy(%a: memref<64x32xf16>) workgroup(%s: memref<64x32xf16, 3>) kernel {
+    linalg.copy ins(%a : memref<64x32xf16>) outs(%s : memref<64x32xf16, 3>)
+    gpu.return
+  }
+
+  // A slice that may start anywhere goes element by element.
+  // CHECK-LABEL: gpu.func @unaligned_copy
+  // CHECK: memref.load
+  // CHECK-NEXT: memref.store
+  gpu.func @unaligned_copy(%a: memref<64x64xf16>, %x: index) workgroup(%s: memref<64x32xf16, 3>) kernel {
+    %slice = memref.subview %a[0, %x] [64, 32] [1, 1] : memref<64x64xf16> to memref<64x32xf16, strided<[64, 1], offset: ?>>
+    linalg.copy ins(%slice : memref<64x32xf16, strided<[64, 1], offset: ?>>) outs(%s : memref<64x32xf16, 3>)
+    gpu.return
+  }
+
+  // A dynamic extent is read from the buffer.
+  // CHECK-LABEL: gpu.func @dynamic_fill
+  // CHECK: memref.dim
+  // CHECK: arith.muli
+  // CHECK: vector.store {{.*}} vector<4xf32>
+  gpu.func @dynamic_fill(%a: memref<?x4xf32>) kernel {
+    %zero = arith.constant 0.0 : f32
+    linalg.fill ins(%zero : f32) outs(%a : memref<?x4xf32>)
+    gpu.return
+  }
+
+  // CHECK-LABEL: gpu.func @transpose
+  // CHECK: %[[X:.*]] = memref.load %{{.*}}[%[[I:.*]], %[[J:.*]]] : memref<8x4xf16>
+  // CHECK: memref.store %[[X]], %{{.*}}[%[[J]], %[[I]]] : memref<4x8xf16, 3>
+  gpu.func @transpose(%a: memref<8x4xf16>) workgroup(%s: memref<4x8xf16, 3>) kernel {
+    linalg.transpose ins(%a : memref<8x4xf16>) outs(%s : memref<4x8xf16, 3>) permutation = [1, 0]
+    gpu.return
+  }
+
+  // CHECK-LABEL: gpu.func @rounding_copy
+  // CHECK: arith.truncf %{{.*}} : vector<4xf32> to vector<4xbf16>
+  gpu.func @rounding_copy(%a: memref<8x4xf32>) workgroup(%s: memref<8x4xbf16, 3>) kernel {
+    linalg.copy ins(%a : memref<8x4xf32>) outs(%s : memref<8x4xbf16, 3>)
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @not_staging(%a: memref<8x8xf32>) kernel {
+    // expected-error @below {{cannot be spread over lanes, expected linalg.fill, copy or transpose}}
+    linalg.matmul ins(%a, %a : memref<8x8xf32>, memref<8x8xf32>) outs(%a : memref<8x8xf32>)
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @double(%a: memref<8x8xf64>) kernel {
+    %zero = arith.constant 0.0 : f64
+    // expected-error @below {{no kernel stages elements of type 'f64', expected f16, bf16 or f32}}
+    linalg.fill ins(%zero : f64) outs(%a : memref<8x8xf64>)
+    gpu.return
+  }
+}

@@ -1,0 +1,78 @@
+// RUN: elfatt-opt %s -pass-pipeline='builtin.module(gpu.module(gpu.func(elfatt-gpu-insert-barriers)))' | FileCheck %s
+
+gpu.module @kernels {
+  // CHECK-LABEL: gpu.func @write_then_read
+  // CHECK: linalg.fill
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: vector.transfer_read
+  gpu.func @write_then_read() workgroup(%s: memref<16x16xf32, 3>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    linalg.fill ins(%zero : f32) outs(%s : memref<16x16xf32, 3>)
+    %x = vector.transfer_read %s[%c0, %c0], %zero : memref<16x16xf32, 3>, vector<16x16xf32>
+    gpu.return
+  }
+
+  // Two buffers, and two reads of one, need not wait.
+  // CHECK-LABEL: gpu.func @no_conflict
+  // CHECK-NOT: gpu.barrier
+  // CHECK: gpu.return
+  gpu.func @no_conflict(%a: memref<16x16xf32>) workgroup(%s: memref<16x16xf32, 3>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    linalg.fill ins(%zero : f32) outs(%s : memref<16x16xf32, 3>)
+    %x = vector.transfer_read %a[%c0, %c0], %zero : memref<16x16xf32>, vector<16x16xf32>
+    %y = vector.transfer_read %a[%c0, %c0], %zero : memref<16x16xf32>, vector<16x16xf32>
+    gpu.return
+  }
+
+  // Views of one buffer conflict.
+  // CHECK-LABEL: gpu.func @through_views
+  // CHECK: linalg.fill
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: linalg.copy
+  gpu.func @through_views(%a: memref<8x16xf32>) workgroup(%s: memref<16x16xf32, 3>) kernel {
+    %zero = arith.constant 0.0 : f32
+    %top = memref.subview %s[0, 0] [8, 16] [1, 1] : memref<16x16xf32, 3> to memref<8x16xf32, strided<[16, 1]>, 3>
+    linalg.fill ins(%zero : f32) outs(%s : memref<16x16xf32, 3>)
+    linalg.copy ins(%top : memref<8x16xf32, strided<[16, 1]>, 3>) outs(%a : memref<8x16xf32>)
+    gpu.return
+  }
+
+  // The read of one iteration comes before the write of the next.
+  // CHECK-LABEL: gpu.func @around_the_loop
+  // CHECK: scf.for
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: linalg.fill
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: vector.transfer_read
+  gpu.func @around_the_loop() workgroup(%s: memref<16x16xf32, 3>) kernel {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c4 = arith.constant 4 : index
+    %zero = arith.constant 0.0 : f32
+    scf.for %i = %c0 to %c4 step %c1 {
+      linalg.fill ins(%zero : f32) outs(%s : memref<16x16xf32, 3>)
+      %x = vector.transfer_read %s[%c0, %c0], %zero : memref<16x16xf32, 3>, vector<16x16xf32>
+    }
+    gpu.return
+  }
+
+  // What was written before the loop is waited for once.
+  // CHECK-LABEL: gpu.func @before_the_loop
+  // CHECK: gpu.barrier
+  // CHECK-NEXT: scf.for
+  // CHECK-NOT: gpu.barrier
+  // CHECK: gpu.return
+  gpu.func @before_the_loop() workgroup(%s: memref<16x16xf32, 3>) kernel {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c4 = arith.constant 4 : index
+    %zero = arith.constant 0.0 : f32
+    linalg.fill ins(%zero : f32) outs(%s : memref<16x16xf32, 3>)
+    scf.for %i = %c0 to %c4 step %c1 {
+      %x = vector.transfer_read %s[%c0, %c0], %zero : memref<16x16xf32, 3>, vector<16x16xf32>
+    }
+    gpu.return
+  }
+}

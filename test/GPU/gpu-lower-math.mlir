@@ -1,0 +1,22 @@
+// RUN: elfatt-opt %s -split-input-file -verify-diagnostics -pass-pipeline='builtin.module(gpu.module(elfatt-gpu-lower-math))' | FileCheck %s
+
+gpu.module @kernels {
+  // CHECK-LABEL: gpu.func @exp2
+  // CHECK-NOT: math.exp2
+  // CHECK-COUNT-2: llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"
+  // CHECK: vector.from_elements
+  gpu.func @exp2(%x: vector<2xf32>) -> vector<2xf32> {
+    %y = math.exp2 %x : vector<2xf32>
+    gpu.return %y : vector<2xf32>
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @library(%x: f32) -> f32 {
+    // expected-error @below {{would call a device library, which kernels do not link with}}
+    %y = math.tanh %x : f32
+    gpu.return %y : f32
+  }
+}

@@ -1,0 +1,46 @@
+// RUN: elfatt-opt %s --elfatt-gpu-outline | FileCheck %s
+
+// A dynamic bound sets the grid; what is static stays out of the arguments.
+// CHECK-LABEL: func.func @dynamic_bound
+// CHECK-SAME: %[[N:.*]]: index
+// CHECK: %[[GRID:.*]] = arith.muli
+// CHECK: gpu.launch_func @kernels::@dynamic_bound_0 blocks in (%[[GRID]], %{{.*}}) threads in (%{{.*}}) args({{.*}} : memref<4x32xf32>, %{{.*}} : f32)
+// CHECK-NOT: scf.forall
+func.func @dynamic_bound(%a: memref<4x32xf32>, %n: index, %x: f32) {
+  scf.forall (%i, %j) in (%n, 4) {
+    memref.store %x, %a[%j, %i] : memref<4x32xf32>
+  }
+  return
+}
+
+// Dynamic sizes, strides and offsets follow their pointer; static ones do not.
+// CHECK-LABEL: func.func @dynamic_layout
+// CHECK: memref.extract_strided_metadata
+// CHECK: gpu.launch_func {{.*}} args(%{{.*}} : memref<f16>, %{{.*}} : index, %{{.*}} : index, %{{.*}} : index)
+func.func @dynamic_layout(%a: memref<?x8xf16, strided<[?, 1], offset: ?>>) {
+  %zero = arith.constant 0.0 : f16
+  scf.forall (%i) in (4) {
+    memref.store %zero, %a[%i, %i] : memref<?x8xf16, strided<[?, 1], offset: ?>>
+  }
+  return
+}
+
+// Scratch is the block's; a loop inside the worker's stays.
+func.func @scratch(%a: memref<4x32xf32>) {
+  scf.forall (%i) = (1) to (4) step (2) {
+    %s = memref.alloca() : memref<32xf32, #gpu.address_space<workgroup>>
+    %row = memref.subview %a[%i, 0] [1, 32] [1, 1] : memref<4x32xf32> to memref<32xf32, strided<[1], offset: ?>>
+    linalg.copy ins(%row : memref<32xf32, strided<[1], offset: ?>>) outs(%s : memref<32xf32, #gpu.address_space<workgroup>>)
+  }
+  return
+}
+
+// CHECK: gpu.func @dynamic_bound_0
+// CHECK-NOT: remui {{.*}}%arg
+// CHECK: gpu.func @dynamic_layout_0(%[[BASE:.*]]: memref<f16>, %[[OFFSET:.*]]: index, %[[SIZE:.*]]: index, %[[STRIDE:.*]]: index)
+// CHECK: memref.reinterpret_cast %[[BASE]] to offset: [%[[OFFSET]]], sizes: [%[[SIZE]], 8], strides: [%[[STRIDE]], 1]
+// CHECK: gpu.func @scratch_0({{.*}}) workgroup(%{{.*}} : memref<32xf32, #gpu.address_space<workgroup>> {llvm.align = 16 : i64}) kernel
+// CHECK: %[[BLOCK:.*]] = gpu.block_id x
+// CHECK: %[[SCALED:.*]] = arith.muli %[[BLOCK]]
+// CHECK: arith.addi %[[SCALED]]
+// CHECK-NOT: memref.alloca
