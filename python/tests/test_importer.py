@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""elfatt-import: what it writes, and how it refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Tuple
+
+import elfatt
+import numpy as np
+import pytest
+import sources
+import torch
+from conftest import Run
+from elfatt.importer import import_source
+from execute import Executable, execute
+
+# float32 against PyTorch's float32: another order of summation.
+F32 = dict(rtol=1e-5, atol=1e-5)
+
+HERE = str(Path(__file__).parent)
+
+
+@pytest.fixture
+def run(run_import: Run, tmp_path: Path) -> Run:
+    """``run_import`` where ``sources`` lies in the current directory."""
+    shutil.copy(Path(HERE) / "sources.py", tmp_path)
+    return run_import
+
+
+def check_error(result: Any, pattern: str, folder: Path) -> None:
+    """Exit status 2, a message, no traceback, nothing left behind."""
+    assert result.returncode == 2, result.stderr
+    assert re.search(pattern, result.stderr, re.M), result.stderr
+    assert "Traceback" not in result.stderr
+    left = {p.name for p in folder.iterdir()} - {"sources.py", "__pycache__"}
+    assert not left
+
+
+# ------------------------------------------------------------------ what it writes
+
+
+def test_text_inputs_and_outputs(run: Run, tmp_path: Path, mlir_opt: str) -> None:
+    result = run(
+        "sources:simple",
+        *("-o", "m.mlir", "--inputs-out", "in.npz", "--expect-out", "out.npz"),
+    )
+    assert result.returncode == 0, result.stderr
+    subprocess.run(
+        [mlir_opt, tmp_path / "m.mlir"], check=True, stdout=subprocess.DEVNULL
+    )
+    inputs, outputs = np.load(tmp_path / "in.npz"), np.load(tmp_path / "out.npz")
+    assert sorted(inputs) == ["arg0", "arg1"]
+    assert sorted(outputs) == ["out0", "out1"]
+    np.testing.assert_array_equal(outputs["out1"], inputs["arg0"] * 2)
+    text = (tmp_path / "m.mlir").read_text()
+    assert "func.func @main(%arg0: tensor<2x3xf32>" in text
+    got = execute(text, [inputs["arg0"], inputs["arg1"]])
+    np.testing.assert_allclose(got[0], outputs["out0"], **F32)
+
+
+def test_progress_is_on_stderr_and_can_be_silenced(run: Run) -> None:
+    """What the model itself prints goes there, too, and never into the module."""
+    loud, quiet = run("sources:simple"), run("-q", "sources:prints")
+    for step in ("loading", "exporting", "lowering", "writing"):
+        assert re.search(rf"^elfatt-import: \[ *\d+\.\d s\] {step}", loud.stderr, re.M)
+    assert quiet.stderr == "printed by the model's code\n"
+    assert quiet.stdout == loud.stdout
+    assert "func.func @main" in quiet.stdout
+
+
+def test_bf16_goes_to_npz_as_bits(run: Run, tmp_path: Path) -> None:
+    result = run("sources:half", "-o", "m.mlir", "--inputs-out", "in.npz")
+    assert result.returncode == 0, result.stderr
+    array = np.load(tmp_path / "in.npz")["arg0"]
+    assert array.dtype == np.uint16
+    assert array.tolist() == [0x3FC0, 0xC000]
+
+
+def test_bytecode_is_read_by_mlir_22(run: Run, tmp_path: Path, mlir_opt: str) -> None:
+    result = run("sources:simple", "-o", "m.mlirbc")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "m.mlirbc").read_bytes()[:4] == b"ML\xefR"
+    shown = subprocess.run(
+        [mlir_opt, "--mlir-print-debuginfo", tmp_path / "m.mlirbc"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert 'loc("matmul"' in shown.stdout
+
+
+def test_arguments_of_the_callable() -> None:
+    source = "elfatt.models:elfatt_attention_only(size=4, window=2, batch=3)"
+    assert "tensor<3x16x192xf32>" in import_source(source).text()
+
+
+def test_an_existing_output_is_replaced_and_keeps_its_mode(
+    run: Run, tmp_path: Path
+) -> None:
+    target = tmp_path / "m.mlir"
+    target.write_text("old")
+    target.chmod(0o640)
+    (tmp_path / "link.mlir").symlink_to(target)
+    assert run("sources:simple", "-o", "link.mlir").returncode == 0
+    assert (tmp_path / "link.mlir").is_symlink()
+    assert "func.func" in target.read_text()
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_every_op_has_its_fx_node_and_its_line(mlir_opt: str) -> None:
+    from elfatt import models
+
+    module, inputs = models.vit_tiny_test()
+    text = elfatt.import_torch(module, *inputs)
+    # One location an operation, with aliases spelled out.
+    shown = subprocess.run(
+        [mlir_opt, "--mlir-print-debuginfo", "--mlir-print-local-scope"]
+        + ["--mlir-elide-resource-strings-if-larger=8"],
+        input=text,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    body = [line for line in shown.splitlines() if re.match(r"\s+%.* = linalg\.", line)]
+    ends = [line for line in shown.splitlines() if " -> tensor" in line]
+    named = re.compile(r'loc\("\w+"\("transformers/[\w/]+\.py":\d+:0\)\)$')
+    assert len(body) > 50
+    unnamed = [line for line in ends if "func.func" not in line and not named.search(line)]
+    assert not unnamed, unnamed[:3]
+    products = [line for line in body if "linalg.batch_matmul" in line]
+    sites = {re.search(r'loc\("(\w+)"', line)[1] for line in products}  # type: ignore
+    assert sites == {"scaled_dot_product_attention", "scaled_dot_product_attention_1"}
+
+
+def test_no_torch_dialect_is_left() -> None:
+    text = elfatt.import_torch(*(lambda m, i: (m, *i))(*sources.simple()))
+    assert "torch." not in text
+    assert "!torch" not in text
+
+
+# ------------------------------------------------- faults of torch-mlir 20261001
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_buffers_in_lists_and_non_persistent_ones(persistent: bool) -> None:
+    module = sources.BiasTable(persistent).eval()
+    x = torch.randn(2, 4, 4)
+    got = execute(elfatt.import_torch(module, x), [x.numpy()])
+    np.testing.assert_allclose(got[0], module(x).detach().numpy(), **F32)
+
+
+@pytest.mark.parametrize(
+    "dynamic", [[(0, 0)], [(0, 1)], [(0, 0), (0, 1)]], ids=["batch", "sequence", "both"]
+)
+def test_linear_with_dynamic_sizes(dynamic: Any) -> None:
+    module = sources.Linear().eval()
+    run = Executable(
+        elfatt.import_torch(module, torch.randn(3, 5, 8), dynamic=dynamic)
+    )
+    sizes = [3, 5]
+    for _, dim in dynamic:
+        sizes[dim] += 4
+    for shape in ((3, 5, 8), (*sizes, 8)):
+        x = torch.randn(shape)
+        np.testing.assert_allclose(run(x.numpy())[0], module(x).detach(), **F32)
+
+
+def test_a_view_that_merges_two_dynamic_sizes_is_refused() -> None:
+    module = sources.Function(lambda x: x.flatten(0, 1) + 1).eval()
+    with pytest.raises(elfatt.Error, match="merges two dynamic dimensions") as caught:
+        elfatt.import_torch(module, torch.ones(3, 5, 8), dynamic=[(0, 0), (0, 1)])
+    assert caught.value.location is not None
+    assert caught.value.location[0].endswith("sources.py") or "test_" in str(caught.value)
+
+
+def test_bert_with_dynamic_batch_and_sequence() -> None:
+    from elfatt import models
+
+    module, inputs = models.bert_padding_tiny()
+    run = Executable(
+        elfatt.import_torch(
+            module, *inputs, dynamic=[(0, 0), (0, 1), (1, 0), (1, 1)]
+        )
+    )
+    ids, mask = torch.randint(5, 128, (3, 17)), torch.ones(3, 17, dtype=torch.long)
+    mask[1, 9:] = 0
+    for arguments in (inputs, (ids, mask)):
+        got = run(*(a.numpy() for a in arguments))[0]
+        np.testing.assert_allclose(got, module(*arguments).detach(), **F32)
+
+
+# ------------------------------------------------------------------ how it refuses
+
+
+@pytest.mark.parametrize(
+    "source,pattern",
+    [
+        ("nowhere:f", r"no module named 'nowhere'"),
+        ("sources.deeper:f", r"no module named 'sources.deeper'"),
+        ("sources:nothing", r"module 'sources' has no callable 'nothing'"),
+        ("sources:HERE", r"no callable 'HERE'"),
+        ("sources", r"expected SOURCE to be"),
+        ("sources:simple(", r"expected package.module:callable"),
+        ("sources:simple(1)", r"expected arguments like"),
+        ("sources:simple(x=2)", r"calling .*unexpected keyword"),
+        ("sources:raises", r"sources.py:\d+:\d+: error: .*ValueError: no weights today"),
+        ("sources:wrong_return", r"expected 'sources:wrong_return' to return .*a Linear"),
+        ("sources:wrong_module", r"to be a torch.nn.Module, got a str"),
+        ("sources:wrong_input", r"expected arg1 to be a torch.Tensor, got a int"),
+        ("sources:fails_in_forward", r"sources.py:\d+:\d+: error: exporting the model"),
+        ("sources:branches_on_data", r"exporting the model"),
+        ("sources:not_lowered", r"sources.py:\d+:\d+: error: torch-mlir cannot lower"),
+        ("sources:writes_a_buffer", r"the model writes to 'count' in forward"),
+        ("sources:draws_random_numbers", r"the model draws random numbers"),
+        ("sources:returns_none", r"expected out1 to be a tensor, got a NoneType"),
+        ("model.onnx", r"the onnx front end is not built yet"),
+        ("model.stablehlo", r"the stablehlo front end is not built yet"),
+        ("model.mlir", r"the stablehlo front end is not built yet"),
+    ],
+)
+def test_bad_sources(source: str, pattern: str) -> None:
+    with pytest.raises(elfatt.Error) as caught:
+        import_source(source)
+    assert re.search(pattern, str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source,pattern",
+    [
+        ("nowhere:f", r"^elfatt-import: error: no module named 'nowhere'"),
+        ("sources:raises", r"^sources.py:\d+:\d+: error: .*ValueError: no weights today"),
+        ("sources:exits", r"^elfatt-import: error: the source's own code called"),
+        ("model.onnx", r"^elfatt-import: error: the onnx front end is not built yet"),
+        ("model.mlir", r"^elfatt-import: error: the stablehlo front end is not built"),
+    ],
+)
+def test_bad_sources_give_status_2(
+    run: Run, tmp_path: Path, source: str, pattern: str
+) -> None:
+    check_error(run(source, "-o", "m.mlir"), pattern, tmp_path)
+
+
+def test_a_crash_in_native_code_is_one_line(run: Run, tmp_path: Path) -> None:
+    result = run("sources:crashes", "-q", "-o", "m.mlir")
+    check_error(result, "crashed in native code: LLVM ERROR: made up", tmp_path)
+    assert "stack dump" not in result.stderr
+
+
+def test_a_module_with_a_syntax_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("x = 1\ndef f(:\n")
+    result = run("broken:f", "-o", "m.mlir")
+    (tmp_path / "broken.py").unlink()
+    check_error(result, r"^broken.py:2:\d+: error: importing 'broken'", tmp_path)
+
+
+@pytest.mark.parametrize("option", ["-o", "--inputs-out", "--expect-out"])
+def test_unwritable_output(run: Run, tmp_path: Path, option: str) -> None:
+    result = run("sources:simple", option, "no/such/folder/x")
+    check_error(result, "error: cannot write 'no/such/folder/x'", tmp_path)
+    # Known before the long steps.
+    assert "exporting" not in result.stderr
+
+
+def test_output_is_a_folder(run: Run, tmp_path: Path) -> None:
+    check_error(run("sources:simple", "-o", "/"), "cannot write '/'", tmp_path)
+
+
+@pytest.mark.parametrize("option", ["-o", "--inputs-out"])
+def test_full_disk(run: Run, tmp_path: Path, option: str) -> None:
+    result = run("sources:simple", option, "/dev/full")
+    check_error(result, "cannot write '/dev/full': No space left", tmp_path)
+
+
+def test_full_disk_keeps_the_old_file(run: Run, tmp_path: Path) -> None:
+    """A limit on file size stands for a disk that fills up half way."""
+    (tmp_path / "m.mlir").write_text("old")
+    result = subprocess.run(
+        ["bash", "-c", 'ulimit -f 8; trap "" XFSZ; exec "$@"', "bash"]
+        + [shutil.which("python3", path=os.path.dirname(os.sys.executable)) or "python3"]
+        + ["-m", "elfatt.importer", "elfatt.models:elfatt_tiny_test", "-o", "m.mlir"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2, result.stderr
+    assert "cannot write 'm.mlir'" in result.stderr
+    assert (tmp_path / "m.mlir").read_text() == "old"
+    assert len(list(tmp_path.glob(".*"))) == 0
+
+
+@pytest.mark.parametrize(
+    "dynamic,pattern",
+    [
+        ("arg0", r"expected argN:DIM"),
+        ("arg7:0", r"dynamic arg7:0: the module has 2 inputs"),
+        ("arg0:2", r"dynamic arg0:2: arg0 has 2 dimensions"),
+    ],
+)
+def test_bad_dynamic(run: Run, tmp_path: Path, dynamic: str, pattern: str) -> None:
+    result = run("sources:simple", "-o", "m.mlir", "--dynamic", dynamic)
+    check_error(result, pattern, tmp_path)
+
+
+def test_dynamic_size_of_one_is_refused() -> None:
+    module = sources.Function(lambda x: x + 1).eval()
+    with pytest.raises(elfatt.Error, match="give an example of 2 or more"):
+        elfatt.import_torch(module, torch.ones(1, 4), dynamic=[(0, 0)])
+
+
+@pytest.mark.parametrize("arguments", [(), ("a", "b"), ("--nope", "sources:simple")])
+def test_bad_usage(run: Run, arguments: Tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "elfatt-import: error:" in result.stderr
+
+
+def test_python_errors() -> None:
+    with pytest.raises(elfatt.Error, match="expected a torch.nn.Module, got a str"):
+        elfatt.import_torch("model")  # type: ignore[arg-type]
+    with pytest.raises(elfatt.Error, match="onnx front end is not built yet"):
+        elfatt.import_onnx("m.onnx")
+    with pytest.raises(elfatt.Error, match="stablehlo front end is not built yet"):
+        elfatt.import_stablehlo("m.mlir")
