@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """How lit runs the suite. CMake fills the values in through lit.site.cfg.py.in.
 
-Features a test may require: torch, ptxas, cuda, debian-mlir-opt, asan, and
+Features a test may require: torch, ptxas, cuda, debian-mlir-opt, cmake, asan, and
 tool-NAME for each executable in build/bin.
 """
 
@@ -42,6 +42,8 @@ config.substitutions.append(("%python", python))
 # `%exits 2 COMMAND`: the command must end with this very status.
 config.substitutions.append(("%exits", python + " " + os.path.join(config.test_source_root, "exits.py")))
 config.substitutions.append(("%elfatt_lib", os.path.join(config.elfatt_build_dir, "lib")))
+config.substitutions.append(("%cxx", config.cxx_compiler))
+config.substitutions.append(("%cc", config.c_compiler))
 config.substitutions.append(("%elfatt_src", config.elfatt_source_dir))
 
 # The whole suite once more, every input printed, parsed and compared:
@@ -75,6 +77,8 @@ if os.path.exists("/dev/nvidiactl"):
     config.available_features.add("cuda")
 if shutil.which("mlir-opt-22"):
     config.available_features.add("debian-mlir-opt")
+if shutil.which("cmake") and shutil.which("ninja") and not config.sanitizers:
+    config.available_features.add("cmake")
 if config.sanitizers:
     config.available_features.add("asan")
 for tool in os.listdir(os.path.join(config.elfatt_build_dir, "bin")):

@@ -13,6 +13,12 @@ target_compile_options(elfatt_options INTERFACE
 # must be dropped for it to link.
 target_compile_options(elfatt_options INTERFACE -ffunction-sections -fdata-sections)
 target_link_options(elfatt_options INTERFACE -fuse-ld=lld -Wl,--gc-sections)
+target_include_directories(elfatt_options INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+  $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_include_directories(elfatt_options SYSTEM INTERFACE
+  ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
 if(ELFATT_SANITIZE)
   target_compile_options(elfatt_options INTERFACE
     -fsanitize=${ELFATT_SANITIZE} -fno-sanitize-recover=undefined
@@ -38,12 +44,18 @@ function(elfatt_add_library name)
   set_property(GLOBAL APPEND PROPERTY ELFATT_LIBS ${name})
 endfunction()
 
-# elfatt_add_tool(name src.cpp... [LINK_LIBS lib...]) An executable in build/bin.
-function(elfatt_add_tool name)
+# elfatt_add_executable(name src.cpp... [LINK_LIBS lib...])
+function(elfatt_add_executable name)
   cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE elfatt_options ${ARG_LINK_LIBS} MLIR LLVM)
   add_dependencies(${name} elfatt-headers)
+endfunction()
+
+# elfatt_add_tool(name src.cpp... [LINK_LIBS lib...]) A command, in build/bin.
+function(elfatt_add_tool name)
+  elfatt_add_executable(${name} ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY ELFATT_TOOLS ${name})
 endfunction()
 
 add_custom_target(elfatt-headers)

@@ -119,6 +119,9 @@ int reportCrash(llvm::StringRef name, llvm::function_ref<int(Tool &)> body, Tool
   // What a second run would overwrite.
   std::string activity = state.activity;
   std::string reason = state.reason;
+  // A reader that has seen enough, as `head` has, needs no message.
+  if (llvm::StringRef(reason).ends_with(strerror(EPIPE)))
+    return kBadInput;
   std::string reproducer = writeReproducer(name, body, state);
   state.removeTemporaries();
   llvm::errs() << name << ": error: " << (reason.empty() ? how : "fatal error");
