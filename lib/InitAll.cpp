@@ -9,6 +9,7 @@
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Dialect/Attention/Transforms/Passes.h"
 #include "elfatt/GPU/Passes.h"
+#include "elfatt/Pipelines/CPU.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Raise/Passes.h"
 #include "elfatt/Tile/Passes.h"
@@ -38,6 +39,9 @@ void elfatt::registerAllPasses() {
   gpu::registerGPUPasses();
 }
 
-void elfatt::registerAllPipelines() { registerStagePasses(); }
+void elfatt::registerAllPipelines() {
+  registerStagePasses();
+  pipelines::registerCPUPipelines();
+}
 
 void elfatt::registerUpstreamPasses() { mlir::registerAllPasses(); }

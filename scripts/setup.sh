@@ -16,7 +16,7 @@ PACKAGES=(
   # Building.
   clang-22 libclang-rt-22-dev lld-22 cmake ninja-build
   # Libraries.
-  libboost-context-dev libgtest-dev libopenblas-dev libzip-dev
+  libboost-context-dev libdnnl-dev libgtest-dev libzip-dev
   # Python. The headers are for the bindings.
   python3 python3-dev python3-venv
 )

@@ -73,4 +73,86 @@ def LowerExp2Pass : Pass<"elfatt-cpu-lower-exp2"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect"];
 }
 
+def ExternalizeConstantsPass : Pass<"elfatt-cpu-externalize-constants", "::mlir::ModuleOp"> {
+  let summary = "Take large constants out of the code and bind them by name";
+  let description = [{
+    Weights do not go through LLVM: a `memref.global` with a large value becomes
+    a declaration, and the value is kept in the module's dictionary
+    `elfatt.constants`. Whoever loads the code binds each name to the address
+    of its value; nothing is copied.
+
+    - Preconditions: bufferized constants (`memref.global`).
+    - Postconditions: no `memref.global` of a byte-sized element type holds a
+      value of more than `min-bytes` bytes that is not a splat.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    memref.global "private" constant @w : memref<64x64xf32> = dense_resource<w>
+    ```
+    After:
+    ```mlir
+    module attributes {elfatt.constants = {elfatt_constant_w = dense_resource<w> : tensor<64x64xf32>}} {
+      memref.global @elfatt_constant_w : memref<64x64xf32>
+    }
+    ```
+  }];
+  let options = [Option<"minBytes", "min-bytes", "int64_t", /*default=*/"256",
+                        "Smallest value that is taken out, in bytes (>= 0)">];
+  let statistics = [Statistic<"numExternalized", "externalized", "Constants taken out">];
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+}
+
+def CopiesToLinalgPass : Pass<"elfatt-cpu-copies-to-linalg"> {
+  let summary = "Turn copies of buffers into linalg";
+  let description = [{
+    A `memref.copy` becomes a `linalg.generic` that yields its input, to be
+    tiled and vectorized as all else is. Left alone, a copy with strides is a
+    call of a routine that copies element by element.
+
+    - Preconditions: ranked memrefs.
+    - Postconditions: no `memref.copy` is left.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    memref.copy %a, %b : memref<4x8xf32, strided<[16, 1]>> to memref<4x8xf32>
+    ```
+    After:
+    ```mlir
+    linalg.generic {...} ins(%a) outs(%b) { ^bb0(%in: f32, %out: f32): linalg.yield %in : f32 }
+    ```
+  }];
+  let statistics = [Statistic<"numCopies", "copies", "Copies that became linalg ops">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+
+def DenseToLibraryPass : Pass<"elfatt-cpu-dense-to-library", "::mlir::ModuleOp"> {
+  let summary = "Call the dense library for f32 matrix products";
+  let description = [{
+    A linalg op on memrefs that multiplies f32 matrices (`linalg.matmul`,
+    `linalg.batch_matmul`, any generic of that meaning, with any strides) becomes
+    a call of the runtime's `elfatt_sgemm`. A fill with zero just before it goes
+    away. Dims of one kind that lie behind each other in every operand count
+    as one dim; what is still beyond two batch dims becomes a loop.
+
+    - Preconditions: bufferized code.
+    - Postconditions: no f32 contraction with an m, an n and a k dim is left,
+      but those inside parallel loops.
+    - Changes numerics: the order of the sum over k.
+
+    Before:
+    ```mlir
+    linalg.matmul ins(%a, %b : memref<4x8xf32>, memref<8x16xf32>) outs(%c : memref<4x16xf32>)
+    ```
+    After:
+    ```mlir
+    call @elfatt_sgemm(%c1, %c1, %c4, %c16, %c8, %pa, ..., %beta)
+    ```
+  }];
+  let statistics = [Statistic<"numCalls", "calls", "Products that became calls">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+
 #endif // ELFATT_CPU_PASSES_TD

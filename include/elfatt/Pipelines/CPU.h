@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From attention and linalg on tensors to the LLVM dialect for the host.
+#ifndef ELFATT_PIPELINES_CPU_H
+#define ELFATT_PIPELINES_CPU_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace elfatt::pipelines {
+
+/// Options of `--elfatt-to-cpu`.
+struct CPUOptions : public mlir::PassPipelineOptions<CPUOptions> {
+  Option<int64_t> vectorBits{*this, "vector-bits",
+                             llvm::cl::desc("Width of the host's vectors, in bits (128, 256 or "
+                                            "512)"),
+                             llvm::cl::init(512)};
+};
+
+/// Adds the stages of `--elfatt-to-cpu`, each closed by endStage.
+void buildCPUPipeline(mlir::OpPassManager &pm, const CPUOptions &options);
+
+/// Makes `--elfatt-to-cpu` known.
+void registerCPUPipelines();
+
+} // namespace elfatt::pipelines
+
+#endif // ELFATT_PIPELINES_CPU_H

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A compiled function and its calls.
+#ifndef ELFATT_RUN_MODEL_H
+#define ELFATT_RUN_MODEL_H
+
+#include "elfatt/CPU/JIT.h"
+#include "elfatt/Run/Array.h"
+#include "elfatt/Tools/Tool.h"
+
+#include "mlir/IR/BuiltinTypes.h"
+
+namespace elfatt::run {
+
+/// How a module is compiled.
+struct CompileOptions {
+  bool raise = true;
+  std::optional<std::string> approximate;
+};
+
+/// The results of a call, dense.
+using Results = std::vector<Array>;
+
+class Model {
+public:
+  /// Compiles @main of `module`, which is consumed. Diagnostics go to the
+  /// context's handler; the error says which step failed.
+  static llvm::Expected<Model> compile(Tool &tool, mlir::OwningOpRef<mlir::ModuleOp> module,
+                                       const CompileOptions &options);
+
+  /// Checks and converts `arrays` (arg0, arg1, ...) to the parameters' types,
+  /// and makes random ones (fixed seed) for those that are missing.
+  llvm::Expected<std::vector<Array>> prepareInputs(const ArrayMap &arrays) const;
+
+  /// Calls the function with prepared inputs.
+  Results run(const std::vector<Array> &inputs) const;
+
+  /// As run, without taking the results out.
+  void runDiscarding(const std::vector<Array> &inputs) const;
+
+  /// Weights that a call reads, in bytes.
+  int64_t getConstantBytes() const { return constantBytes; }
+
+private:
+  struct Call;
+  Call call(const std::vector<Array> &inputs) const;
+
+  std::unique_ptr<cpu::JIT> jit;
+  cpu::JIT::Entry entry = nullptr;
+  std::vector<mlir::RankedTensorType> inputTypes, resultTypes;
+  int64_t constantBytes = 0;
+};
+
+} // namespace elfatt::run
+
+#endif // ELFATT_RUN_MODEL_H

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Pipelines/CPU.h"
+
+#include "elfatt/CPU/Passes.h"
+#include "elfatt/Dialect/Attention/Transforms/Passes.h"
+#include "elfatt/Pipelines/Stages.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace elfatt::pipelines {
+namespace {
+
+/// Attention ops that no kernel serves become plain linalg.
+void buildDecompose(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(attention::createDecomposeAttentionPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+/// Tensors become buffers. Results are new buffers that the caller gives back.
+void buildBufferize(OpPassManager &pm) {
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  bufferization::OneShotBufferizePassOptions options;
+  options.bufferizeFunctionBoundaries = true;
+  options.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(options));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(cpu::createExternalizeConstantsPass());
+}
+
+void buildDeallocate(OpPassManager &pm) {
+  bufferization::BufferDeallocationPipelineOptions options;
+  bufferization::buildBufferDeallocationPipeline(pm, options);
+}
+
+void buildLoops(OpPassManager &pm) {
+  pm.addPass(cpu::createCopiesToLinalgPass());
+  pm.addPass(cpu::createDenseToLibraryPass());
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+/// Everything that is left goes to the LLVM dialect.
+void buildLLVM(OpPassManager &pm) {
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createConvertMathToLibmPass());
+  FinalizeMemRefToLLVMConversionPassOptions memrefOptions;
+  memrefOptions.useAlignedAlloc = true;
+  memrefOptions.useGenericFunctions = true;
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass(memrefOptions));
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+} // namespace
+
+void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
+  buildDecompose(pm);
+  endStage(pm, "decompose");
+  buildBufferize(pm);
+  endStage(pm, "bufferize");
+  buildDeallocate(pm);
+  endStage(pm, "deallocate");
+  buildLoops(pm);
+  endStage(pm, "loops");
+  buildLLVM(pm);
+  endStage(pm, "llvm");
+}
+
+void registerCPUPipelines() {
+  PassPipelineRegistration<CPUOptions>(
+      "elfatt-to-cpu", "Lower attention and linalg on tensors to the LLVM dialect for the host",
+      buildCPUPipeline);
+}
+
+} // namespace elfatt::pipelines

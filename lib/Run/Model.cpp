@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Run/Model.h"
+
+#include "elfatt/Pipelines/CPU.h"
+#include "elfatt/Runtime.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/APFloat.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+using namespace mlir;
+using llvm::Error;
+using llvm::Expected;
+
+namespace elfatt::run {
+namespace {
+
+/// The seed of random inputs; argument i uses seed + i.
+constexpr uint64_t randomSeed = 20250101;
+
+Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
+}
+
+/// How an element type travels in a .npz file; bf16 as its bits.
+FailureOr<ElementType> getElementType(Type type) {
+  if (type.isBF16())
+    return ElementType{'u', 2};
+  if (type.isF16() || type.isF32() || type.isF64())
+    return ElementType{'f', static_cast<int>(type.getIntOrFloatBitWidth() / 8)};
+  if (type.isInteger(1))
+    return ElementType{'b', 1};
+  auto integer = dyn_cast<IntegerType>(type);
+  if (!integer || !llvm::is_contained({8, 16, 32, 64}, integer.getWidth()))
+    return failure();
+  return ElementType{integer.isUnsigned() ? 'u' : 'i', static_cast<int>(integer.getWidth() / 8)};
+}
+
+Error collectTypes(TypeRange types, llvm::StringRef what, std::vector<RankedTensorType> &result) {
+  for (auto [i, type] : llvm::enumerate(types)) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (!tensor || failed(getElementType(tensor.getElementType()))) {
+      std::string text;
+      llvm::raw_string_ostream(text) << type;
+      return makeError(llvm::Twine(what) + " " + llvm::Twine(i) + " of @main: expected a tensor of " +
+                       "f16, bf16, f32, f64 or integers, got " + text);
+    }
+    result.push_back(tensor);
+  }
+  return Error::success();
+}
+
+std::string printShape(ArrayRef<int64_t> shape) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  llvm::interleave(
+      shape, os, [&](int64_t d) { ShapedType::isDynamic(d) ? os << "?" : os << d; }, "x");
+  return "[" + text + "]";
+}
+
+/// Rounds float32 elements to f16 or bf16.
+Array roundTo(const Array &array, const llvm::fltSemantics &semantics, ElementType type) {
+  Array result{type, array.shape, std::vector<char>(array.size() * 2)};
+  for (int64_t i = 0, e = array.size(); i < e; ++i) {
+    llvm::APFloat value(static_cast<float>(array.get(i)));
+    bool losesInfo;
+    value.convert(semantics, llvm::APFloat::rmNearestTiesToEven, &losesInfo);
+    uint16_t bits = value.bitcastToAPInt().getZExtValue();
+    std::memcpy(&result.data[i * 2], &bits, 2);
+  }
+  return result;
+}
+
+Expected<Array> convert(const Array &array, RankedTensorType type, llvm::StringRef name) {
+  bool sameShape = static_cast<int64_t>(array.shape.size()) == type.getRank();
+  for (int64_t d = 0; sameShape && d < type.getRank(); ++d)
+    sameShape = type.isDynamicDim(d) || type.getDimSize(d) == array.shape[d];
+  if (!sameShape)
+    return makeError(name + ": expected shape " + printShape(type.getShape()) + ", got " +
+                     printShape(array.shape));
+  Type element = type.getElementType();
+  ElementType wanted = *getElementType(element);
+  if (array.type == ElementType{'f', 4} && (element.isF16() || element.isBF16()))
+    return roundTo(array, cast<FloatType>(element).getFloatSemantics(), wanted);
+  bool sameBits = array.type == wanted || (isa<IntegerType>(element) && wanted.bytes == array.type.bytes &&
+                                           wanted.kind != 'b' &&
+                                           (array.type.kind == 'i' || array.type.kind == 'u'));
+  if (!sameBits) {
+    std::string also = element.isF16() || element.isBF16() ? " or float32" : "";
+    return makeError(name + ": expected dtype " + wanted.str() + also + ", got " + array.type.str());
+  }
+  Array result = array;
+  // Any byte but 0 is true in a file; compiled code reads the lowest bit.
+  if (wanted.kind == 'b')
+    for (char &byte : result.data)
+      byte = byte != 0;
+  return result;
+}
+
+Array makeRandom(RankedTensorType type, uint64_t seed) {
+  Array array{{'f', 4}, type.getShape().vec(), {}};
+  std::mt19937_64 random(seed);
+  auto uniform = [&] { return (static_cast<double>(random() >> 11) + 0.5) * 0x1p-53; };
+  Type element = type.getElementType();
+  ElementType wanted = *getElementType(element);
+  bool isFloat = isa<FloatType>(element);
+  if (!isFloat || element.isF64())
+    array.type = wanted;
+  array.data.resize(array.size() * array.type.bytes);
+  for (int64_t i = 0, e = array.size(); i < e; ++i) {
+    if (!isFloat) {
+      array.data[i * array.type.bytes] = random() >> 63;
+      continue;
+    }
+    double value = std::sqrt(-2 * std::log(uniform())) * std::cos(2 * M_PI * uniform());
+    float single = value;
+    if (element.isF64())
+      std::memcpy(&array.data[i * 8], &value, 8);
+    else
+      std::memcpy(&array.data[i * 4], &single, 4);
+  }
+  if (element.isF16() || element.isBF16())
+    return roundTo(array, cast<FloatType>(element).getFloatSemantics(), wanted);
+  return array;
+}
+
+/// Bytes bound by `elfatt.constants`.
+int64_t countConstantBytes(ModuleOp module) {
+  int64_t bytes = 0;
+  if (auto constants = module->getAttrOfType<DictionaryAttr>("elfatt.constants"))
+    for (NamedAttribute constant : constants) {
+      auto value = cast<ElementsAttr>(constant.getValue());
+      bytes += value.getNumElements() * (value.getElementType().getIntOrFloatBitWidth() / 8);
+    }
+  return bytes;
+}
+
+/// Adds a pass or pipeline by its name, with options as on a command line.
+LogicalResult addByName(OpPassManager &pm, llvm::StringRef name, llvm::StringRef options) {
+  return parsePassPipeline((name + "{" + options + "}").str(), pm);
+}
+
+} // namespace
+
+Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module, const CompileOptions &options) {
+  auto main = module->lookupSymbol<func::FuncOp>("main");
+  if (!main || main.isDeclaration())
+    return makeError("the module has no function @main");
+  Model model;
+  if (Error error = collectTypes(main.getArgumentTypes(), "argument", model.inputTypes))
+    return error;
+  if (Error error = collectTypes(main.getResultTypes(), "result", model.resultTypes))
+    return error;
+  if (model.resultTypes.empty())
+    return makeError("@main has no results");
+  MLIRContext *context = module->getContext();
+  main->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), UnitAttr::get(context));
+
+  PassManager pm(context);
+  if (options.raise && PassInfo::lookup("elfatt-raise") && failed(addByName(pm, "elfatt-raise", "")))
+    return makeError("cannot set up elfatt-raise");
+  if (options.approximate) {
+    if (!PassInfo::lookup("elfatt-approximate"))
+      return makeError("--approximate is not built yet");
+    if (failed(addByName(pm, "elfatt-approximate", *options.approximate)))
+      return makeError("--approximate: bad options '" + *options.approximate + "'");
+  }
+  pipelines::buildCPUPipeline(pm, pipelines::CPUOptions());
+  tool.follow(pm);
+  if (failed(pm.run(*module)))
+    return makeError("the model could not be compiled");
+  tool.setActivity("generating machine code");
+  auto jit = cpu::JIT::create(*module);
+  if (!jit)
+    return jit.takeError();
+  auto entry = (*jit)->lookup("main");
+  if (!entry)
+    return entry.takeError();
+  model.constantBytes = countConstantBytes(*module);
+  model.jit = std::move(*jit);
+  model.entry = *entry;
+  return model;
+}
+
+Expected<std::vector<Array>> Model::prepareInputs(const ArrayMap &arrays) const {
+  for (const auto &[name, array] : arrays) {
+    size_t index;
+    llvm::StringRef digits = name;
+    if (digits.consume_front("arg") && !digits.getAsInteger(10, index) &&
+        index >= inputTypes.size())
+      return makeError(name + ": @main has " + llvm::Twine(inputTypes.size()) + " arguments");
+  }
+  std::vector<Array> inputs;
+  for (auto [i, type] : llvm::enumerate(inputTypes)) {
+    std::string name = "arg" + std::to_string(i);
+    auto it = arrays.find(name);
+    if (it == arrays.end()) {
+      if (!type.hasStaticShape())
+        return makeError(name + ": shape " + printShape(type.getShape()) +
+                         " is not static: give the array in --inputs");
+      inputs.push_back(makeRandom(type, randomSeed + i));
+      continue;
+    }
+    auto array = convert(it->second, type, name);
+    if (!array)
+      return array.takeError();
+    inputs.push_back(std::move(*array));
+  }
+  return inputs;
+}
+
+/// A call's memref descriptors: allocated pointer, aligned pointer, offset,
+/// sizes, strides, each of 8 bytes. The results' lie one after the other.
+struct Model::Call {
+  std::vector<std::vector<int64_t>> inputs;
+  std::vector<int64_t> results;
+};
+
+Model::Call Model::call(const std::vector<Array> &inputs) const {
+  Call call;
+  std::vector<void *> args;
+  size_t resultWords = 0;
+  for (RankedTensorType type : resultTypes)
+    resultWords += 3 + 2 * type.getRank();
+  call.results.resize(resultWords);
+  args.push_back(call.results.data());
+  for (const Array &array : inputs) {
+    int64_t data = reinterpret_cast<int64_t>(array.data.data());
+    std::vector<int64_t> descriptor{data, data, 0};
+    descriptor.insert(descriptor.end(), array.shape.begin(), array.shape.end());
+    std::vector<int64_t> strides(array.shape.size(), 1);
+    for (size_t d = array.shape.size(); d-- > 1;)
+      strides[d - 1] = strides[d] * array.shape[d];
+    descriptor.insert(descriptor.end(), strides.begin(), strides.end());
+    call.inputs.push_back(std::move(descriptor));
+  }
+  for (std::vector<int64_t> &descriptor : call.inputs)
+    args.push_back(descriptor.data());
+  entry(args.data());
+  return call;
+}
+
+Results Model::run(const std::vector<Array> &inputs) const {
+  Call done = call(inputs);
+  Results results;
+  const int64_t *word = done.results.data();
+  for (RankedTensorType type : resultTypes) {
+    int64_t rank = type.getRank();
+    Array array{*getElementType(type.getElementType()), {word + 3, word + 3 + rank}, {}};
+    const char *data = reinterpret_cast<const char *>(word[1]) + word[2] * array.type.bytes;
+    array.data.assign(data, data + array.size() * array.type.bytes);
+    results.push_back(std::move(array));
+    elfatt_free(reinterpret_cast<void *>(word[0]));
+    word += 3 + 2 * rank;
+  }
+  return results;
+}
+
+void Model::runDiscarding(const std::vector<Array> &inputs) const {
+  Call done = call(inputs);
+  const int64_t *word = done.results.data();
+  for (RankedTensorType type : resultTypes) {
+    elfatt_free(reinterpret_cast<void *>(word[0]));
+    word += 3 + 2 * type.getRank();
+  }
+}
+
+} // namespace elfatt::run

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// llvm::cl is of no use here: libLLVM brings options named --stats and more.
+#include "elfatt/Run/Options.h"
+
+#include "llvm/ADT/StringExtras.h"
+
+#include <cmath>
+#include <functional>
+
+using llvm::Error;
+using llvm::Expected;
+using llvm::StringRef;
+
+namespace elfatt::run {
+namespace {
+
+Error makeError(const llvm::Twine &message) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), message);
+}
+
+/// One option. `read` takes the value and says whether it is valid.
+struct Option {
+  StringRef name;
+  enum { None, Required, Optional } value;
+  StringRef expected; ///< what a valid value is
+  std::function<bool(StringRef)> read;
+};
+
+std::function<bool(StringRef)> intoString(std::string &place) {
+  return [&](StringRef value) {
+    place = value.str();
+    return !value.empty();
+  };
+}
+
+std::function<bool(StringRef)> intoTolerance(double &place) {
+  return [&](StringRef value) {
+    return !value.getAsDouble(place) && std::isfinite(place) && place >= 0;
+  };
+}
+
+std::vector<Option> getOptions(Options &o) {
+  return {
+      {"help", Option::None, "", [&](StringRef) { return o.help = true; }},
+      {"target", Option::Required, "cpu, sim:CHIP or cuda", intoString(o.target)},
+      {"inputs", Option::Required, "a .npz file", intoString(o.inputs)},
+      {"expect", Option::Required, "a .npz file", intoString(o.expect)},
+      {"save", Option::Required, "a .npz file", intoString(o.save)},
+      {"stats", Option::Required, "a .json file", intoString(o.stats)},
+      {"atol", Option::Required, "a number >= 0", intoTolerance(o.atol)},
+      {"rtol", Option::Required, "a number >= 0", intoTolerance(o.rtol)},
+      {"approximate", Option::Optional, "options of elfatt-approximate",
+       [&](StringRef value) {
+         o.approximate = value.str();
+         return true;
+       }},
+      {"compare", Option::Required, "exact",
+       [&](StringRef value) { return o.compareExact = value == "exact"; }},
+      {"no-raise", Option::None, "", [&](StringRef) { return !(o.raise = false); }},
+      {"benchmark", Option::Optional, "a number of seconds > 0",
+       [&](StringRef value) {
+         double seconds = 1;
+         bool valid = value.empty() ||
+                      (!value.getAsDouble(seconds) && seconds > 0 && std::isfinite(seconds));
+         o.benchmarkSeconds = seconds;
+         return valid;
+       }},
+      {"threads", Option::Required, "a number from 1 to 1024",
+       [&](StringRef value) {
+         return !value.getAsInteger(10, o.threads) && o.threads >= 1 && o.threads <= 1024;
+       }},
+  };
+}
+
+} // namespace
+
+Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
+  Options result;
+  std::vector<Option> options = getOptions(result);
+  for (size_t i = 0; i < args.size(); ++i) {
+    StringRef arg = args[i];
+    if (!arg.starts_with("-") || arg == "-") {
+      if (!result.file.empty())
+        return makeError("two files given: '" + result.file + "' and '" + arg + "'");
+      result.file = arg.str();
+      continue;
+    }
+    auto [name, value] = arg.drop_while([](char c) { return c == '-'; }).split('=');
+    auto option = llvm::find_if(options, [&](const Option &o) { return o.name == name; });
+    if (option == options.end())
+      return makeError("unknown option '" + arg + "'; see --help");
+    bool hasValue = arg.contains('=');
+    if (option->value == Option::None && hasValue)
+      return makeError("--" + name + " takes no value, got '" + value + "'");
+    if (option->value == Option::Required && !hasValue) {
+      if (++i == args.size())
+        return makeError("--" + name + " needs a value: " + option->expected);
+      value = args[i];
+    }
+    if (!option->read(value))
+      return makeError("--" + name + ": expected " + option->expected + ", got '" + value + "'");
+  }
+  if (result.help)
+    return result;
+  if (result.file.empty())
+    return makeError("no file given; see --help");
+  return result;
+}
+
+StringRef getUsage() {
+  return R"(usage: elfatt-run FILE [options]
+
+Runs the function @main of an MLIR file (text or bytecode): raises its
+attention, compiles it for the target and executes it.
+
+  --target=cpu            where to run (cpu is this machine)
+  --inputs=in.npz         arrays arg0, arg1, ...; a missing one is random with a
+                          fixed seed: normal for floats, 0 or 1 for integers.
+                          float32 serves f16 and bf16 by rounding; uint16 is bf16
+  --expect=out.npz        arrays out0, out1, ... to compare the results with
+  --atol=X --rtol=X       allowed: X_atol + X_rtol * (largest expected element of
+                          the output); 1e-6 and 1e-5 if not given
+  --save=out.npz          write the results as out0, out1, ...
+  --approximate["=..."]   replace exact attention by ELFATT, with the options of
+                          elfatt-approximate
+  --compare=exact         run the exact model too and print the approximation's
+                          error against it
+  --no-raise              leave the attention as it was imported
+  --benchmark[=SECONDS]   time calls for about SECONDS (1)
+  --threads=N             threads (the cores that the process may use)
+  --stats=stats.json      write the figures as JSON
+
+Exit status: 0 done, 1 a result differs from --expect, 2 bad usage or input.
+)";
+}
+
+} // namespace elfatt::run

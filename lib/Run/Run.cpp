@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Run/Run.h"
+
+#include "elfatt/InitAll.h"
+#include "elfatt/Run/Model.h"
+#include "elfatt/Runtime.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+using namespace mlir;
+using llvm::Error;
+using llvm::Expected;
+
+namespace elfatt::run {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double secondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// The largest difference of two arrays, and relative to the largest element
+/// of the second. Not a number where one of them has a nan or an inf that the
+/// other has not.
+struct Difference {
+  double maxAbs = 0;
+  double largest = 0;
+  double maxRel() const { return maxAbs == 0 ? 0 : maxAbs / largest; }
+};
+
+Difference compare(const Array &got, const Array &expected) {
+  Difference difference;
+  bool unequal = false;
+  for (int64_t i = 0, e = got.size(); i < e; ++i) {
+    double a = got.get(i), b = expected.get(i);
+    if (a == b || (std::isnan(a) && std::isnan(b))) {
+      if (std::isfinite(b))
+        difference.largest = std::max(difference.largest, std::abs(b));
+      continue;
+    }
+    unequal |= !std::isfinite(a) || !std::isfinite(b);
+    difference.maxAbs = std::max(difference.maxAbs, std::abs(a - b));
+    if (std::isfinite(b))
+      difference.largest = std::max(difference.largest, std::abs(b));
+  }
+  if (unequal)
+    difference.maxAbs = INFINITY;
+  return difference;
+}
+
+/// bf16 results carry their bits; as numbers they are float32.
+Array toNumbers(const Array &array, bool isBF16) {
+  if (!isBF16)
+    return array;
+  Array result{{'f', 4}, array.shape, std::vector<char>(array.size() * 4)};
+  for (int64_t i = 0, e = array.size(); i < e; ++i)
+    std::memcpy(&result.data[i * 4 + 2], &array.data[i * 2], 2);
+  return result;
+}
+
+llvm::json::Value toJSON(double value) {
+  return std::isfinite(value) ? llvm::json::Value(value) : llvm::json::Value(nullptr);
+}
+
+llvm::json::Object toJSON(const Difference &difference) {
+  return llvm::json::Object{{"max_abs", toJSON(difference.maxAbs)},
+                            {"max_rel", toJSON(difference.maxRel())}};
+}
+
+/// Milliseconds to copy so many bytes that `bytes` cross the memory once: half
+/// are read, half written.
+double measureCopy(int64_t bytes) {
+  std::vector<char> from(std::max<int64_t>(bytes / 2, 1), 1), to(from.size());
+  double best = INFINITY;
+  for (int i = 0; i < 5; ++i) {
+    auto start = Clock::now();
+    std::memcpy(to.data(), from.data(), from.size());
+    // The copy is not to be left out.
+    asm volatile("" : : "r"(to.data()) : "memory");
+    best = std::min(best, secondsSince(start) * 1e3);
+  }
+  return best;
+}
+
+llvm::json::Object benchmark(const Model &model, const std::vector<Array> &inputs,
+                             const Results &results, double seconds) {
+  for (int i = 0; i < 2; ++i)
+    model.runDiscarding(inputs);
+  std::vector<double> times;
+  for (auto start = Clock::now(); times.size() < 3 || secondsSince(start) < seconds;) {
+    auto begin = Clock::now();
+    model.runDiscarding(inputs);
+    times.push_back(secondsSince(begin) * 1e3);
+  }
+  llvm::sort(times);
+  int64_t bytes = model.getConstantBytes();
+  for (const Array &array : inputs)
+    bytes += array.data.size();
+  for (const Array &array : results)
+    bytes += array.data.size();
+  double median = times[times.size() / 2], copy = measureCopy(bytes);
+  llvm::outs() << llvm::formatv("benchmark: median {0:F3} ms, min {1:F3} ms, max {2:F3} ms, {3} "
+                                "calls, {4} threads; {5:F1} x copying the same {6:F1} MB\n",
+                                median, times.front(), times.back(), times.size(),
+                                elfatt_get_threads(), median / copy, bytes / 1e6);
+  return llvm::json::Object{{"median_ms", median}, {"min_ms", times.front()}, {"max_ms", times.back()},
+          {"copy_ms", copy},     {"limit_ms", nullptr},     {"threads", elfatt_get_threads()}};
+}
+
+/// One run of elfatt-run: the parsed module and what becomes of it.
+class Session {
+public:
+  Session(Tool &tool, const Options &options) : tool(tool), options(options) {}
+
+  int run() {
+    elfatt_set_threads(options.threads);
+    if (Error error = readArrays())
+      return tool.error(llvm::toString(std::move(error)));
+    if (!parse())
+      return 2;
+    return execute();
+  }
+
+private:
+  Error readArrays() {
+    for (auto [path, arrays] : {std::pair(&options.inputs, &inputs), {&options.expect, &expected}}) {
+      if (path->empty())
+        continue;
+      auto read = readNpz(*path);
+      if (!read)
+        return read.takeError();
+      *arrays = std::move(*read);
+    }
+    return Error::success();
+  }
+
+  bool parse() {
+    auto start = Clock::now();
+    DialectRegistry registry;
+    registerUpstreamDialects(registry);
+    registerAllDialects(registry);
+    context = std::make_unique<MLIRContext>(registry);
+    context->loadAllAvailableDialects();
+    auto file = tool.readInput(options.file);
+    if (!file)
+      return false;
+    sources = std::make_shared<llvm::SourceMgr>();
+    sources->AddNewSourceBuffer(std::move(file), SMLoc());
+    handler = std::make_unique<SourceMgrDiagnosticHandler>(*sources, context.get());
+    module = parseSourceFile<ModuleOp>(sources, context.get());
+    if (module)
+      llvm::outs() << llvm::formatv("parsed in {0:F2} s\n", secondsSince(start));
+    return static_cast<bool>(module);
+  }
+
+  Expected<Model> compile(llvm::StringRef what, const CompileOptions &compileOptions, bool last) {
+    auto start = Clock::now();
+    OwningOpRef<ModuleOp> copy = last ? std::move(module) : OwningOpRef<ModuleOp>(module->clone());
+    auto model = Model::compile(tool, std::move(copy), compileOptions);
+    if (model)
+      llvm::outs() << llvm::formatv("compiled {0} model in {1:F2} s\n", what, secondsSince(start));
+    llvm::outs().flush();
+    return model;
+  }
+
+  int execute() {
+    std::vector<Type> types;
+    if (auto main = dyn_cast_or_null<FunctionOpInterface>(module->lookupSymbol("main")))
+      types.assign(main.getResultTypes().begin(), main.getResultTypes().end());
+    for (Type type : types)
+      isBF16.push_back(getElementTypeOrSelf(type).isBF16());
+    bool approximates = options.approximate.has_value();
+    auto model = compile(approximates ? "approximate" : "exact",
+                         {options.raise, options.approximate}, !options.compareExact);
+    if (!model)
+      return tool.error(llvm::toString(model.takeError()));
+    auto prepared = model->prepareInputs(inputs);
+    if (!prepared)
+      return tool.error(llvm::toString(prepared.takeError()));
+    tool.setActivity("running the model");
+    Results results = model->run(*prepared);
+    if (Error error = printApproximationError(*prepared, results))
+      return tool.error(llvm::toString(std::move(error)));
+    bool matches = true;
+    if (!options.expect.empty()) {
+      auto compared = checkExpected(results);
+      if (!compared)
+        return tool.error(llvm::toString(compared.takeError()));
+      matches = *compared;
+    }
+    if (options.benchmarkSeconds)
+      stats["benchmark"] = benchmark(*model, *prepared, results, *options.benchmarkSeconds);
+    if (int status = writeFiles(results))
+      return status;
+    return matches ? kDone : kDiffers;
+  }
+
+  Error printApproximationError(const std::vector<Array> &prepared, const Results &results) {
+    if (!options.compareExact)
+      return Error::success();
+    auto exact = compile("exact", {options.raise, std::nullopt}, true);
+    if (!exact)
+      return exact.takeError();
+    Results reference = exact->run(prepared);
+    Difference worst;
+    for (size_t i = 0; i < results.size(); ++i) {
+      Difference d = compare(toNumbers(results[i], isBF16[i]), toNumbers(reference[i], isBF16[i]));
+      llvm::outs() << llvm::formatv("approximation error of out{0} against the exact model: max "
+                                    "abs {1:e3}, relative to the largest output {2:e3}\n",
+                                    i, d.maxAbs, d.maxRel());
+      if (!(d.maxRel() <= worst.maxRel()))
+        worst = d;
+    }
+    stats["approximation_error"] = toJSON(worst);
+    if (options.expect.empty())
+      stats["error"] = toJSON(worst);
+    return Error::success();
+  }
+
+  Expected<bool> checkExpected(const Results &results) {
+    bool matches = true;
+    Difference worst;
+    for (size_t i = 0; i < results.size(); ++i) {
+      std::string name = "out" + std::to_string(i);
+      auto it = expected.find(name);
+      if (it == expected.end())
+        return llvm::createStringError("%s: no array named %s", options.expect.c_str(),
+                                       name.c_str());
+      const Array &wanted = it->second;
+      if (wanted.shape != results[i].shape)
+        return llvm::createStringError("%s: %s has another shape than the result",
+                                       options.expect.c_str(), name.c_str());
+      bool bits = isBF16[i] && wanted.type == ElementType{'u', 2};
+      Difference d = compare(toNumbers(results[i], isBF16[i]), toNumbers(wanted, bits));
+      bool ok = d.maxAbs <= options.atol + options.rtol * d.largest;
+      llvm::outs() << llvm::formatv("{0}: max error {1:e3}, relative to the largest output {2:e3}: "
+                                    "{3}\n",
+                                    name, d.maxAbs, d.maxRel(), ok ? "as expected" : "differs");
+      matches &= ok;
+      if (!(d.maxRel() <= worst.maxRel()))
+        worst = d;
+    }
+    stats["error"] = toJSON(worst);
+    return matches;
+  }
+
+  /// Writes a file whole or not at all; the exit status.
+  int write(llvm::StringRef path, llvm::StringRef bytes) {
+    auto file = tool.openOutput(path);
+    if (!file)
+      return kBadInput;
+    file->os() << bytes;
+    return tool.keepOutput(*file);
+  }
+
+  int writeFiles(const Results &results) {
+    if (!options.save.empty()) {
+      ArrayMap arrays;
+      for (auto [i, array] : llvm::enumerate(results))
+        arrays.emplace("out" + std::to_string(i), array);
+      auto bytes = formatNpz(arrays);
+      if (!bytes)
+        return tool.error(options.save + ": " + llvm::toString(bytes.takeError()));
+      if (int status = write(options.save, {bytes->data(), bytes->size()}))
+        return status;
+    }
+    if (options.stats.empty())
+      return kDone;
+    stats["kernels"] = llvm::json::Array();
+    return write(options.stats, llvm::formatv("{0:2}\n", llvm::json::Value(std::move(stats))).str());
+  }
+
+  Tool &tool;
+  const Options &options;
+  ArrayMap inputs, expected;
+  std::unique_ptr<MLIRContext> context;
+  std::shared_ptr<llvm::SourceMgr> sources;
+  std::unique_ptr<SourceMgrDiagnosticHandler> handler;
+  OwningOpRef<ModuleOp> module;
+  std::vector<bool> isBF16;
+  llvm::json::Object stats;
+};
+
+} // namespace
+
+int runMain(Tool &tool, int argc, char **argv) {
+  auto options = parseOptions(llvm::ArrayRef(argv, argc).drop_front());
+  if (!options)
+    return tool.error(llvm::toString(options.takeError()));
+  if (options->help) {
+    llvm::outs() << getUsage();
+    return kDone;
+  }
+  if (options->target != "cpu")
+    return tool.error("--target=" + options->target + " is not built yet; expected cpu");
+  if (llvm::sys::fs::is_directory(options->file))
+    return tool.error(options->file + ": running a bundle is not built yet");
+  registerAllPasses();
+  registerAllPipelines();
+  return Session(tool, *options).run();
+}
+
+} // namespace elfatt::run
