@@ -47,3 +47,13 @@ def mlir_opt() -> str:
     )
     assert found, "mlir-opt of LLVM 22 is not installed: run scripts/setup.sh"
     return found
+
+
+@pytest.fixture(scope="session")
+def elfatt_opt() -> str:
+    """Our elfatt-opt, built; only tests about it ask for it."""
+    from elfatt.tools import find_tool
+
+    found = find_tool("elfatt-opt")
+    assert found, "elfatt-opt is not built: run 'cmake --build --preset release'"
+    return found
