@@ -17,8 +17,7 @@ struct ViewOpBufferization
     : DstBufferizableOpInterfaceExternalModel<ViewOpBufferization<OpTy>, OpTy> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
     // LePE and the online state accumulate; the others overwrite.
-    return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand) ||
-           isa<LepeOp, OnlineOp>(op);
+    return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand) || isa<LepeOp, OnlineOp>(op);
   }
 
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
@@ -40,8 +39,7 @@ struct ViewOpBufferization
     for (OpOperand &init : dps.getDpsInitsMutable())
       results.push_back(operands[init.getOperandNumber()]);
     // A clone keeps attributes and regions and drops the results.
-    OperationState newState(op->getLoc(), op->getName(), operands, /*types=*/{},
-                            op->getAttrs());
+    OperationState newState(op->getLoc(), op->getName(), operands, /*types=*/{}, op->getAttrs());
     newState.propertiesAttr = op->getPropertiesAsAttribute();
     for (Region &region : op->getRegions())
       newState.addRegion()->takeBody(region);
@@ -52,8 +50,7 @@ struct ViewOpBufferization
 };
 } // namespace
 
-void elfatt::attention::registerBufferizableOpInterfaceExternalModels(
-    DialectRegistry &registry) {
+void elfatt::attention::registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *ctx, AttentionDialect *) {
     SdpaOp::attachInterface<ViewOpBufferization<SdpaOp>>(*ctx);
     ElfattOp::attachInterface<ViewOpBufferization<ElfattOp>>(*ctx);

@@ -219,8 +219,8 @@ Value ElfattParts::split(Value source, AffineMap map, ArrayRef<OpFoldResult> par
   SmallVector<Value> dynamicSizes;
   dispatchIndexOpFoldResults(sizes, dynamicSizes, shape);
   auto type = RankedTensorType::get(shape, getElementTypeOrSelf(source));
-  return tensor::ExpandShapeOp::create(builder, loc, type, source,
-                                       splitGroups(map, parts.size()), sizes);
+  return tensor::ExpandShapeOp::create(builder, loc, type, source, splitGroups(map, parts.size()),
+                                       sizes);
 }
 
 Value ElfattParts::view(Value source, AffineMap map, HeadOrTokenRange heads,
@@ -247,8 +247,7 @@ void ElfattParts::addPart(HeadOrTokenRange heads, HeadOrTokenRange tokens,
   dest = insert(made, dest, initMap, batch + 1, tokens);
 }
 
-SmallVector<OpFoldResult>
-ElfattParts::batchAnd(std::initializer_list<OpFoldResult> sizes) const {
+SmallVector<OpFoldResult> ElfattParts::batchAnd(std::initializer_list<OpFoldResult> sizes) const {
   SmallVector<OpFoldResult> all(ranges.begin(), ranges.begin() + batch);
   all.append(sizes);
   return all;
@@ -266,12 +265,12 @@ void ElfattParts::addPrefixRows() {
   PartDomain part = domain(/*tokens=*/2, /*hasChannels=*/true); // (b.., h, i, j, d, e)
   Value query = view(op.getQuery(), queryMap, allHeads, prefixTokens);
   addPart(allHeads, prefixTokens, {}, [&](Value out) -> Value {
-    auto sdpa = SdpaOp::create(
-        builder, loc, TypeRange(out.getType()), query, op.getKey(), op.getValue(),
-        /*bias=*/ValueRange{}, op.getScale(), /*offsets=*/ValueRange{}, out,
-        mapsAttr(builder, {mapOn(part, queryMap, {0}), mapOn(part, keyMap, {1}),
-                           mapOn(part, valueMap, {1}), mapOn(part, initMap, {0})}),
-        /*causal=*/false, MaskedRows::Zero);
+    auto sdpa =
+        SdpaOp::create(builder, loc, TypeRange(out.getType()), query, op.getKey(), op.getValue(),
+                       /*bias=*/ValueRange{}, op.getScale(), /*offsets=*/ValueRange{}, out,
+                       mapsAttr(builder, {mapOn(part, queryMap, {0}), mapOn(part, keyMap, {1}),
+                                          mapOn(part, valueMap, {1}), mapOn(part, initMap, {0})}),
+                       /*causal=*/false, MaskedRows::Zero);
     return sdpa->getResult(0);
   });
 }
@@ -310,12 +309,12 @@ Value ElfattParts::attendToWindow(Value query, Value key, Value value, Value out
   // (b.., h, windows.., i.., j.., d, e)
   PartDomain part = domain(3 * axes, /*hasChannels=*/true);
   SmallVector<unsigned> rows = windowTokens(axes, axes), keys = windowTokens(axes, 2 * axes);
-  auto sdpa = SdpaOp::create(
-      builder, loc, TypeRange(out.getType()), query, key, value,
-      /*bias=*/ValueRange{}, op.getScale(), /*offsets=*/ValueRange{}, out,
-      mapsAttr(builder, {mapOn(part, queryMap, rows), mapOn(part, keyMap, keys),
-                         mapOn(part, valueMap, keys), mapOn(part, initMap, rows)}),
-      /*causal=*/false, MaskedRows::Zero);
+  auto sdpa =
+      SdpaOp::create(builder, loc, TypeRange(out.getType()), query, key, value,
+                     /*bias=*/ValueRange{}, op.getScale(), /*offsets=*/ValueRange{}, out,
+                     mapsAttr(builder, {mapOn(part, queryMap, rows), mapOn(part, keyMap, keys),
+                                        mapOn(part, valueMap, keys), mapOn(part, initMap, rows)}),
+                     /*causal=*/false, MaskedRows::Zero);
   return sdpa->getResult(0);
 }
 
@@ -333,20 +332,18 @@ Value ElfattParts::attendToPrefixAndWindow(Value query, Value key, Value value, 
   Value acc = filled(sizes, 0.0);
   SmallVector<unsigned> rows = windowTokens(axes, axes);
   auto stateMap = [&](PartDomain part, bool withValues) {
-    SmallVector<unsigned> dims =
-        llvm::to_vector(llvm::seq(0u, part.firstToken() + 2 * axes));
+    SmallVector<unsigned> dims = llvm::to_vector(llvm::seq(0u, part.firstToken() + 2 * axes));
     if (withValues)
       dims.push_back(part.values());
     return AffineMap::getMultiDimMapWithTargets(part.size(), dims, builder.getContext());
   };
-  auto step = [&](Value segmentKey, Value segmentValue, PartDomain part,
-                  ArrayRef<unsigned> keys) {
-    auto online = OnlineOp::create(
-        builder, loc, TypeRange{acc.getType(), max.getType(), sum.getType()}, query, segmentKey,
-        segmentValue, op.getScale(), acc, max, sum,
-        mapsAttr(builder, {mapOn(part, queryMap, rows), mapOn(part, keyMap, keys),
-                           mapOn(part, valueMap, keys), stateMap(part, true),
-                           stateMap(part, false), stateMap(part, false)}));
+  auto step = [&](Value segmentKey, Value segmentValue, PartDomain part, ArrayRef<unsigned> keys) {
+    auto online =
+        OnlineOp::create(builder, loc, TypeRange{acc.getType(), max.getType(), sum.getType()},
+                         query, segmentKey, segmentValue, op.getScale(), acc, max, sum,
+                         mapsAttr(builder, {mapOn(part, queryMap, rows), mapOn(part, keyMap, keys),
+                                            mapOn(part, valueMap, keys), stateMap(part, true),
+                                            stateMap(part, false), stateMap(part, false)}));
     acc = online->getResult(0), max = online->getResult(1), sum = online->getResult(2);
   };
   step(view(op.getKey(), keyMap, localHeads, prefixTokens),
@@ -357,8 +354,7 @@ Value ElfattParts::attendToPrefixAndWindow(Value query, Value key, Value value, 
   PartDomain part = domain(2 * axes, /*hasChannels=*/false);
   auto finalize = FinalizeOp::create(
       builder, loc, TypeRange(out.getType()), acc, sum, out,
-      mapsAttr(builder, {stateMap(part, true), stateMap(part, false),
-                         mapOn(part, initMap, rows)}));
+      mapsAttr(builder, {stateMap(part, true), stateMap(part, false), mapOn(part, initMap, rows)}));
   return finalize->getResult(0);
 }
 
@@ -374,8 +370,7 @@ void ElfattParts::addGlobalHeads() {
     return AffineMap::getMultiDimMapWithTargets(part.size(), dims, builder.getContext());
   };
   auto context = ContextOp::create(
-      builder, loc, TypeRange(empty.getType()),
-      view(op.getKey(), keyMap, globalHeads, allTokens),
+      builder, loc, TypeRange(empty.getType()), view(op.getKey(), keyMap, globalHeads, allTokens),
       view(op.getValue(), valueMap, globalHeads, allTokens), empty,
       mapsAttr(builder, {mapOn(contextPart, keyMap, {0}), mapOn(contextPart, valueMap, {0}),
                          contextMap(contextPart)}));
@@ -387,10 +382,10 @@ void ElfattParts::addGlobalHeads() {
   Value query = view(op.getQuery(), queryMap, globalHeads, gridTokens, parts);
   addPart(globalHeads, gridTokens, parts, [&](Value out) -> Value {
     PartDomain applyPart = domain(rows.size(), /*hasChannels=*/true);
-    auto apply = ApplyOp::create(
-        builder, loc, TypeRange(out.getType()), query, context->getResult(0), out,
-        mapsAttr(builder, {mapOn(applyPart, queryMap, rows), contextMap(applyPart),
-                           mapOn(applyPart, initMap, rows)}));
+    auto apply =
+        ApplyOp::create(builder, loc, TypeRange(out.getType()), query, context->getResult(0), out,
+                        mapsAttr(builder, {mapOn(applyPart, queryMap, rows), contextMap(applyPart),
+                                           mapOn(applyPart, initMap, rows)}));
     if (!hasLepe)
       return apply->getResult(0);
     PartDomain part = domain(axes, /*hasChannels=*/false);
@@ -399,14 +394,13 @@ void ElfattParts::addGlobalHeads() {
       gridDims.push_back(part.firstToken() + axis);
     return addLepe(apply->getResult(0), mapOn(part, initMap, rows),
                    view(op.getValue(), valueMap, globalHeads, gridTokens, parts),
-                   mapOn(part, valueMap, rows), op.getGlobalLepeWeight(),
-                   op.getGlobalLepeBias(), part, gridDims);
+                   mapOn(part, valueMap, rows), op.getGlobalLepeWeight(), op.getGlobalLepeBias(),
+                   part, gridDims);
   });
 }
 
 Value ElfattParts::addLepe(Value out, AffineMap outMap, Value value, AffineMap valueMap,
-                           Value weight, Value bias, PartDomain part,
-                           ArrayRef<int64_t> gridDims) {
+                           Value weight, Value bias, PartDomain part, ArrayRef<int64_t> gridDims) {
   AffineMap weightMap = AffineMap::getMultiDimMapWithTargets(
       part.size(), {part.batch, part.values()}, builder.getContext());
   SmallVector<AffineMap> maps = {valueMap, weightMap};
@@ -456,18 +450,17 @@ FailureOr<SmallVector<Value>> LinearOp::decomposeOperation(OpBuilder &builder) {
         expr = builder.getAffineConstantExpr(0);
     return map.replaceDimsAndSymbols(newDims, {}, order.size(), 0);
   };
-  AffineMap contextMap = AffineMap::getMultiDimMapWithTargets(maps[0].getNumDims(), contextDims,
-                                                              builder.getContext());
-  Value empty =
-      tensor::EmptyOp::create(builder, getLoc(), sizes, getComputeType(viewOp));
-  auto context = ContextOp::create(
-      builder, getLoc(), TypeRange(empty.getType()), getKey(), getValue(), empty,
-      mapsAttr(builder, {mapOn(dims.keys, maps[1]), mapOn(dims.keys, maps[2]),
-                         mapOn(dims.keys, contextMap)}));
-  auto apply = ApplyOp::create(
-      builder, getLoc(), TypeRange(getInit().getType()), getQuery(), context->getResult(0),
-      getInit(),
-      mapsAttr(builder, {mapOn(dims.rows, maps[0]), mapOn(dims.rows, contextMap),
-                         mapOn(dims.rows, maps[3])}));
+  AffineMap contextMap =
+      AffineMap::getMultiDimMapWithTargets(maps[0].getNumDims(), contextDims, builder.getContext());
+  Value empty = tensor::EmptyOp::create(builder, getLoc(), sizes, getComputeType(viewOp));
+  auto context =
+      ContextOp::create(builder, getLoc(), TypeRange(empty.getType()), getKey(), getValue(), empty,
+                        mapsAttr(builder, {mapOn(dims.keys, maps[1]), mapOn(dims.keys, maps[2]),
+                                           mapOn(dims.keys, contextMap)}));
+  auto apply =
+      ApplyOp::create(builder, getLoc(), TypeRange(getInit().getType()), getQuery(),
+                      context->getResult(0), getInit(),
+                      mapsAttr(builder, {mapOn(dims.rows, maps[0]), mapOn(dims.rows, contextMap),
+                                         mapOn(dims.rows, maps[3])}));
   return SmallVector<Value>{apply->getResult(0)};
 }

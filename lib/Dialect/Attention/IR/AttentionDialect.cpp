@@ -34,9 +34,9 @@ void AttentionDialect::initialize() {
 //===----------------------------------------------------------------------===//
 
 /// Reads what it is given, writes its destinations; nothing on tensors.
-static void getViewEffects(
-    Operation *op,
-    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+static void
+getViewEffects(Operation *op,
+               SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   auto dps = cast<DestinationStyleOpInterface>(op);
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<MemRefType>(operand.get().getType()))
@@ -52,24 +52,23 @@ static LogicalResult reifyFromInits(Operation *op, OpBuilder &builder,
                                     ReifiedRankedShapedTypeDims &shapes) {
   auto dps = cast<DestinationStyleOpInterface>(op);
   for (OpResult result : op->getResults())
-    shapes.push_back(tensor::getMixedSizes(builder, op->getLoc(),
-                                           dps.getTiedOpOperand(result)->get()));
+    shapes.push_back(
+        tensor::getMixedSizes(builder, op->getLoc(), dps.getTiedOpOperand(result)->get()));
   return success();
 }
 
-#define ELFATT_SHARED_METHODS(OpTy)                                                      \
-  void OpTy::getEffects(                                                                 \
-      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {    \
-    getViewEffects(*this, effects);                                                      \
-  }                                                                                      \
-  Speculation::Speculatability OpTy::getSpeculatability() {                              \
-    return cast<DestinationStyleOpInterface>(getOperation()).hasPureTensorSemantics()    \
-               ? Speculation::Speculatable                                               \
-               : Speculation::NotSpeculatable;                                           \
-  }                                                                                      \
-  LogicalResult OpTy::reifyResultShapes(OpBuilder &builder,                              \
-                                        ReifiedRankedShapedTypeDims &shapes) {           \
-    return reifyFromInits(*this, builder, shapes);                                       \
+#define ELFATT_SHARED_METHODS(OpTy)                                                                \
+  void OpTy::getEffects(                                                                           \
+      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {              \
+    getViewEffects(*this, effects);                                                                \
+  }                                                                                                \
+  Speculation::Speculatability OpTy::getSpeculatability() {                                        \
+    return cast<DestinationStyleOpInterface>(getOperation()).hasPureTensorSemantics()              \
+               ? Speculation::Speculatable                                                         \
+               : Speculation::NotSpeculatable;                                                     \
+  }                                                                                                \
+  LogicalResult OpTy::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) { \
+    return reifyFromInits(*this, builder, shapes);                                                 \
   }
 
 ELFATT_SHARED_METHODS(SdpaOp)
@@ -82,7 +81,7 @@ ELFATT_SHARED_METHODS(OnlineOp)
 ELFATT_SHARED_METHODS(FinalizeOp)
 #undef ELFATT_SHARED_METHODS
 
-#define ELFATT_ONE_INIT(OpTy)                                                            \
+#define ELFATT_ONE_INIT(OpTy)                                                                      \
   MutableOperandRange OpTy::getDpsInitsMutable() { return getInitMutable(); }
 ELFATT_ONE_INIT(SdpaOp)
 ELFATT_ONE_INIT(ElfattOp)
@@ -102,8 +101,7 @@ MutableOperandRange OnlineOp::getDpsInitsMutable() {
 //===----------------------------------------------------------------------===//
 
 SmallVector<OpOperand *> SdpaOp::getViewedOperands() {
-  SmallVector<OpOperand *> operands = {&getQueryMutable(), &getKeyMutable(),
-                                       &getValueMutable()};
+  SmallVector<OpOperand *> operands = {&getQueryMutable(), &getKeyMutable(), &getValueMutable()};
   for (OpOperand &bias : getBiasMutable())
     operands.push_back(&bias);
   operands.push_back(&getInitMutable());
@@ -159,8 +157,8 @@ Value elfatt::attention::getOrCreateScale(OpBuilder &builder, Location loc, Valu
                                           OpFoldResult channels, FloatType type) {
   if (!scale) {
     if (std::optional<int64_t> d = getConstantIntValue(channels))
-      return arith::ConstantOp::create(
-          builder, loc, builder.getFloatAttr(type, 1.0 / std::sqrt(double(*d))));
+      return arith::ConstantOp::create(builder, loc,
+                                       builder.getFloatAttr(type, 1.0 / std::sqrt(double(*d))));
     Value d = getValueOrCreateConstantIndexOp(builder, loc, channels);
     d = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), d);
     d = arith::SIToFPOp::create(builder, loc, type, d);

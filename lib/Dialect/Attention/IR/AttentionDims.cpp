@@ -115,8 +115,7 @@ static void visitExtents(ViewOpInterface op,
     unsigned skipped = rank - map.getNumResults();
     for (auto [position, expr] : llvm::enumerate(map.getResults()))
       if (auto dim = dyn_cast<AffineDimExpr>(expr))
-        if (op.isOperandTiled(*operand, dim.getPosition()) &&
-            seen.insert(dim.getPosition()).second)
+        if (op.isOperandTiled(*operand, dim.getPosition()) && seen.insert(dim.getPosition()).second)
           visit(*operand, skipped + position, dim.getPosition());
   }
 }

@@ -19,14 +19,13 @@ using utils::IteratorType;
 static SmallVector<IteratorType> iteratorsFrom(AffineMap output) {
   SmallVector<IteratorType> types;
   for (unsigned dim = 0, e = output.getNumDims(); dim < e; ++dim)
-    types.push_back(output.isFunctionOfDim(dim) ? IteratorType::parallel
-                                                : IteratorType::reduction);
+    types.push_back(output.isFunctionOfDim(dim) ? IteratorType::parallel : IteratorType::reduction);
   return types;
 }
 
-#define ELFATT_ITERATORS(OpTy, outputMap)                                                \
-  SmallVector<IteratorType> OpTy::getViewIteratorTypes() {                               \
-    return iteratorsFrom(getIndexingMapsArray()[outputMap]);                             \
+#define ELFATT_ITERATORS(OpTy, outputMap)                                                          \
+  SmallVector<IteratorType> OpTy::getViewIteratorTypes() {                                         \
+    return iteratorsFrom(getIndexingMapsArray()[outputMap]);                                       \
   }
 ELFATT_ITERATORS(ElfattOp, 3)
 ELFATT_ITERATORS(LinearOp, 3)
@@ -68,13 +67,14 @@ bool LepeOp::isOperandTiled(OpOperand &operand, unsigned dim) {
 //===----------------------------------------------------------------------===//
 
 /// The box of `operand` that the tile reads or writes, with its rank kept.
-static Value sliceOperand(OpBuilder &builder, Location loc, ViewOpInterface op,
-                          OpOperand &operand, AffineMap map, ArrayRef<OpFoldResult> offsets,
+static Value sliceOperand(OpBuilder &builder, Location loc, ViewOpInterface op, OpOperand &operand,
+                          AffineMap map, ArrayRef<OpFoldResult> offsets,
                           ArrayRef<OpFoldResult> sizes, SmallVectorImpl<Operation *> &slices) {
   auto type = cast<RankedTensorType>(operand.get().getType());
   unsigned skipped = type.getRank() - map.getNumResults();
   OpFoldResult zero = builder.getIndexAttr(0), one = builder.getIndexAttr(1);
-  SmallVector<OpFoldResult> boxOffsets, boxSizes(tensor::getMixedSizes(builder, loc, operand.get()));
+  SmallVector<OpFoldResult> boxOffsets,
+      boxSizes(tensor::getMixedSizes(builder, loc, operand.get()));
   boxOffsets.assign(type.getRank(), zero);
   SmallVector<OpFoldResult> strides(type.getRank(), one);
   for (auto [position, expr] : llvm::enumerate(map.getResults())) {
@@ -89,8 +89,8 @@ static Value sliceOperand(OpBuilder &builder, Location loc, ViewOpInterface op,
       boxSizes[at] = one;
     }
   }
-  auto slice = tensor::ExtractSliceOp::create(builder, loc, operand.get(), boxOffsets, boxSizes,
-                                              strides);
+  auto slice =
+      tensor::ExtractSliceOp::create(builder, loc, operand.get(), boxOffsets, boxSizes, strides);
   slices.push_back(slice);
   return slice;
 }
@@ -146,8 +146,7 @@ static FailureOr<TilingResult> tile(OpTy op, OpBuilder &builder, ArrayRef<OpFold
   if constexpr (requires { op.getOffsetsMutable(); }) {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(tiled);
-    SmallVector<Value> positions =
-        tilePositions(builder, loc, view, op.getOffsets(), offsets);
+    SmallVector<Value> positions = tilePositions(builder, loc, view, op.getOffsets(), offsets);
     tiled.getOffsetsMutable().assign(positions);
   }
   auto dps = cast<DestinationStyleOpInterface>(tiled.getOperation());
@@ -179,11 +178,10 @@ static void resultTile(OpTy op, OpBuilder &builder, unsigned number, ArrayRef<Op
 /// The tile of the domain that makes a tile of result `number`: whole in every
 /// dim that the result lacks.
 template <typename OpTy>
-static LogicalResult domainTile(OpTy op, OpBuilder &builder, unsigned number,
-                                ArrayRef<OpFoldResult> resultOffsets,
-                                ArrayRef<OpFoldResult> resultSizes,
-                                SmallVectorImpl<OpFoldResult> &offsets,
-                                SmallVectorImpl<OpFoldResult> &sizes) {
+static LogicalResult
+domainTile(OpTy op, OpBuilder &builder, unsigned number, ArrayRef<OpFoldResult> resultOffsets,
+           ArrayRef<OpFoldResult> resultSizes, SmallVectorImpl<OpFoldResult> &offsets,
+           SmallVectorImpl<OpFoldResult> &sizes) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   sizes = getMixedLoopRanges(builder, view);
   offsets.assign(sizes.size(), builder.getIndexAttr(0));
@@ -208,38 +206,38 @@ static SmallVector<Range> iterationDomain(ViewOpInterface op, OpBuilder &builder
   return domain;
 }
 
-#define ELFATT_TILING(OpTy)                                                              \
-  SmallVector<IteratorType> OpTy::getLoopIteratorTypes() { return getViewIteratorTypes(); } \
-  SmallVector<Range> OpTy::getIterationDomain(OpBuilder &builder) {                      \
-    return iterationDomain(cast<ViewOpInterface>(getOperation()), builder);              \
-  }                                                                                      \
-  FailureOr<TilingResult> OpTy::getTiledImplementation(                                  \
-      OpBuilder &builder, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes) { \
-    return tile(*this, builder, offsets, sizes);                                         \
-  }                                                                                      \
-  LogicalResult OpTy::getResultTilePosition(                                             \
-      OpBuilder &builder, unsigned number, ArrayRef<OpFoldResult> offsets,               \
-      ArrayRef<OpFoldResult> sizes, SmallVector<OpFoldResult> &resultOffsets,            \
-      SmallVector<OpFoldResult> &resultSizes) {                                          \
-    resultTile(*this, builder, number, offsets, sizes, resultOffsets, resultSizes);      \
-    return success();                                                                    \
-  }                                                                                      \
-  LogicalResult OpTy::getIterationDomainTileFromResultTile(                              \
-      OpBuilder &builder, unsigned number, ArrayRef<OpFoldResult> resultOffsets,         \
-      ArrayRef<OpFoldResult> resultSizes, SmallVectorImpl<OpFoldResult> &offsets,        \
-      SmallVectorImpl<OpFoldResult> &sizes) {                                            \
-    return domainTile(*this, builder, number, resultOffsets, resultSizes, offsets, sizes); \
-  }                                                                                      \
-  FailureOr<TilingResult> OpTy::generateResultTileValue(                                 \
-      OpBuilder &builder, unsigned number, ArrayRef<OpFoldResult> resultOffsets,         \
-      ArrayRef<OpFoldResult> resultSizes) {                                              \
-    SmallVector<OpFoldResult> offsets, sizes;                                            \
-    if (failed(domainTile(*this, builder, number, resultOffsets, resultSizes, offsets, sizes))) \
-      return failure();                                                                  \
-    FailureOr<TilingResult> tiled = tile(*this, builder, offsets, sizes);                \
-    if (failed(tiled))                                                                   \
-      return failure();                                                                  \
-    return TilingResult{tiled->tiledOps, {tiled->tiledValues[number]}, tiled->generatedSlices}; \
+#define ELFATT_TILING(OpTy)                                                                        \
+  SmallVector<IteratorType> OpTy::getLoopIteratorTypes() { return getViewIteratorTypes(); }        \
+  SmallVector<Range> OpTy::getIterationDomain(OpBuilder &builder) {                                \
+    return iterationDomain(cast<ViewOpInterface>(getOperation()), builder);                        \
+  }                                                                                                \
+  FailureOr<TilingResult> OpTy::getTiledImplementation(                                            \
+      OpBuilder &builder, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes) {          \
+    return tile(*this, builder, offsets, sizes);                                                   \
+  }                                                                                                \
+  LogicalResult OpTy::getResultTilePosition(                                                       \
+      OpBuilder &builder, unsigned number, ArrayRef<OpFoldResult> offsets,                         \
+      ArrayRef<OpFoldResult> sizes, SmallVector<OpFoldResult> &resultOffsets,                      \
+      SmallVector<OpFoldResult> &resultSizes) {                                                    \
+    resultTile(*this, builder, number, offsets, sizes, resultOffsets, resultSizes);                \
+    return success();                                                                              \
+  }                                                                                                \
+  LogicalResult OpTy::getIterationDomainTileFromResultTile(                                        \
+      OpBuilder &builder, unsigned number, ArrayRef<OpFoldResult> resultOffsets,                   \
+      ArrayRef<OpFoldResult> resultSizes, SmallVectorImpl<OpFoldResult> &offsets,                  \
+      SmallVectorImpl<OpFoldResult> &sizes) {                                                      \
+    return domainTile(*this, builder, number, resultOffsets, resultSizes, offsets, sizes);         \
+  }                                                                                                \
+  FailureOr<TilingResult> OpTy::generateResultTileValue(OpBuilder &builder, unsigned number,       \
+                                                        ArrayRef<OpFoldResult> resultOffsets,      \
+                                                        ArrayRef<OpFoldResult> resultSizes) {      \
+    SmallVector<OpFoldResult> offsets, sizes;                                                      \
+    if (failed(domainTile(*this, builder, number, resultOffsets, resultSizes, offsets, sizes)))    \
+      return failure();                                                                            \
+    FailureOr<TilingResult> tiled = tile(*this, builder, offsets, sizes);                          \
+    if (failed(tiled))                                                                             \
+      return failure();                                                                            \
+    return TilingResult{tiled->tiledOps, {tiled->tiledValues[number]}, tiled->generatedSlices};    \
   }
 ELFATT_TILING(SdpaOp)
 ELFATT_TILING(LinearOp)

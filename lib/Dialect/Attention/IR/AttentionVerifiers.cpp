@@ -1,21 +1,198 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Verifiers. Each constraint has a label, listed in docs/Semantics.md.
-#include "elfatt/Dialect/Attention/IR/Attention.h"
+// Verifiers. Each constraint has a label, listed in docs/Semantics.md and named
+// in the test of its error.
+#include "ViewVerifier.h"
+
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 using namespace elfatt::attention;
 
-LogicalResult SdpaOp::verify() { return success(); }
-LogicalResult SdpaOp::verifyRegions() { return success(); }
-LogicalResult ElfattOp::verify() { return success(); }
-LogicalResult LinearOp::verify() { return success(); }
-LogicalResult ContextOp::verify() { return success(); }
-LogicalResult ApplyOp::verify() { return success(); }
-LogicalResult LepeOp::verify() { return success(); }
-LogicalResult OnlineOp::verify() { return success(); }
-LogicalResult FinalizeOp::verify() { return success(); }
+//===----------------------------------------------------------------------===//
+// Softmax and linear attention
+//===----------------------------------------------------------------------===//
 
-void SdpaOp::getCanonicalizationPatterns(RewritePatternSet &, MLIRContext *) {}
-void ElfattOp::getCanonicalizationPatterns(RewritePatternSet &, MLIRContext *) {}
-void LinearOp::getCanonicalizationPatterns(RewritePatternSet &, MLIRContext *) {}
+/// The dims have classes, and there is a key dim.
+static FailureOr<AttentionDims> verifyClasses(ViewOpInterface op, AffineMap output) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  std::string why;
+  FailureOr<AttentionDims> dims = AttentionDims::infer(maps[0], maps[1], maps[2], output, &why);
+  if (failed(dims))
+    return op->emitOpError("expected maps of attention, got ones where ") << why;
+  if (dims->keys.empty())
+    return op->emitOpError("expected a key dim, in the maps of key and value alone");
+  return dims;
+}
+
+LogicalResult SdpaOp::verify() {
+  auto view = cast<ViewOpInterface>(getOperation());
+  if (failed(verifyViews(view)))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  // sdpa_c1
+  FailureOr<AttentionDims> dims = verifyClasses(view, maps.back());
+  if (failed(dims))
+    return failure();
+  // sdpa_c2
+  for (AffineMap map : ArrayRef(maps).drop_front(3).drop_back())
+    if (map.isFunctionOfDim(dims->channels) || map.isFunctionOfDim(dims->values))
+      return emitOpError("expected a bias over batch, row and key dims, got map ")
+             << AffineMapAttr::get(map);
+  // view_c11
+  if (failed(verifyDefaultScale(view, getScale(), dims->channels)))
+    return failure();
+  // sdpa_c3
+  if (getCausal() && (dims->keys.size() != 1 || dims->rows.empty()))
+    return emitOpError("expected a row dim and exactly one key dim with causal, got ")
+           << dims->rows.size() << " and " << dims->keys.size();
+  // sdpa_c4
+  size_t positions = getPositionDims().size();
+  if (!getOffsets().empty() && getOffsets().size() != positions)
+    return emitOpError("expected no offsets or ")
+           << positions << ", one per batch, row and key dim where a position matters, got "
+           << getOffsets().size();
+  return success();
+}
+
+LogicalResult SdpaOp::verifyRegions() {
+  if (getScore().empty())
+    return success();
+  Block &block = getScore().front();
+  Type scoreType = getComputeType(cast<ViewOpInterface>(getOperation()));
+  SmallVector<Type> expected = {scoreType};
+  for (Value bias : getBias())
+    expected.push_back(getElementTypeOrSelf(bias));
+  AttentionDims dims = AttentionDims::get(*this);
+  expected.append(dims.batch.size() + dims.rows.size() + dims.keys.size(),
+                  IndexType::get(getContext()));
+  // sdpa_c5
+  if (!llvm::equal(block.getArgumentTypes(), expected)) {
+    InFlightDiagnostic diagnostic = emitOpError("expected a score region of (");
+    llvm::interleaveComma(expected, diagnostic);
+    diagnostic << "), got (";
+    llvm::interleaveComma(block.getArgumentTypes(), diagnostic);
+    return diagnostic << ")";
+  }
+  // sdpa_c6
+  auto yield = block.empty() ? YieldOp() : dyn_cast<YieldOp>(block.back());
+  if (!yield || yield.getScore().getType() != scoreType)
+    return emitOpError("expected the score region to end by attention.yield of ") << scoreType;
+  // sdpa_c7
+  for (Operation &op : block.without_terminator())
+    if (!isPure(&op))
+      return emitOpError("expected a score region without side effects").attachNote(op.getLoc())
+             << "got " << op.getName() << " here";
+  return success();
+}
+
+LogicalResult LinearOp::verify() {
+  auto view = cast<ViewOpInterface>(getOperation());
+  // linear_c1
+  return success(succeeded(verifyViews(view)) &&
+                 succeeded(verifyClasses(view, getIndexingMapsArray()[3])));
+}
+
+/// Whether `map` holds exactly the dims of `dims`.
+static bool holdsExactly(AffineMap map, ArrayRef<unsigned> dims) {
+  unsigned count = 0;
+  for (unsigned dim = 0; dim < map.getNumDims(); ++dim)
+    if (map.isFunctionOfDim(dim)) {
+      ++count;
+      if (!llvm::is_contained(dims, dim))
+        return false;
+    }
+  return count == dims.size();
+}
+
+LogicalResult OnlineOp::verify() {
+  auto view = cast<ViewOpInterface>(getOperation());
+  if (failed(verifyViews(view)))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  // online_c1
+  FailureOr<AttentionDims> dims = verifyClasses(view, maps[3]);
+  if (failed(dims))
+    return failure();
+  SmallVector<unsigned> rows = dims->batch;
+  llvm::append_range(rows, dims->rows);
+  // online_c2
+  for (unsigned number : {4, 5})
+    if (!holdsExactly(maps[number], rows))
+      return emitOpError("expected max and sum over the batch and row dims, got map ")
+             << AffineMapAttr::get(maps[number]);
+  // online_c3
+  FloatType type = getComputeType(view);
+  for (Value state : {getAcc(), getMax(), getSum()})
+    if (getElementTypeOrSelf(state) != type)
+      return emitOpError("expected acc, max and sum in the type of the computation, ")
+             << type << ", got " << state.getType();
+  // view_c11
+  return verifyDefaultScale(view, getScale(), dims->channels);
+}
+
+//===----------------------------------------------------------------------===//
+// Parts of linear attention
+//===----------------------------------------------------------------------===//
+
+/// Whether dims of a contraction C = A B have a class: those of C are in A or B,
+/// those that C lacks are in both; A and B each have a dim of their own.
+static bool isContraction(AffineMap a, AffineMap b, AffineMap c, bool ownDimOfA,
+                          unsigned &numReduced) {
+  bool hasA = false, hasB = false;
+  numReduced = 0;
+  for (unsigned dim = 0; dim < c.getNumDims(); ++dim) {
+    bool inA = a.isFunctionOfDim(dim), inB = b.isFunctionOfDim(dim);
+    if (!c.isFunctionOfDim(dim)) {
+      if (!inA || !inB)
+        return false;
+      ++numReduced;
+      continue;
+    }
+    if (!inA && !inB)
+      return false;
+    hasA |= !inB, hasB |= !inA;
+  }
+  return hasB && (hasA || !ownDimOfA);
+}
+
+LogicalResult ContextOp::verify() {
+  if (failed(verifyViews(cast<ViewOpInterface>(getOperation()))))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  unsigned keys;
+  // context_c1
+  if (!isContraction(maps[0], maps[1], maps[2], /*ownDimOfA=*/true, keys) || keys == 0)
+    return emitOpError("expected maps (b, j, d), (b, j, e) and (b, d, e), got ")
+           << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
+           << AffineMapAttr::get(maps[2]);
+  return success();
+}
+
+LogicalResult ApplyOp::verify() {
+  if (failed(verifyViews(cast<ViewOpInterface>(getOperation()))))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  unsigned channels;
+  // apply_c1
+  if (!isContraction(maps[0], maps[1], maps[2], /*ownDimOfA=*/false, channels) || channels != 1)
+    return emitOpError("expected maps (b, i, d), (b, d, e) and (b, i, e), got ")
+           << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
+           << AffineMapAttr::get(maps[2]);
+  return success();
+}
+
+LogicalResult FinalizeOp::verify() {
+  if (failed(verifyViews(cast<ViewOpInterface>(getOperation()))))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  SmallVector<unsigned> all = llvm::to_vector(llvm::seq(0u, maps[0].getNumDims()));
+  unsigned missing =
+      llvm::count_if(all, [&](unsigned dim) { return !maps[1].isFunctionOfDim(dim); });
+  // finalize_c1
+  if (!holdsExactly(maps[0], all) || !holdsExactly(maps[2], all) || missing != 1)
+    return emitOpError("expected maps (b, i, e), (b, i) and (b, i, e), got ")
+           << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
+           << AffineMapAttr::get(maps[2]);
+  return success();
+}

@@ -53,8 +53,7 @@ Value addBias(ImplicitLocOpBuilder &b, Value score, Value bias) {
 /// The score region inlined: its value for one score, its bias elements, and the
 /// indices of b, i, j. The biases have been extended; the region wants them as
 /// they are stored.
-Value inlineScore(ImplicitLocOpBuilder &b, Block &block, ValueRange elements,
-                  ValueRange indices) {
+Value inlineScore(ImplicitLocOpBuilder &b, Block &block, ValueRange elements, ValueRange indices) {
   IRMapping mapping;
   for (auto [argument, element] : llvm::zip(block.getArguments(), elements)) {
     Value stored = element;
@@ -80,28 +79,26 @@ Term finalScores(LinalgFormulas &f, SdpaOp op, const AttentionDims &dims, Term s
   bool hasRegion = !op.getScore().empty();
   if (inputs.size() == 1 && !hasRegion && !op.getCausal())
     return scores;
-  return f.mapWithIndices(
-      scores.dims, inputs, [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-        ValueRange elements = v.take_front(inputs.size());
-        SmallVector<Value> indices(v.drop_front(inputs.size()));
-        for (auto [index, offset] : llvm::zip(indices, op.getOffsets()))
-          index = arith::AddIOp::create(b, index, offset);
-        Value score = elements.front();
-        if (hasRegion)
-          score = inlineScore(b, op.getScore().front(), elements, indices);
-        else
-          for (Value bias : elements.drop_front())
-            score = addBias(b, score, bias);
-        if (!op.getCausal())
-          return score;
-        auto indexOf = [&](unsigned dim) {
-          return indices[llvm::find(scores.dims, dim) - scores.dims.begin()];
-        };
-        Value visible = arith::CmpIOp::create(b, arith::CmpIPredicate::ule,
-                                              indexOf(dims.keys.back()),
-                                              indexOf(dims.rows.back()));
-        return addBias(b, score, visible);
-      });
+  return f.mapWithIndices(scores.dims, inputs, [&](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+    ValueRange elements = v.take_front(inputs.size());
+    SmallVector<Value> indices(v.drop_front(inputs.size()));
+    for (auto [index, offset] : llvm::zip(indices, op.getOffsets()))
+      index = arith::AddIOp::create(b, index, offset);
+    Value score = elements.front();
+    if (hasRegion)
+      score = inlineScore(b, op.getScore().front(), elements, indices);
+    else
+      for (Value bias : elements.drop_front())
+        score = addBias(b, score, bias);
+    if (!op.getCausal())
+      return score;
+    auto indexOf = [&](unsigned dim) {
+      return indices[llvm::find(scores.dims, dim) - scores.dims.begin()];
+    };
+    Value visible = arith::CmpIOp::create(b, arith::CmpIPredicate::ule, indexOf(dims.keys.back()),
+                                          indexOf(dims.rows.back()));
+    return addBias(b, score, visible);
+  });
 }
 
 /// O[b,i,e] = sum_j softmax_j(S')[b,i,j] * V[b,j,e]
@@ -180,8 +177,8 @@ SmallVector<Value> decompose(OpBuilder &builder, LepeOp op) {
     out = f.map(out.dims, start, [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
       return v.size() == 1 ? v[0] : arith::AddFOp::create(b, v[0], v[1]).getResult();
     });
-  Term sum = f.addDepthwiseConv(out, paddedValue(f, op, maps[0]),
-                                f.read(op.getWeight(), maps[1]), op.getGridDims());
+  Term sum = f.addDepthwiseConv(out, paddedValue(f, op, maps[0]), f.read(op.getWeight(), maps[1]),
+                                op.getGridDims());
   return {f.write(sum, op.getInit(), maps.back())};
 }
 

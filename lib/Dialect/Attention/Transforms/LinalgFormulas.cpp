@@ -6,8 +6,7 @@ using namespace elfatt::attention;
 using utils::IteratorType;
 
 LinalgFormulas::LinalgFormulas(OpBuilder &b, ViewOpInterface op)
-    : builder(op->getLoc(), b), ranges(getMixedLoopRanges(builder, op)),
-      type(getComputeType(op)) {}
+    : builder(op->getLoc(), b), ranges(getMixedLoopRanges(builder, op)), type(getComputeType(op)) {}
 
 /// Where `map` holds constants: the box of `source` there, of extent 1.
 static void constantBox(ImplicitLocOpBuilder &b, Value source, AffineMap map,
@@ -63,9 +62,8 @@ Value LinalgFormulas::extend(ImplicitLocOpBuilder &b, Value x) const {
   return arith::ExtFOp::create(b, type, x);
 }
 
-Value LinalgFormulas::generic(ArrayRef<unsigned> dims, unsigned numParallel,
-                              ArrayRef<Term> inputs, Term out, OutElement outElement,
-                              PointFormula formula) {
+Value LinalgFormulas::generic(ArrayRef<unsigned> dims, unsigned numParallel, ArrayRef<Term> inputs,
+                              Term out, OutElement outElement, PointFormula formula) {
   auto mapOf = [&](const Term &term) {
     SmallVector<unsigned> positions;
     for (unsigned dim : term.dims)
@@ -83,8 +81,7 @@ Value LinalgFormulas::generic(ArrayRef<unsigned> dims, unsigned numParallel,
       [&](OpBuilder &nested, Location loc, ValueRange arguments) {
         ImplicitLocOpBuilder b(loc, nested);
         SmallVector<Value> elements;
-        for (Value argument :
-             outElement == OutElement::Given ? arguments : arguments.drop_back())
+        for (Value argument : outElement == OutElement::Given ? arguments : arguments.drop_back())
           elements.push_back(extend(b, argument));
         if (outElement == OutElement::Indices)
           for (unsigned dim = 0; dim < dims.size(); ++dim)
@@ -185,8 +182,8 @@ Term LinalgFormulas::addDepthwiseConv(Term start, Term value, Term weight,
     auto axis = llvm::find(gridDims, int64_t(dim));
     valueExprs.push_back(axis == gridDims.end()
                              ? at(dim)
-                             : at(dim) + getAffineDimExpr(
-                                             numDims + (axis - gridDims.begin()), ctx));
+                             : at(dim) +
+                                   getAffineDimExpr(numDims + (axis - gridDims.begin()), ctx));
   }
   for (unsigned axis = 0; axis < axes; ++axis)
     weightExprs.push_back(getAffineDimExpr(numDims + axis, ctx));
@@ -200,8 +197,8 @@ Term LinalgFormulas::addDepthwiseConv(Term start, Term value, Term weight,
   SmallVector<IteratorType> iterators(numDims, IteratorType::parallel);
   iterators.append(axes, IteratorType::reduction);
   auto conv = linalg::GenericOp::create(
-      builder, start.tensor.getType(), ValueRange{value.tensor, weight.tensor}, start.tensor,
-      maps, iterators, [&](OpBuilder &nested, Location loc, ValueRange v) {
+      builder, start.tensor.getType(), ValueRange{value.tensor, weight.tensor}, start.tensor, maps,
+      iterators, [&](OpBuilder &nested, Location loc, ValueRange v) {
         ImplicitLocOpBuilder b(loc, nested);
         Value product = arith::MulFOp::create(b, extend(b, v[0]), extend(b, v[1]));
         linalg::YieldOp::create(b, ValueRange(arith::AddFOp::create(b, v[2], product)));
