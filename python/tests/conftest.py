@@ -57,3 +57,13 @@ def elfatt_opt() -> str:
     found = find_tool("elfatt-opt")
     assert found, "elfatt-opt is not built: run 'cmake --build --preset release'"
     return found
+
+
+@pytest.fixture(scope="session")
+def elfatt_run() -> str:
+    """Our elfatt-run, built; only tests about it ask for it."""
+    from elfatt.tools import find_tool
+
+    found = find_tool("elfatt-run")
+    assert found, "elfatt-run is not built: run 'cmake --build --preset release'"
+    return found
