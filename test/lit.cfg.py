@@ -41,6 +41,7 @@ for name in ("HOME", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "CUDA_HO
 config.substitutions.append(("%python", python))
 # `%exits 2 COMMAND`: the command must end with this very status.
 config.substitutions.append(("%exits", python + " " + os.path.join(config.test_source_root, "exits.py")))
+config.substitutions.append(("%elfatt_bin", os.path.join(config.elfatt_build_dir, "bin")))
 config.substitutions.append(("%elfatt_lib", os.path.join(config.elfatt_build_dir, "lib")))
 config.substitutions.append(("%cxx", config.cxx_compiler))
 config.substitutions.append(("%cc", config.c_compiler))

@@ -1,6 +1,7 @@
 // Debian's own mlir-opt loads the dialect and the passes.
 
 // REQUIRES: debian-mlir-opt
+// UNSUPPORTED: asan
 // RUN: mlir-opt-22 %s --load-dialect-plugin=%elfatt_lib/ElfattPlugin.so \
 // RUN:   --load-pass-plugin=%elfatt_lib/ElfattPlugin.so \
 // RUN:   --pass-pipeline='builtin.module(func.func(elfatt-decompose),canonicalize)' | FileCheck %s
