@@ -4,4 +4,77 @@
 
 include "mlir/Pass/PassBase.td"
 
+def RaisePass : Pass<"elfatt-raise", "::mlir::ModuleOp"> {
+  let summary = "Raise attention and say what was found";
+  let description = [{
+    Runs the passes of this stage in order and emits one remark at every site,
+    raised or refused.
+
+    - Preconditions, postconditions: those of `elfatt-raise-attention`.
+    - Changes numerics: as `elfatt-raise-attention` does.
+  }];
+  let options = [
+    Option<"strict", "strict", "bool", "false",
+      "Refuse attention that the op computes more precisely, or in a larger range, "
+      "than the source does">,
+    Option<"remarks", "remarks", "bool", "true", "Emit one remark for each site">];
+  let dependentDialects = ["::elfatt::attention::AttentionDialect"];
+}
+
+def ReportPass : Pass<"elfatt-report", "::mlir::ModuleOp"> {
+  let summary = "Write the sites of a module as JSON";
+  let description = [{
+    Writes an array with one record for every attention op and every site that
+    `elfatt-raise` refused: function, location, status, op, reason, message, sizes,
+    kind of bias, and what the attention costs. Without `file` the sites become
+    remarks.
+
+    - Preconditions: none; meant to follow `elfatt-raise`.
+    - Postconditions: the module is as it was.
+    - Changes numerics: no.
+  }];
+  let options = [
+    Option<"file", "file", "std::string", "\"\"", "Path to write, `-` for standard output">];
+}
+
+def RaiseAttentionPass : Pass<"elfatt-raise-attention"> {
+  let summary = "Raise softmax and linear attention to ops";
+  let description = [{
+    Finds pairs of contractions with a softmax between them (or, for linear
+    attention, a softmax on either side) and proves what they compute: reads the
+    scalar expression of one score through all elementwise ops, reductions and
+    data movement, and every operand as a view of the tensor it comes from. What
+    is proven becomes `attention.sdpa` or `attention.linear`; any other place that
+    looks like attention gets the attribute `attention.refused`, which
+    `elfatt-report` reads. docs/Reasons.md lists the reasons.
+
+    - Preconditions: linalg, tensor, arith and math on tensors; anything else is
+      left alone.
+    - Postconditions: no proven attention is left in linalg.
+    - Changes numerics: no, except for the order of sums and two excesses that are
+      reported: an inner rounding that is dropped, and a finite result where a
+      softmax without its maximum overflowed. `strict` refuses both.
+
+    Before:
+    ```mlir
+    %s = linalg.batch_matmul ins(%q, %kt : ...) outs(%zero : ...)
+    // scale, mask, maximum, subtract, exp, sum, divide
+    %o = linalg.batch_matmul ins(%p, %v : ...) outs(%zero : ...)
+    ```
+    After:
+    ```mlir
+    %o = attention.sdpa indexing_maps = [...] ins(%q, %k, %v : ...) outs(%e : ...)
+    ```
+  }];
+  let options = [
+    Option<"strict", "strict", "bool", "false",
+      "Refuse attention that the op computes more precisely, or in a larger range, "
+      "than the source does">];
+  let statistics = [
+    Statistic<"numSdpa", "num-sdpa", "Number of attention.sdpa ops raised">,
+    Statistic<"numLinear", "num-linear", "Number of attention.linear ops raised">,
+    Statistic<"numRefused", "num-refused", "Number of sites refused">];
+  let dependentDialects = ["::elfatt::attention::AttentionDialect"];
+}
+
 #endif // ELFATT_RAISE_PASSES_TD

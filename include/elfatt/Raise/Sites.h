@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Sites: the places of a module that are, or look like, attention. What the
+// recogniser decided travels on the ops as attributes and is read here.
+#ifndef ELFATT_RAISE_SITES_H
+#define ELFATT_RAISE_SITES_H
+
+#include "elfatt/Raise/Reasons.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "llvm/Support/JSON.h"
+
+namespace elfatt::raise {
+
+/// On a raised op: what it computes better than its source did, a list of
+/// "precision" and "range". Absent where it is exact.
+inline constexpr llvm::StringLiteral kExcessAttr = "attention.excess";
+/// On the second contraction of a site that was left alone: `reason`, `message`,
+/// and the sizes of the attention it seemed to be.
+inline constexpr llvm::StringLiteral kRefusedAttr = "attention.refused";
+
+void markRaised(mlir::Operation *op, bool excessPrecision, bool excessRange);
+void markRefused(mlir::linalg::LinalgOp second, mlir::linalg::LinalgOp first,
+                 const Refusal &refusal);
+
+struct Site {
+  mlir::Operation *op;
+  bool isRaised;
+  std::string message;
+  llvm::json::Object record;
+};
+
+/// The sites of `module` in order.
+llvm::SmallVector<Site, 0> collectSites(mlir::Operation *module);
+
+/// One remark at each site.
+void emitRemarks(mlir::Operation *module);
+
+} // namespace elfatt::raise
+
+#endif // ELFATT_RAISE_SITES_H

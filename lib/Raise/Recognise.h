@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Recognises softmax and linear attention in a pair of contractions. Pure: the
+// result says what op to build, and nothing is changed.
+#ifndef ELFATT_LIB_RAISE_RECOGNISE_H
+#define ELFATT_LIB_RAISE_RECOGNISE_H
+
+#include "Contraction.h"
+#include "Scores.h"
+#include "ViewPlan.h"
+
+#include <memory>
+
+namespace elfatt::raise {
+
+struct RecogniseOptions {
+  /// Refuse what is computed better than in the source.
+  bool strict = false;
+};
+
+/// An attention op to be built.
+struct RecognisedAttention {
+  std::unique_ptr<ScalarReader> reader;
+  /// `attention.sdpa`, or `attention.linear`.
+  bool isLinear = false;
+  Domain domain;
+  ViewPlan query, key, value;
+  OutputPlan output;
+  Scale scale;
+  /// The scale is that of the op's default.
+  bool hasDefaultScale = false;
+  struct BiasPlan {
+    ViewPlan view;
+    bool isInverted;
+  };
+  llvm::SmallVector<BiasPlan, 0> biases;
+  bool zeroMaskedRows = false;
+  /// The op rounds less, or overflows later, than the source.
+  bool hasExcessPrecision = false, hasExcessRange = false;
+};
+
+struct Verdict {
+  /// Set where the pair is attention.
+  std::optional<RecognisedAttention> attention;
+  /// Whether the pair is a site at all; then `refusal` says why it stays.
+  bool isSite = false;
+  Refusal refusal{Reason::NoSoftmax, ""};
+};
+
+Verdict recognise(const ContractionPair &pair, const RecogniseOptions &options);
+
+} // namespace elfatt::raise
+
+#endif // ELFATT_LIB_RAISE_RECOGNISE_H

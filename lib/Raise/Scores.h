@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef ELFATT_LIB_RAISE_SCORES_H
+#define ELFATT_LIB_RAISE_SCORES_H
+
+#include "Scalar.h"
+#include "elfatt/Raise/Reasons.h"
+
+namespace elfatt::raise {
+
+/// A product of constants and of scalars known at run time, each divided by or
+/// multiplied with.
+struct Scale {
+  double constant = 1.0;
+  struct Factor {
+    view::Element element; // Without loops in it.
+    mlir::Value value;     // Where there is no element.
+    bool isDivisor;
+  };
+  llvm::SmallVector<Factor, 0> factors;
+  bool isOne() const { return constant == 1.0 && factors.empty(); }
+};
+
+/// What stands beside Q * K^T in a score: added where float, kept where true
+/// where i1 (kept where false with `isInverted`).
+struct Bias {
+  view::Element start;
+  bool isMask = false, isInverted = false;
+};
+
+/// X = scale * S + biases, masked to -inf, with S an element of a contraction.
+struct Scores {
+  view::Element product;
+  Scale scale;
+  llvm::SmallVector<Bias, 0> biases;
+  llvm::SmallVector<mlir::Operation *> casts;
+};
+
+/// Reads `logits` as scores over elements of `product`. Pure.
+llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const Scalar &logits,
+                                    mlir::Value product, Refusal &why);
+
+/// Peels factors off `scalar` into `scale` until an element that is none is
+/// reached: the operand of a contraction as a tensor, with its scale.
+std::optional<view::Element> peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
+                                       llvm::SmallVectorImpl<mlir::Operation *> &casts);
+
+} // namespace elfatt::raise
+
+#endif // ELFATT_LIB_RAISE_SCORES_H

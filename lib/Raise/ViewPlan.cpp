@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "ViewPlan.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace elfatt;
+using namespace elfatt::raise;
+using view::Element;
+using view::Index;
+using view::IndexSpace;
+using view::Size;
+using view::Term;
+
+std::optional<unsigned> Domain::find(unsigned atom) const {
+  const unsigned *entry = llvm::find(atoms, atom);
+  if (entry == atoms.end())
+    return std::nullopt;
+  return entry - atoms.begin();
+}
+
+//===----------------------------------------------------------------------===//
+// Operands
+//===----------------------------------------------------------------------===//
+
+bool ViewPlan::uses(unsigned atom) const {
+  return llvm::any_of(dims, [&](ArrayRef<Factor> factors) {
+    return llvm::any_of(factors, [&](const Factor &factor) { return factor.atom == atom; });
+  });
+}
+
+void ViewPlan::addUnit(unsigned atom) {
+  for (auto &factors : dims)
+    for (Factor &factor : factors)
+      if (!factor.atom && factor.size.isOne()) {
+        factor.atom = atom;
+        return;
+      }
+  dims.back().push_back({Size(1), atom, Size(1), 0});
+}
+
+AffineMap ViewPlan::getMap(const Domain &domain, MLIRContext *context) const {
+  SmallVector<AffineExpr> results;
+  for (ArrayRef<Factor> factors : dims)
+    for (const Factor &factor : factors)
+      results.push_back(factor.atom ? getAffineDimExpr(*domain.find(*factor.atom), context)
+                                    : getAffineConstantExpr(factor.digit, context));
+  return AffineMap::get(domain.atoms.size(), 0, results, context);
+}
+
+/// Cuts a dim of `size` into the factors that the positions `index` are made of.
+static bool planDim(const IndexSpace &space, const Index &position, const Size &size,
+                    SmallVectorImpl<Factor> &factors) {
+  Index index = space.normalize(position);
+  Size inner(1); // Product of the factors so far.
+  auto digit = [&](const Size &radix) -> std::optional<int64_t> {
+    if (index.offset == 0)
+      return 0;
+    if (!inner.isStatic() || !radix.isStatic())
+      return std::nullopt;
+    return index.offset / inner.getNumber() % radix.getNumber();
+  };
+  auto addConstant = [&](const Size &radix) {
+    std::optional<int64_t> value = digit(radix);
+    if (!value)
+      return false;
+    factors.push_back({radix, std::nullopt, Size(1), *value});
+    inner = inner * radix;
+    return true;
+  };
+  for (int i = index.terms.size() - 1; i >= 0; --i) {
+    const Term &term = index.terms[i];
+    std::optional<Size> gap = term.stride.divide(inner);
+    if (!gap || (!gap->isOne() && !addConstant(*gap)))
+      return false;
+    const Size &extent = space.getExtent(term.atom);
+    Size bound = i > 0 ? index.terms[i - 1].stride : size;
+    std::optional<Size> room = bound.divide(term.stride);
+    if (!room)
+      return false;
+    // The atom's own extent where the rest nests around it, else all there is up
+    // to the next atom, of which the atom is a slice.
+    Size radix = room->divide(extent) ? extent : *room;
+    std::optional<int64_t> start = digit(radix);
+    if (start && *start != 0)
+      start = digit(radix = *room);
+    if (!start)
+      return false;
+    if (radix != extent && (!radix.isStatic() || !extent.isStatic() ||
+                            *start + extent.getNumber() > radix.getNumber()))
+      return false;
+    factors.push_back({radix, term.atom, extent, *start});
+    inner = inner * radix;
+  }
+  std::optional<Size> rest = size.divide(inner);
+  if (!rest || ((!rest->isOne() || factors.empty()) && !addConstant(*rest)))
+    return false;
+  std::reverse(factors.begin(), factors.end());
+  return true;
+}
+
+std::optional<ViewPlan> raise::planView(ScalarReader &reader, const Element &element) {
+  ViewPlan plan{element.source, {}};
+  auto type = cast<RankedTensorType>(element.source.getType());
+  if (type.getRank() == 0)
+    return std::nullopt;
+  SmallVector<Size> sizes = reader.getSizes().getSizes(element.source);
+  for (auto [dim, index] : llvm::enumerate(element.indices)) {
+    plan.dims.emplace_back();
+    auto &factors = plan.dims.back();
+    if (sizes[dim].isZero() || !planDim(reader.getSpace(), index, sizes[dim], factors))
+      return std::nullopt;
+    // A reshape keeps a dynamic dim dynamic.
+    bool isStatic = llvm::all_of(factors, [](const Factor &f) { return f.size.isStatic(); });
+    if (factors.size() > 1 && isStatic == type.isDynamicDim(dim))
+      return std::nullopt;
+  }
+  return plan;
+}
+
+std::optional<ViewPlan> raise::planSource(ScalarReader &reader, const Element &start,
+                                          ArrayRef<unsigned> whole) {
+  auto chain = reader.getTracer().traceAll(start, whole);
+  for (const Element &element : llvm::reverse(chain))
+    if (std::optional<ViewPlan> plan = planView(reader, element))
+      return plan;
+  return std::nullopt;
+}
+
+//===----------------------------------------------------------------------===//
+// The result
+//===----------------------------------------------------------------------===//
+
+void OutputPlan::addUnit(unsigned atom) {
+  for (auto &group : factors)
+    if (group.empty()) {
+      group.push_back(atom);
+      return;
+    }
+  factors.back().push_back(atom);
+}
+
+AffineMap OutputPlan::getMap(const Domain &domain, MLIRContext *context) const {
+  SmallVector<AffineExpr> results;
+  for (ArrayRef<unsigned> group : factors)
+    for (unsigned atom : group)
+      results.push_back(getAffineDimExpr(*domain.find(atom), context));
+  return AffineMap::get(domain.atoms.size(), 0, results, context);
+}
+
+/// The atoms that a whole dim of `size` is made of, outermost first.
+static std::optional<SmallVector<unsigned, 4>> getDigits(const IndexSpace &space,
+                                                         const Index &position, const Size &size) {
+  Index index = space.normalize(position);
+  SmallVector<unsigned, 4> digits;
+  Size inner(1);
+  if (index.offset != 0)
+    return std::nullopt;
+  for (const Term &term : llvm::reverse(index.terms)) {
+    if (term.stride != inner)
+      return std::nullopt;
+    inner = inner * space.getExtent(term.atom);
+    digits.insert(digits.begin(), term.atom);
+  }
+  if (inner != size)
+    return std::nullopt;
+  return digits;
+}
+
+static bool updateDigits(ScalarReader &reader, OutputPlan &plan) {
+  plan.factors.clear();
+  SmallVector<Size> sizes = reader.getSizes().getSizes(plan.value);
+  for (auto [index, size] : llvm::zip_equal(plan.dims, sizes)) {
+    auto digits = getDigits(reader.getSpace(), index, size);
+    if (!digits)
+      return false;
+    plan.factors.push_back(*digits);
+  }
+  return true;
+}
+
+/// Moves `plan` over the only user of its value, if that is a movement.
+static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
+  if (!plan.value.hasOneUse())
+    return false;
+  IndexSpace &space = reader.getSpace();
+  OpOperand &use = *plan.value.getUses().begin();
+  Operation *user = use.getOwner();
+  SmallVector<Index> dims;
+  if (auto expand = dyn_cast<tensor::ExpandShapeOp>(user)) {
+    SmallVector<Size> sizes = reader.getSizes().getSizes(expand.getResult());
+    for (auto [index, group] : llvm::zip(plan.dims, expand.getReassociationIndices())) {
+      auto parts =
+          space.delinearize(index, ArrayRef<Size>(sizes).slice(group.front(), group.size()));
+      if (!parts)
+        return false;
+      llvm::append_range(dims, *parts);
+    }
+    dims.resize(sizes.size());
+  } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(user)) {
+    SmallVector<Size> sizes = reader.getSizes().getSizes(plan.value);
+    for (const ReassociationIndices &group : collapse.getReassociationIndices()) {
+      auto index =
+          space.linearize(ArrayRef<Index>(plan.dims).slice(group.front(), group.size()),
+                          ArrayRef<Size>(sizes).slice(group.front(), group.size()));
+      if (!index)
+        return false;
+      dims.push_back(*index);
+    }
+  } else if (auto op = dyn_cast<linalg::LinalgOp>(user)) {
+    if (op->getNumResults() != 1 || op.getNumParallelLoops() != op.getNumLoops() ||
+        op.isDpsInit(&use))
+      return false;
+    if (view::getCopiedOperand(op) != &use) {
+      // A cast at the end is where the op rounds.
+      Operation *cast = op.getBlock()->getTerminator()->getOperand(0).getDefiningOp();
+      if (!isa_and_nonnull<arith::TruncFOp, arith::ExtFOp>(cast) ||
+          cast->getOperand(0) != op.getMatchingBlockArgument(&use))
+        return false;
+      plan.casts.push_back(cast);
+    }
+    auto loops = view::invertMap(op.getMatchingIndexingMap(&use), plan.dims);
+    if (!loops || llvm::is_contained(*loops, std::nullopt))
+      return false;
+    SmallVector<Index> known;
+    for (std::optional<Index> &loop : *loops)
+      known.push_back(*loop);
+    auto indices =
+        reader.getTracer().apply(op.getMatchingIndexingMap(op.getDpsInitOperand(0)), known);
+    if (!indices)
+      return false;
+    dims.assign(indices->begin(), indices->end());
+  } else {
+    return false;
+  }
+  plan.value = user->getResult(0);
+  plan.dims = std::move(dims);
+  return updateDigits(reader, plan);
+}
+
+std::optional<OutputPlan> raise::planOutput(ScalarReader &reader, Value result,
+                                            ArrayRef<Index> indices, ArrayRef<unsigned> whole) {
+  OutputPlan plan{result, llvm::to_vector(indices), {}, {}};
+  if (plan.dims.empty() || !updateDigits(reader, plan))
+    return std::nullopt;
+  while (true) {
+    OutputPlan next = plan;
+    IndexSpace before = reader.getSpace();
+    if (!stepForward(reader, next) ||
+        llvm::any_of(whole, [&](unsigned atom) { return reader.getSpace().isSplit(atom); })) {
+      reader.getSpace() = before;
+      return plan;
+    }
+    plan = std::move(next);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// ViewBuilder
+//===----------------------------------------------------------------------===//
+
+OpFoldResult ViewBuilder::buildSize(const Size &size) {
+  if (std::optional<int64_t> number = size.getStatic())
+    return builder.getIndexAttr(*number);
+  Value result;
+  auto multiply = [&](Value value) {
+    result = result ? arith::MulIOp::create(builder, loc, result, value).getResult() : value;
+  };
+  for (unsigned symbol : size.getSymbols()) {
+    const view::SizeAnalysis::Origin &origin = reader.getSizes().getOrigin(symbol);
+    Value value = origin.value;
+    if (origin.dim >= 0)
+      value = tensor::DimOp::create(builder, loc, value, origin.dim);
+    else if (!value.getType().isIndex())
+      value = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
+    multiply(value);
+  }
+  if (size.getNumber() != 1)
+    multiply(arith::ConstantIndexOp::create(builder, loc, size.getNumber()));
+  return result;
+}
+
+/// The type of a tensor with these dims.
+static RankedTensorType getType(ArrayRef<OpFoldResult> sizes, Type element) {
+  SmallVector<int64_t> shape;
+  for (OpFoldResult size : sizes)
+    shape.push_back(getConstantIntValue(size).value_or(ShapedType::kDynamic));
+  return RankedTensorType::get(shape, element);
+}
+
+Value ViewBuilder::buildOperand(const ViewPlan &plan) {
+  Type element = cast<RankedTensorType>(plan.source.getType()).getElementType();
+  SmallVector<ReassociationIndices> groups;
+  SmallVector<OpFoldResult> sizes, offsets, extents;
+  bool isExpanded = false, isSliced = false;
+  for (auto [dim, factors] : llvm::enumerate(plan.dims)) {
+    isExpanded |= factors.size() != 1;
+    groups.emplace_back();
+    for (const Factor &factor : factors) {
+      groups.back().push_back(sizes.size());
+      // A dim that stays whole keeps its type.
+      OpFoldResult size = factors.size() == 1
+                              ? tensor::getMixedSize(builder, loc, plan.source, dim)
+                              : buildSize(factor.size);
+      bool isSlice = factor.atom && factor.extent != factor.size;
+      isSliced |= isSlice;
+      sizes.push_back(size);
+      offsets.push_back(builder.getIndexAttr(isSlice ? factor.digit : 0));
+      extents.push_back(isSlice ? buildSize(factor.extent) : size);
+    }
+  }
+  Value result = plan.source;
+  if (isExpanded)
+    result = tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element), result, groups,
+                                           sizes);
+  if (isSliced) {
+    SmallVector<OpFoldResult> strides(sizes.size(), builder.getIndexAttr(1));
+    result = tensor::ExtractSliceOp::create(builder, loc, result, offsets, extents, strides);
+  }
+  return result;
+}
+
+Value ViewBuilder::buildInit(const OutputPlan &plan) {
+  SmallVector<OpFoldResult> sizes;
+  for (ArrayRef<unsigned> group : plan.factors)
+    for (unsigned atom : group)
+      sizes.push_back(buildSize(reader.getSpace().getExtent(atom)));
+  Type element = cast<RankedTensorType>(plan.value.getType()).getElementType();
+  return tensor::EmptyOp::create(builder, loc, sizes, element);
+}
+
+Value ViewBuilder::buildResult(const OutputPlan &plan, Value result) {
+  auto type = cast<RankedTensorType>(plan.value.getType());
+  // Collapse the groups; dims of size 1 that the op does not have come after.
+  SmallVector<ReassociationIndices> groups, units;
+  SmallVector<OpFoldResult> sizes;
+  unsigned next = 0;
+  for (ArrayRef<unsigned> group : plan.factors) {
+    if (group.empty())
+      continue;
+    groups.emplace_back();
+    Size size;
+    for (unsigned atom : group) {
+      groups.back().push_back(next++);
+      size = size * reader.getSpace().getExtent(atom);
+    }
+    sizes.push_back(buildSize(size));
+  }
+  if (groups.size() != next)
+    result = tensor::CollapseShapeOp::create(builder, loc, getType(sizes, type.getElementType()),
+                                             result, groups);
+  if (groups.size() != plan.factors.size()) {
+    SmallVector<OpFoldResult> all;
+    unsigned whole = 0;
+    for (auto [dim, group] : llvm::enumerate(plan.factors)) {
+      if (units.empty() || (!group.empty() && whole > 0))
+        units.emplace_back();
+      if (!group.empty())
+        ++whole;
+      units.back().push_back(dim);
+      all.push_back(group.empty() ? OpFoldResult(builder.getIndexAttr(1)) : sizes[whole - 1]);
+    }
+    result = tensor::ExpandShapeOp::create(builder, loc, getType(all, type.getElementType()),
+                                           result, units, all);
+  }
+  if (result.getType() != type)
+    result = tensor::CastOp::create(builder, loc, type, result);
+  return result;
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From layouts to operands: how an element of a tensor, a function of the atoms,
+// becomes a tensor and a map that is a projected permutation plus constants. A
+// dim that holds several atoms is expanded first (`tensor.expand_shape`), a part
+// of a dim is sliced; neither moves data.
+#ifndef ELFATT_LIB_RAISE_VIEWPLAN_H
+#define ELFATT_LIB_RAISE_VIEWPLAN_H
+
+#include "Scalar.h"
+
+#include "mlir/IR/Builders.h"
+
+namespace elfatt::raise {
+
+/// The iteration domain of an op to be built: one atom per dim.
+struct Domain {
+  llvm::SmallVector<unsigned> atoms;
+  std::optional<unsigned> find(unsigned atom) const;
+};
+
+/// A dim of the expanded source: atom `atom` at `digit` on, or the constant
+/// position `digit`.
+struct Factor {
+  view::Size size;
+  std::optional<unsigned> atom;
+  view::Size extent;
+  int64_t digit = 0;
+};
+
+struct ViewPlan {
+  mlir::Value source;
+  /// One list per dim of the source, outermost factor first.
+  llvm::SmallVector<llvm::SmallVector<Factor, 4>, 0> dims;
+
+  bool uses(unsigned atom) const;
+  /// Puts a dim of size 1 where there is one already, else adds one.
+  void addUnit(unsigned atom);
+  /// The map from `domain` to the expanded (and sliced) source.
+  mlir::AffineMap getMap(const Domain &domain, mlir::MLIRContext *context) const;
+};
+
+/// The plan for `element`; fails where the positions in a dim do not nest.
+std::optional<ViewPlan> planView(ScalarReader &reader, const view::Element &element);
+
+/// The plan that goes back furthest from `start` without splitting an atom with a
+/// root in `whole`.
+std::optional<ViewPlan> planSource(ScalarReader &reader, const view::Element &start,
+                                   llvm::ArrayRef<unsigned> whole);
+
+/// The result of a contraction, followed forwards through movements that only
+/// it feeds.
+struct OutputPlan {
+  mlir::Value value; // What is replaced.
+  llvm::SmallVector<view::Index> dims;
+  llvm::SmallVector<llvm::SmallVector<unsigned, 4>, 0> factors; // Atoms per dim of `value`.
+  /// Casts that became part of the op.
+  llvm::SmallVector<mlir::Operation *> casts;
+
+  void addUnit(unsigned atom);
+  mlir::AffineMap getMap(const Domain &domain, mlir::MLIRContext *context) const;
+};
+std::optional<OutputPlan> planOutput(ScalarReader &reader, mlir::Value result,
+                                     llvm::ArrayRef<view::Index> indices,
+                                     llvm::ArrayRef<unsigned> whole);
+
+/// Creates the ops of a plan at `builder`'s insertion point.
+class ViewBuilder {
+public:
+  ViewBuilder(mlir::OpBuilder &builder, mlir::Location loc, ScalarReader &reader)
+      : builder(builder), loc(loc), reader(reader) {}
+
+  mlir::Value buildOperand(const ViewPlan &plan);
+  /// The empty tensor that the op writes.
+  mlir::Value buildInit(const OutputPlan &plan);
+  /// `result` in the shape of `plan.value`.
+  mlir::Value buildResult(const OutputPlan &plan, mlir::Value result);
+  mlir::OpFoldResult buildSize(const view::Size &size);
+
+private:
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  ScalarReader &reader;
+};
+
+} // namespace elfatt::raise
+
+#endif // ELFATT_LIB_RAISE_VIEWPLAN_H

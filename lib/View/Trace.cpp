@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/View/Trace.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace elfatt::view;
+
+//===----------------------------------------------------------------------===//
+// SizeAnalysis
+//===----------------------------------------------------------------------===//
+
+/// How far sizes are followed through the IR.
+static constexpr unsigned kMaxDepth = 32;
+
+Size SizeAnalysis::getSymbol(Value value, int64_t dim) {
+  auto [entry, isNew] = symbols.try_emplace({value, dim}, origins.size());
+  if (isNew)
+    origins.push_back({value, dim});
+  return Size::symbol(entry->second);
+}
+
+Size SizeAnalysis::getValueSize(Value value, unsigned depth) {
+  if (std::optional<int64_t> constant = getConstantIntValue(value))
+    return Size(*constant);
+  if (depth < kMaxDepth) {
+    if (auto dim = value.getDefiningOp<tensor::DimOp>())
+      if (std::optional<int64_t> index = dim.getConstantIndex())
+        if (isa<RankedTensorType>(dim.getSource().getType()))
+          return getDimSize(dim.getSource(), *index, depth + 1);
+    if (auto mul = value.getDefiningOp<arith::MulIOp>())
+      return getValueSize(mul.getLhs(), depth + 1) * getValueSize(mul.getRhs(), depth + 1);
+    if (Operation *cast = value.getDefiningOp();
+        cast && isa<arith::IndexCastOp>(cast) && cast->getNumOperands() == 1)
+      return getValueSize(cast->getOperand(0), depth + 1);
+  }
+  return getSymbol(value, -1);
+}
+
+Size SizeAnalysis::getSize(OpFoldResult value) {
+  if (std::optional<int64_t> constant = getConstantIntValue(value))
+    return Size(*constant);
+  return getValueSize(cast<Value>(value), 0);
+}
+
+Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  if (dim < 0 || dim >= type.getRank())
+    return getSymbol(tensor, dim);
+  if (!type.isDynamicDim(dim))
+    return Size(type.getDimSize(dim));
+  Operation *op = tensor.getDefiningOp();
+  if (!op || depth >= kMaxDepth)
+    return getSymbol(tensor, dim);
+  auto dynamic = [&](OpFoldResult size) {
+    if (std::optional<int64_t> constant = getConstantIntValue(size))
+      return Size(*constant);
+    return getValueSize(cast<Value>(size), depth + 1);
+  };
+  return TypeSwitch<Operation *, Size>(op)
+      .Case([&](tensor::EmptyOp empty) { return dynamic(empty.getMixedSizes()[dim]); })
+      .Case([&](tensor::ExpandShapeOp expand) {
+        return dynamic(expand.getMixedOutputShape()[dim]);
+      })
+      .Case([&](tensor::CollapseShapeOp collapse) {
+        Size size;
+        for (int64_t source : collapse.getReassociationIndices()[dim])
+          size = size * getDimSize(collapse.getSrc(), source, depth + 1);
+        return size;
+      })
+      .Case([&](tensor::CastOp cast) {
+        return isa<RankedTensorType>(cast.getSource().getType())
+                   ? getDimSize(cast.getSource(), dim, depth + 1)
+                   : getSymbol(tensor, dim);
+      })
+      .Case([&](linalg::LinalgOp linalg) {
+        OpOperand *init = linalg.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber());
+        return getDimSize(init->get(), dim, depth + 1);
+      })
+      .Default([&](Operation *) { return getSymbol(tensor, dim); });
+}
+
+Size SizeAnalysis::getSize(Value tensor, int64_t dim) { return getDimSize(tensor, dim, 0); }
+
+SmallVector<Size> SizeAnalysis::getSizes(Value tensor) {
+  SmallVector<Size> result;
+  for (int64_t dim = 0, e = cast<RankedTensorType>(tensor.getType()).getRank(); dim < e; ++dim)
+    result.push_back(getSize(tensor, dim));
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Maps
+//===----------------------------------------------------------------------===//
+
+/// `expr` at `loops`.
+static std::optional<Index> applyExpr(AffineExpr expr, ArrayRef<Index> loops,
+                                      const IndexSpace &space) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return loops[dim.getPosition()];
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return Index::constant(constant.getValue());
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!binary)
+    return std::nullopt;
+  std::optional<Index> lhs = applyExpr(binary.getLHS(), loops, space);
+  std::optional<Index> rhs = applyExpr(binary.getRHS(), loops, space);
+  if (!lhs || !rhs)
+    return std::nullopt;
+  if (expr.getKind() == AffineExprKind::Add)
+    return space.add(*lhs, *rhs);
+  if (expr.getKind() == AffineExprKind::Mul && rhs->isConstant())
+    return space.scale(*lhs, Size(rhs->offset));
+  return std::nullopt;
+}
+
+std::optional<SmallVector<Index, 0>> Tracer::apply(AffineMap map, ArrayRef<Index> loops) const {
+  SmallVector<Index, 0> result;
+  for (AffineExpr expr : map.getResults()) {
+    std::optional<Index> index = applyExpr(expr, loops, space);
+    if (!index)
+      return std::nullopt;
+    result.push_back(*index);
+  }
+  return result;
+}
+
+std::optional<SmallVector<std::optional<Index>>>
+elfatt::view::invertMap(AffineMap map, ArrayRef<Index> indices) {
+  SmallVector<std::optional<Index>> loops(map.getNumDims());
+  for (auto [expr, index] : llvm::zip_equal(map.getResults(), indices)) {
+    if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
+      if (loops[dim.getPosition()])
+        return std::nullopt; // A diagonal.
+      loops[dim.getPosition()] = index;
+    } else if (!isa<AffineConstantExpr>(expr)) {
+      return std::nullopt;
+    }
+  }
+  return loops;
+}
+
+SmallVector<Size> elfatt::view::getLoopSizes(linalg::LinalgOp op, SizeAnalysis &sizes) {
+  SmallVector<Size> result(op.getNumLoops(), Size(1));
+  for (OpOperand &operand : op->getOpOperands()) {
+    auto type = dyn_cast<RankedTensorType>(operand.get().getType());
+    if (!type)
+      continue;
+    for (auto [dim, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults()))
+      if (auto loop = dyn_cast<AffineDimExpr>(expr)) {
+        Size &known = result[loop.getPosition()];
+        Size size = sizes.getSize(operand.get(), dim);
+        // A static size says more than a symbol.
+        if (known.isOne() || (size.isStatic() && !known.isStatic()))
+          known = size;
+      }
+  }
+  return result;
+}
+
+OpOperand *elfatt::view::getCopiedOperand(linalg::LinalgOp op) {
+  if (op->getNumResults() != 1 || op.getNumParallelLoops() != op.getNumLoops())
+    return nullptr;
+  Block *body = op.getBlock();
+  auto yielded = dyn_cast<BlockArgument>(body->getTerminator()->getOperand(0));
+  if (!yielded || yielded.getOwner() != body)
+    return nullptr;
+  OpOperand *operand = op.getMatchingOpOperand(yielded);
+  if (!operand || op.isDpsInit(operand) || !isa<RankedTensorType>(operand->get().getType()))
+    return nullptr;
+  return operand;
+}
+
+//===----------------------------------------------------------------------===//
+// Tracer
+//===----------------------------------------------------------------------===//
+
+static std::optional<Element> stepOverCopy(linalg::LinalgOp op, const Element &element,
+                                           Tracer &tracer) {
+  OpOperand *operand = getCopiedOperand(op);
+  if (!operand)
+    return std::nullopt;
+  auto loops = invertMap(op.getMatchingIndexingMap(op.getDpsInitOperand(0)), element.indices);
+  if (!loops || llvm::is_contained(*loops, std::nullopt))
+    return std::nullopt;
+  SmallVector<Index> known;
+  for (std::optional<Index> &loop : *loops)
+    known.push_back(*loop);
+  auto indices = tracer.apply(op.getMatchingIndexingMap(operand), known);
+  if (!indices)
+    return std::nullopt;
+  return Element{operand->get(), *indices};
+}
+
+static std::optional<Element> stepOverSlice(tensor::ExtractSliceOp op, const Element &element,
+                                            IndexSpace &space) {
+  llvm::SmallBitVector dropped = op.getDroppedDims();
+  Element result{op.getSource(), {}};
+  unsigned next = 0;
+  for (unsigned dim = 0, e = op.getSourceType().getRank(); dim < e; ++dim) {
+    std::optional<int64_t> offset = getConstantIntValue(op.getMixedOffsets()[dim]);
+    std::optional<int64_t> stride = getConstantIntValue(op.getMixedStrides()[dim]);
+    if (!offset || !stride || *offset < 0 || *stride < 1)
+      return std::nullopt;
+    Index index = dropped.test(dim) ? Index() : element.indices[next++];
+    Index scaled = *space.scale(index, Size(*stride));
+    result.indices.push_back(space.add(scaled, Index::constant(*offset)));
+  }
+  return result;
+}
+
+std::optional<Element> Tracer::stepBack(const Element &element) {
+  Operation *op = element.source.getDefiningOp();
+  if (!op)
+    return std::nullopt;
+  if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
+    SmallVector<Size> outer = sizes.getSizes(expand.getResult());
+    Element result{expand.getSrc(), {}};
+    for (const ReassociationIndices &group : expand.getReassociationIndices()) {
+      ArrayRef<Index> indices(element.indices);
+      auto index = space.linearize(indices.slice(group.front(), group.size()),
+                                   ArrayRef<Size>(outer).slice(group.front(), group.size()));
+      if (!index)
+        return std::nullopt;
+      result.indices.push_back(*index);
+    }
+    return result;
+  }
+  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    SmallVector<Size> outer = sizes.getSizes(collapse.getSrc());
+    Element result{collapse.getSrc(), {}};
+    for (auto [index, group] : llvm::zip(element.indices, collapse.getReassociationIndices())) {
+      auto parts = space.delinearize(
+          index, ArrayRef<Size>(outer).slice(group.front(), group.size()));
+      if (!parts)
+        return std::nullopt;
+      llvm::append_range(result.indices, *parts);
+    }
+    // A source of dims of size 1 collapses to rank 0 without groups.
+    result.indices.resize(outer.size());
+    return result;
+  }
+  if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
+    return stepOverSlice(slice, element, space);
+  if (auto cast = dyn_cast<tensor::CastOp>(op)) {
+    if (!isa<RankedTensorType>(cast.getSource().getType()))
+      return std::nullopt;
+    return Element{cast.getSource(), element.indices};
+  }
+  if (auto linalg = dyn_cast<linalg::LinalgOp>(op))
+    return stepOverCopy(linalg, element, *this);
+  return std::nullopt;
+}
+
+Element Tracer::trace(Element element) {
+  while (std::optional<Element> earlier = stepBack(element))
+    element = std::move(*earlier);
+  return element;
+}
+
+SmallVector<Element, 0> Tracer::traceAll(Element element, ArrayRef<unsigned> whole) {
+  SmallVector<Element, 0> result{std::move(element)};
+  while (true) {
+    IndexSpace before = space;
+    std::optional<Element> earlier = stepBack(result.back());
+    if (!earlier)
+      return result;
+    if (llvm::any_of(whole, [&](unsigned atom) { return space.isSplit(atom); })) {
+      space = before;
+      return result;
+    }
+    result.push_back(std::move(*earlier));
+  }
+}
