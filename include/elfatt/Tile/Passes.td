@@ -57,6 +57,24 @@ def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
     Statistic<"numFused", "num-fused", "Number of parts fused into another's loop">];
 }
 
+def TileCleanBuffersPass : ElfattTilePass<"elfatt-tile-clean-buffers"> {
+  let summary = "Make a worker's buffers scratch and drop copies of a buffer onto itself";
+  let description = [{
+    What bufferization leaves around tiles: static buffers that it allocated
+    inside a worker's loop (the state of an online softmax) become scratch, and a
+    copy whose source is its target behind reshapes goes away.
+
+    - Preconditions: bufferized, before deallocation.
+    - Postconditions: no heap allocation of static size inside an `scf.forall`.
+    - Changes numerics: no.
+  }];
+  let options = machineOptions;
+  let dependentDialects = ["mlir::gpu::GPUDialect", "mlir::memref::MemRefDialect"];
+  let statistics = [
+    Statistic<"numCopiesErased", "num-copies-erased", "Number of copies erased">,
+    Statistic<"numScratch", "num-scratch", "Number of allocations that became scratch">];
+}
+
 def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
   let summary = "Lower attention parts on buffers to the tile level";
   let description = [{
