@@ -33,15 +33,15 @@ int64_t getChunk(ArrayRef<Value> memrefs) {
   return 1;
 }
 
-/// Emits `body` for each chunk of the shape of `shaped`, spread over the lanes:
+/// Emits `body` for each chunk of the extents, spread over the lanes:
 /// neighbouring lanes take neighbouring chunks.
-void forEachChunk(OpBuilder &b, Location loc, Value shaped, int64_t chunk,
+void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, int64_t chunk,
                   function_ref<void(OpBuilder &, ValueRange)> body) {
-  int64_t rank = cast<MemRefType>(shaped.getType()).getRank();
+  int64_t rank = extents.size();
   SmallVector<Value> counts;
-  for (int64_t d = 0; d < rank; ++d) {
-    OpFoldResult size = memref::getMixedSize(b, loc, shaped, d);
-    if (d == rank - 1 && chunk > 1)
+  for (auto [d, extent] : llvm::enumerate(extents)) {
+    OpFoldResult size = extent;
+    if (static_cast<int64_t>(d) == rank - 1 && chunk > 1)
       size = b.getIndexAttr(*getConstantIntValue(size) / chunk);
     counts.push_back(getValueOrCreateConstantIndexOp(b, loc, size));
   }
@@ -127,7 +127,24 @@ LogicalResult distribute(linalg::FillOp op) {
   Value value = castTo(b, loc, op.getInputs().front(), element);
   if (chunk > 1)
     value = vector::BroadcastOp::create(b, loc, VectorType::get(chunk, element), value);
-  forEachChunk(b, loc, out, chunk, [&](OpBuilder &inner, ValueRange indices) {
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, out), chunk, [&](OpBuilder &inner, ValueRange indices) {
+    store(inner, loc, value, out, indices, chunk);
+  });
+  op.erase();
+  return success();
+}
+
+LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out) {
+  if (failed(checkTypes(op)))
+    return failure();
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  int64_t chunk = getChunk({in, out});
+  // The shape of the side that is better known.
+  Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk, [&](OpBuilder &inner, ValueRange indices) {
+    Value value = load(inner, loc, in, indices, chunk);
+    value = castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
     store(inner, loc, value, out, indices, chunk);
   });
   op.erase();
@@ -135,18 +152,59 @@ LogicalResult distribute(linalg::FillOp op) {
 }
 
 LogicalResult distribute(linalg::CopyOp op) {
-  if (failed(checkTypes(op)))
-    return failure();
+  return distributeCopy(op, op.getInputs().front(), op.getOutputs().front());
+}
+
+/// One input and one output in the same order, and a body that yields the
+/// input's element, cast or not.
+bool isCopyThatCasts(linalg::GenericOp op) {
+  Value element = op.getBlock()->getTerminator()->getOperand(0);
+  if (auto cast = element.getDefiningOp(); isa_and_nonnull<arith::TruncFOp, arith::ExtFOp>(cast))
+    element = cast->getOperand(0);
+  return op.getNumDpsInputs() == 1 && element == op.getBlock()->getArgument(0) &&
+         llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); });
+}
+
+/// Any elementwise op: each index of the loops is a dim of some operand.
+LogicalResult distribute(linalg::GenericOp op) {
+  auto isDimOrConstant = [](AffineExpr e) { return isa<AffineDimExpr, AffineConstantExpr>(e); };
+  if (op.getNumDpsInits() != 1 || op.getNumParallelLoops() != op.getNumLoops() ||
+      !llvm::all_of(op.getIndexingMapsArray(), [&](AffineMap map) {
+        return llvm::all_of(map.getResults(), isDimOrConstant);
+      }))
+    return op.emitOpError("cannot be spread over lanes, expected an elementwise op");
+  if (isCopyThatCasts(op))
+    return distributeCopy(op, op.getInputs().front(), op.getOutputs().front());
+
   OpBuilder b(op);
   Location loc = op.getLoc();
-  Value in = op.getInputs().front(), out = op.getOutputs().front();
-  int64_t chunk = getChunk({in, out});
-  // The shape of the side that is better known.
-  Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;
-  forEachChunk(b, loc, shaped, chunk, [&](OpBuilder &inner, ValueRange indices) {
-    Value value = load(inner, loc, in, indices, chunk);
-    value = castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
-    store(inner, loc, value, out, indices, chunk);
+  SmallVector<OpFoldResult> extents(op.getNumLoops());
+  for (OpOperand &operand : op->getOpOperands())
+    for (auto [d, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults()))
+      if (auto dim = dyn_cast<AffineDimExpr>(expr); dim && !extents[dim.getPosition()])
+        extents[dim.getPosition()] = memref::getMixedSize(b, loc, operand.get(), d);
+  if (llvm::any_of(extents, [](OpFoldResult extent) { return !extent; }))
+    return op.emitOpError("cannot be spread over lanes, expected every loop to index an operand");
+  forEachChunk(b, loc, extents, /*chunk=*/1, [&](OpBuilder &inner, ValueRange indices) {
+    auto indicesOf = [&](OpOperand &operand) {
+      return llvm::map_to_vector(
+          op.getMatchingIndexingMap(&operand).getResults(), [&](AffineExpr expr) -> Value {
+            if (auto dim = dyn_cast<AffineDimExpr>(expr))
+              return indices[dim.getPosition()];
+            return arith::ConstantIndexOp::create(inner, loc,
+                                                  cast<AffineConstantExpr>(expr).getValue());
+          });
+    };
+    IRMapping mapping;
+    for (auto [operand, argument] :
+         llvm::zip(op->getOpOperands(), op.getBlock()->getArguments()))
+      if (!argument.use_empty())
+        mapping.map(argument, load(inner, loc, operand.get(), indicesOf(operand), 1));
+    for (Operation &scalar : op.getBlock()->without_terminator())
+      inner.clone(scalar, mapping);
+    OpOperand *out = op.getDpsInitOperand(0);
+    store(inner, loc, mapping.lookupOrDefault(op.getBlock()->getTerminator()->getOperand(0)),
+          out->get(), indicesOf(*out), 1);
   });
   op.erase();
   return success();
@@ -159,7 +217,7 @@ LogicalResult distribute(linalg::TransposeOp op) {
   Location loc = op.getLoc();
   Value in = op.getInput(), out = op.getInit();
   // In the order of the input: it is the side in global memory.
-  forEachChunk(b, loc, in, /*chunk=*/1, [&](OpBuilder &inner, ValueRange indices) {
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, in), /*chunk=*/1, [&](OpBuilder &inner, ValueRange indices) {
     SmallVector<Value> permuted =
         llvm::map_to_vector(op.getPermutation(), [&](int64_t d) { return indices[d]; });
     Value value = load(inner, loc, in, indices, 1);
@@ -177,11 +235,12 @@ struct GPUDistributeStagingPass : impl::GPUDistributeStagingPassBase<GPUDistribu
     for (linalg::LinalgOp op : ops) {
       LogicalResult result =
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
-              .Case<linalg::FillOp, linalg::CopyOp, linalg::TransposeOp>(
+              .Case<linalg::FillOp, linalg::CopyOp, linalg::GenericOp, linalg::TransposeOp>(
                   [](auto staged) { return distribute(staged); })
               .Default([](Operation *other) {
                 return other->emitOpError(
-                    "cannot be spread over lanes, expected linalg.fill, copy or transpose");
+                    "cannot be spread over lanes, expected linalg.fill, copy, transpose or "
+                    "an elementwise linalg.generic");
               });
       if (failed(result))
         return signalPassFailure();

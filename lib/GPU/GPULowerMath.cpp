@@ -38,24 +38,39 @@ LogicalResult lower(math::Exp2Op op) {
   return success();
 }
 
-/// What LLVM's NVPTX backend selects by itself.
-bool needsNoLibrary(Operation *op) {
-  return isa<math::AbsFOp, math::FmaOp, math::SqrtOp, math::FloorOp, math::CeilOp,
-             math::RoundEvenOp, math::CopySignOp, math::TruncOp>(op);
+/// Upstream would call a device library where the chip has an instruction.
+template <typename From, typename To> bool replaceWith(Operation *op) {
+  if (!isa<From>(op))
+    return false;
+  OpBuilder b(op);
+  op->replaceAllUsesWith(To::create(b, op->getLoc(), op->getResultTypes(), op->getOperands()));
+  op->erase();
+  return true;
+}
+
+bool lowerToInstruction(Operation *op) {
+  return replaceWith<math::FmaOp, LLVM::FMAOp>(op) ||
+         replaceWith<math::AbsFOp, LLVM::FAbsOp>(op) ||
+         replaceWith<math::SqrtOp, LLVM::SqrtOp>(op) ||
+         replaceWith<math::FloorOp, LLVM::FFloorOp>(op) ||
+         replaceWith<math::CeilOp, LLVM::FCeilOp>(op) ||
+         replaceWith<arith::MaxNumFOp, LLVM::MaxNumOp>(op) ||
+         replaceWith<arith::MinNumFOp, LLVM::MinNumOp>(op);
 }
 
 struct GPULowerMathPass : impl::GPULowerMathPassBase<GPULowerMathPass> {
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
-      if (isa<math::MathDialect>(op->getDialect()))
+      if (isa_and_nonnull<math::MathDialect>(op->getDialect()) ||
+          isa<arith::MaxNumFOp, arith::MinNumFOp, arith::RemFOp>(op))
         ops.push_back(op);
     });
     for (Operation *op : ops) {
       if (auto exp2 = dyn_cast<math::Exp2Op>(op)) {
         if (failed(lower(exp2)))
           return signalPassFailure();
-      } else if (!needsNoLibrary(op)) {
+      } else if (!lowerToInstruction(op)) {
         op->emitOpError("would call a device library, which kernels do not link with");
         return signalPassFailure();
       }

@@ -43,6 +43,21 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // A bias of one row, widened: the constant index stays, and so does the body.
+  // CHECK-LABEL: gpu.func @elementwise
+  // CHECK: memref.load %{{.*}}[%[[J:.*]]] : memref<8xf16>
+  // CHECK: arith.extf
+  // CHECK: memref.store %{{.*}}, %{{.*}}[%{{.*}}, %[[J]]] : memref<1x8xf32, 3>
+  gpu.func @elementwise(%a: memref<8xf16>) workgroup(%s: memref<1x8xf32, 3>) kernel {
+    linalg.generic {indexing_maps = [affine_map<(j) -> (j)>, affine_map<(j) -> (0, j)>], iterator_types = ["parallel"]}
+        ins(%a : memref<8xf16>) outs(%s : memref<1x8xf32, 3>) {
+    ^bb0(%x: f16, %y: f32):
+      %z = arith.extf %x : f16 to f32
+      linalg.yield %z : f32
+    }
+    gpu.return
+  }
+
   // CHECK-LABEL: gpu.func @rounding_copy
   // CHECK: arith.truncf %{{.*}} : vector<4xf32> to vector<4xbf16>
   gpu.func @rounding_copy(%a: memref<8x4xf32>) workgroup(%s: memref<8x4xbf16, 3>) kernel {
@@ -55,7 +70,7 @@ gpu.module @kernels {
 
 gpu.module @kernels {
   gpu.func @not_staging(%a: memref<8x8xf32>) kernel {
-    // expected-error @below {{cannot be spread over lanes, expected linalg.fill, copy or transpose}}
+    // expected-error @below {{cannot be spread over lanes, expected linalg.fill, copy, transpose or an elementwise linalg.generic}}
     linalg.matmul ins(%a, %a : memref<8x8xf32>, memref<8x8xf32>) outs(%a : memref<8x8xf32>)
     gpu.return
   }

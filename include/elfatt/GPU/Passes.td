@@ -56,10 +56,10 @@ def GPUInsertBarriersPass : Pass<"elfatt-gpu-insert-barriers", "::mlir::gpu::GPU
 }
 
 def GPUDistributeStagingPass : Pass<"elfatt-gpu-distribute-staging", "::mlir::gpu::GPUFuncOp"> {
-  let summary = "Spread linalg.fill, copy and transpose on memrefs over the lanes of a warp";
+  let summary = "Spread staging (linalg on memrefs) over the lanes of a warp";
   let description = [{
-    Preconditions: `linalg.fill`, `linalg.copy` and `linalg.transpose` on memrefs
-    inside a kernel of one warp a block.
+    Preconditions: `linalg.fill`, `linalg.copy`, `linalg.transpose` and elementwise
+    `linalg.generic` on memrefs inside a kernel of one warp a block.
 
     Postconditions: no linalg op; each is a loop in which lane `l` serves the
     chunks `l`, `l + 32`, ... A chunk is up to 16 bytes where both sides are
@@ -101,11 +101,12 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
 }
 
 def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp"> {
-  let summary = "Lower math.exp2 to the chip's ex2.approx";
+  let summary = "Lower functions to the chip's instructions";
   let description = [{
     Preconditions: `math.exp2` on f32 or on one-dimensional vectors of it.
 
     Postconditions: no `math.exp2`; one `llvm.nvvm.ex2.approx.ftz.f32` an element.
+    `arith.maxnumf` and `minnumf` are LLVM's intrinsics.
     Other functions that would call a device library are an error: kernels link
     with nothing.
 
