@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// NVIDIA's assembler: where it is, and what it says about a kernel.
+#ifndef ELFATT_TARGET_PTXAS_H
+#define ELFATT_TARGET_PTXAS_H
+
+#include "elfatt/Target/Chip.h"
+
+#include <vector>
+
+namespace elfatt::target {
+
+/// A CUDA Toolkit, as far as it is needed here.
+struct Toolkit {
+  std::string root;      ///< the folder that has bin/ptxas
+  int major = 0, minor = 0;
+  bool hasFatbinary = false;
+  std::string ptxas() const { return root + "/bin/ptxas"; }
+};
+
+/// Finds a toolkit whose ptxas knows the chip: in `cudaPath` if given, else in
+/// CUDA_HOME, on PATH, in /usr/local/cuda and in the active Python environment
+/// (packages nvidia-cuda-nvcc-*). The error says what was found and what to do.
+llvm::Expected<Toolkit> findToolkit(const Chip &chip, llvm::StringRef cudaPath);
+
+/// True if the ptxas of that release assembles for the chip.
+bool knowsChip(int major, int minor, const Chip &chip);
+
+/// What `ptxas -v` says of one kernel.
+struct KernelUsage {
+  std::string name;
+  int64_t registers = 0, sharedBytes = 0, spillStoreBytes = 0, spillLoadBytes = 0;
+};
+std::vector<KernelUsage> parseUsage(llvm::StringRef output);
+
+/// Assembles PTX; the cubin's bytes land in `cubin`. The error carries ptxas'
+/// message.
+llvm::Expected<std::vector<KernelUsage>> assemble(const Toolkit &toolkit, const Chip &chip,
+                                                  llvm::StringRef ptx, std::string *cubin);
+
+} // namespace elfatt::target
+
+#endif // ELFATT_TARGET_PTXAS_H

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Target/Ptxas.h"
+
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/Regex.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+using namespace elfatt::target;
+
+bool elfatt::target::knowsChip(int major, int minor, const Chip &chip) {
+  // 13.0 dropped what is older than Turing; Thor was sm_101 before it.
+  if (chip.name == "sm_53" || chip.name == "sm_72")
+    return major < 13;
+  if (chip.name == "sm_110")
+    return major >= 13;
+  for (const CudaRelease &release : getCudaReleases()) {
+    int releaseMajor = 0, releaseMinor = 0;
+    auto [first, second] = StringRef(release.name).split('.');
+    first.getAsInteger(10, releaseMajor);
+    second.getAsInteger(10, releaseMinor);
+    if (release.ptx >= chip.minPtx)
+      return std::pair(major, minor) >= std::pair(releaseMajor, releaseMinor) ||
+             // Releases between those of the table know chips that came with them.
+             (major == 12 && minor >= 8 && chip.minPtx <= PtxVersion{8, 8});
+  }
+  return false;
+}
+
+namespace {
+struct ToolOutput {
+  int status;
+  std::string text;
+};
+
+/// Runs a tool with its output in a file of its own.
+Expected<ToolOutput> runTool(StringRef program, ArrayRef<StringRef> arguments) {
+  SmallString<128> log;
+  if (std::error_code code = sys::fs::createTemporaryFile("elfatt-tool", "log", log))
+    return createStringError("cannot make a temporary file: " + code.message());
+  auto removeLog = make_scope_exit([&] { sys::fs::remove(log); });
+  SmallVector<StringRef> all{program};
+  all.append(arguments.begin(), arguments.end());
+  std::optional<StringRef> redirects[] = {StringRef(""), StringRef(log), StringRef(log)};
+  std::string message;
+  int status = sys::ExecuteAndWait(program, all, std::nullopt, redirects, /*SecondsToWait=*/300,
+                                   /*MemoryLimit=*/0, &message);
+  if (status < 0)
+    return createStringError("cannot run '" + program + "': " + message);
+  auto text = MemoryBuffer::getFile(log);
+  return ToolOutput{status, text ? (*text)->getBuffer().str() : std::string()};
+}
+
+/// The folders that may hold bin/ptxas, in order.
+std::vector<std::string> listRoots(StringRef cudaPath) {
+  if (!cudaPath.empty())
+    return {cudaPath.str()};
+  std::vector<std::string> roots;
+  if (auto home = sys::Process::GetEnv("CUDA_HOME"))
+    roots.push_back(*home);
+  if (auto found = sys::findProgramByName("ptxas"))
+    roots.push_back(sys::path::parent_path(sys::path::parent_path(*found)).str());
+  roots.push_back("/usr/local/cuda");
+  auto venv = sys::Process::GetEnv("VIRTUAL_ENV");
+  if (!venv)
+    return roots;
+  // VIRTUAL_ENV/lib/python3.N/site-packages/nvidia/{cuda_nvcc,cu13,...}
+  std::error_code code;
+  for (sys::fs::directory_iterator python(*venv + "/lib", code), end; !code && python != end;
+       python.increment(code)) {
+    std::error_code inner;
+    for (sys::fs::directory_iterator package(python->path() + "/site-packages/nvidia", inner);
+         !inner && package != end; package.increment(inner))
+      roots.push_back(package->path());
+  }
+  return roots;
+}
+} // namespace
+
+Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPath) {
+  std::string found;
+  for (const std::string &root : listRoots(cudaPath)) {
+    Toolkit toolkit;
+    toolkit.root = root;
+    if (!sys::fs::can_execute(toolkit.ptxas()))
+      continue;
+    Expected<ToolOutput> output = runTool(toolkit.ptxas(), {"--version"});
+    if (!output)
+      return output.takeError();
+    SmallVector<StringRef> groups;
+    if (!Regex("release ([0-9]+)\\.([0-9]+)").match(output->text, &groups))
+      continue;
+    groups[1].getAsInteger(10, toolkit.major);
+    groups[2].getAsInteger(10, toolkit.minor);
+    toolkit.hasFatbinary = sys::fs::can_execute(root + "/bin/fatbinary");
+    if (knowsChip(toolkit.major, toolkit.minor, chip))
+      return toolkit;
+    found += (found.empty() ? "" : ", ") + toolkit.ptxas() + " (" + groups[1].str() + "." +
+             groups[2].str() + ")";
+  }
+  std::string wheel = chip.name == "sm_110" ? "nvidia-cuda-nvcc" : "nvidia-cuda-nvcc-cu12";
+  std::string where = cudaPath.empty() ? "" : (" in '" + cudaPath + "'").str();
+  return createStringError(
+      "no ptxas for " + chip.name + where +
+      (found.empty() ? std::string() : "; what was found is of another release: " + found) +
+      "; install a CUDA Toolkit and name it with --cuda-path, or the Python package " + wheel +
+      "; PTX needs none (format=ptx)");
+}
+
+std::vector<KernelUsage> elfatt::target::parseUsage(StringRef output) {
+  std::vector<KernelUsage> kernels;
+  SmallVector<StringRef> lines, groups;
+  output.split(lines, '\n');
+  Regex entry("Compiling entry function '([^']+)'");
+  Regex spills("([0-9]+) bytes spill stores, ([0-9]+) bytes spill loads");
+  Regex registers("Used ([0-9]+) registers");
+  Regex shared("([0-9]+) bytes smem");
+  for (StringRef line : lines) {
+    if (entry.match(line, &groups))
+      kernels.emplace_back().name = groups[1].str();
+    if (kernels.empty())
+      continue;
+    KernelUsage &kernel = kernels.back();
+    if (spills.match(line, &groups)) {
+      groups[1].getAsInteger(10, kernel.spillStoreBytes);
+      groups[2].getAsInteger(10, kernel.spillLoadBytes);
+    }
+    if (registers.match(line, &groups))
+      groups[1].getAsInteger(10, kernel.registers);
+    if (shared.match(line, &groups))
+      groups[1].getAsInteger(10, kernel.sharedBytes);
+  }
+  return kernels;
+}
+
+Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolkit,
+                                                            const Chip &chip, StringRef ptx,
+                                                            std::string *cubin) {
+  SmallString<128> input, output;
+  int fd;
+  if (std::error_code code = sys::fs::createTemporaryFile("elfatt", "ptx", fd, input))
+    return createStringError("cannot make a temporary file: " + code.message());
+  auto removeInput = make_scope_exit([&] { sys::fs::remove(input); });
+  {
+    raw_fd_ostream os(fd, /*shouldClose=*/true);
+    os << ptx;
+    os.flush();
+    if (os.has_error()) {
+      std::string message = os.error().message();
+      os.clear_error();
+      return createStringError("cannot write '" + input + "': " + message);
+    }
+  }
+  if (std::error_code code = sys::fs::createTemporaryFile("elfatt", "cubin", output))
+    return createStringError("cannot make a temporary file: " + code.message());
+  auto removeOutput = make_scope_exit([&] { sys::fs::remove(output); });
+  std::string arch = ("-arch=" + chip.name).str();
+  Expected<ToolOutput> result =
+      runTool(toolkit.ptxas(), {"-v", arch, StringRef(input), "-o", StringRef(output)});
+  if (!result)
+    return result.takeError();
+  if (result->status != 0)
+    return createStringError("ptxas of CUDA " + Twine(toolkit.major) + "." +
+                             Twine(toolkit.minor) + " refused a kernel for " + chip.name + ": " +
+                             StringRef(result->text).trim());
+  if (cubin) {
+    auto bytes = MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    if (!bytes)
+      return createStringError("cannot read '" + output + "': " + bytes.getError().message());
+    *cubin = (*bytes)->getBuffer().str();
+  }
+  return parseUsage(result->text);
+}
