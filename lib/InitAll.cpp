@@ -10,6 +10,7 @@
 #include "elfatt/Dialect/Attention/Transforms/Passes.h"
 #include "elfatt/GPU/Passes.h"
 #include "elfatt/Pipelines/CPU.h"
+#include "elfatt/Pipelines/GPU.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Raise/Passes.h"
 #include "elfatt/Tile/Passes.h"
@@ -42,6 +43,7 @@ void elfatt::registerAllPasses() {
 void elfatt::registerAllPipelines() {
   registerStagePasses();
   pipelines::registerCPUPipelines();
+  pipelines::registerGPUPipelines();
 }
 
 void elfatt::registerUpstreamPasses() { mlir::registerAllPasses(); }

@@ -123,6 +123,20 @@ Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragm
   return fromElements(results, b.getF32Type());
 }
 
+bool Distributor::hasMma(Type element) const {
+  return (element.isF16() && chip.f16 == target::Mma::M16N8K16) ||
+         (element.isBF16() && chip.bf16);
+}
+
+/// 16-bit elements as f32, which holds each of them exactly.
+Fragment Distributor::widen(Fragment fragment) {
+  auto type = cast<VectorType>(fragment.value.getType());
+  if (type.getElementType().isF32())
+    return fragment;
+  return {arith::ExtFOp::create(b, loc, type.clone(b.getF32Type()), fragment.value),
+          fragment.layout};
+}
+
 LogicalResult Distributor::visitContract(vector::ContractionOp op) {
   FailureOr<ContractLayouts> contract = getContractLayouts(op);
   if (failed(contract))
@@ -142,7 +156,8 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
   for (int64_t i = 0; i < 2; ++i)
     swapped.push_back(maps[i].getDimPosition(0) == static_cast<unsigned>(contract->sumDim));
   int64_t sums = op.getLhsType().getShape()[swapped[0] ? 0 : 1];
-  if (is16 && (accType.getShape()[0] % kMmaM != 0 || sums % kMmaK != 0))
+  bool byMma = hasMma(element);
+  if (byMma && (accType.getShape()[0] % kMmaM != 0 || sums % kMmaK != 0))
     return op.emitOpError("expected rows in steps of ")
            << kMmaM << " and a sum in steps of " << kMmaK << ", got " << accType.getShape()[0]
            << " and " << sums;
@@ -150,7 +165,8 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
   Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
   Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
   Fragment acc{get(op.getAcc(), contract->acc), contract->acc};
-  Value result = is16 ? emitMma(lhs, rhs, acc, swapped) : emitFma(lhs, rhs, acc, swapped);
+  Value result = byMma ? emitMma(lhs, rhs, acc, swapped)
+                       : emitFma(widen(lhs), widen(rhs), acc, swapped);
   define(op.getResult(), result, contract->acc);
   return success();
 }

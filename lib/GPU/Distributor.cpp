@@ -8,8 +8,9 @@ using namespace mlir;
 using namespace elfatt::gpu;
 namespace mg = mlir::gpu;
 
-Distributor::Distributor(mg::GPUFuncOp func, const LayoutAnalysis &layouts)
-    : func(func), layouts(layouts), b(func.getContext()), loc(func.getLoc()) {}
+Distributor::Distributor(mg::GPUFuncOp func, const LayoutAnalysis &layouts,
+                         const target::Chip &chip)
+    : func(func), layouts(layouts), chip(chip), b(func.getContext()), loc(func.getLoc()) {}
 
 VectorType Distributor::localType(Type element, const FragmentLayout &layout) {
   return VectorType::get(layout.numLocal(), element);

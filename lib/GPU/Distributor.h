@@ -6,6 +6,7 @@
 #define ELFATT_LIB_GPU_DISTRIBUTOR_H
 
 #include "LayoutAnalysis.h"
+#include "elfatt/Target/Chip.h"
 #include "mlir/IR/IRMapping.h"
 
 namespace elfatt::gpu {
@@ -18,7 +19,8 @@ struct Fragment {
 
 class Distributor {
 public:
-  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts);
+  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts,
+              const target::Chip &chip);
 
   /// Replaces the kernel's body.
   mlir::LogicalResult run();
@@ -76,6 +78,8 @@ private:
 
   // DistributeContract.cpp
   mlir::LogicalResult visitContract(mlir::vector::ContractionOp op);
+  bool hasMma(mlir::Type element) const;
+  Fragment widen(Fragment fragment);
   mlir::Value emitMma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);
   mlir::Value emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
@@ -83,6 +87,7 @@ private:
 
   mlir::gpu::GPUFuncOp func;
   const LayoutAnalysis &layouts;
+  const target::Chip &chip;
   mlir::OpBuilder b;
   mlir::Location loc;
   mlir::IRMapping mapping;

@@ -10,10 +10,16 @@ namespace elfatt::gpu {
 
 namespace {
 struct GPUDistributePass : impl::GPUDistributePassBase<GPUDistributePass> {
+  using GPUDistributePassBase::GPUDistributePassBase;
   void runOnOperation() override {
     mlir::gpu::GPUFuncOp func = getOperation();
+    llvm::Expected<const target::Chip *> found = target::findChip(chip);
+    if (!found) {
+      mlir::emitError(func.getLoc()) << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
     LayoutAnalysis layouts(func);
-    Distributor distributor(func, layouts);
+    Distributor distributor(func, layouts, **found);
     if (mlir::failed(distributor.run()))
       return signalPassFailure();
     numMma += distributor.numMma;

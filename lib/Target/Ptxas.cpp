@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Target/Ptxas.h"
 
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -40,22 +39,58 @@ struct ToolOutput {
   std::string text;
 };
 
+/// A temporary file, removed in the end.
+class TemporaryFile {
+public:
+  static Expected<TemporaryFile> create(StringRef suffix, StringRef contents = {}) {
+    TemporaryFile file;
+    int fd;
+    if (std::error_code code = sys::fs::createTemporaryFile("elfatt", suffix, fd, file.path))
+      return createStringError("cannot make a temporary file: " + code.message());
+    raw_fd_ostream os(fd, /*shouldClose=*/true);
+    os << contents;
+    os.flush();
+    if (!os.has_error())
+      return file;
+    std::string message = os.error().message();
+    os.clear_error();
+    return createStringError("cannot write '" + file.path + "': " + message);
+  }
+  TemporaryFile(TemporaryFile &&other) : path(std::exchange(other.path, {})) {}
+  ~TemporaryFile() {
+    if (!path.empty())
+      sys::fs::remove(path);
+  }
+  StringRef getPath() const { return path; }
+  Expected<std::string> read() const {
+    auto bytes = MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    if (!bytes)
+      return createStringError("cannot read '" + path + "': " + bytes.getError().message());
+    return (*bytes)->getBuffer().str();
+  }
+
+private:
+  TemporaryFile() = default;
+  SmallString<128> path;
+};
+
 /// Runs a tool with its output in a file of its own.
 Expected<ToolOutput> runTool(StringRef program, ArrayRef<StringRef> arguments) {
-  SmallString<128> log;
-  if (std::error_code code = sys::fs::createTemporaryFile("elfatt-tool", "log", log))
-    return createStringError("cannot make a temporary file: " + code.message());
-  auto removeLog = make_scope_exit([&] { sys::fs::remove(log); });
+  Expected<TemporaryFile> log = TemporaryFile::create("log");
+  if (!log)
+    return log.takeError();
   SmallVector<StringRef> all{program};
   all.append(arguments.begin(), arguments.end());
-  std::optional<StringRef> redirects[] = {StringRef(""), StringRef(log), StringRef(log)};
+  std::optional<StringRef> redirects[] = {StringRef(""), log->getPath(), log->getPath()};
   std::string message;
   int status = sys::ExecuteAndWait(program, all, std::nullopt, redirects, /*SecondsToWait=*/300,
                                    /*MemoryLimit=*/0, &message);
   if (status < 0)
     return createStringError("cannot run '" + program + "': " + message);
-  auto text = MemoryBuffer::getFile(log);
-  return ToolOutput{status, text ? (*text)->getBuffer().str() : std::string()};
+  Expected<std::string> text = log->read();
+  if (!text)
+    return text.takeError();
+  return ToolOutput{status, std::move(*text)};
 }
 
 /// The folders that may hold bin/ptxas, in order.
@@ -143,27 +178,15 @@ std::vector<KernelUsage> elfatt::target::parseUsage(StringRef output) {
 Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolkit,
                                                             const Chip &chip, StringRef ptx,
                                                             std::string *cubin) {
-  SmallString<128> input, output;
-  int fd;
-  if (std::error_code code = sys::fs::createTemporaryFile("elfatt", "ptx", fd, input))
-    return createStringError("cannot make a temporary file: " + code.message());
-  auto removeInput = make_scope_exit([&] { sys::fs::remove(input); });
-  {
-    raw_fd_ostream os(fd, /*shouldClose=*/true);
-    os << ptx;
-    os.flush();
-    if (os.has_error()) {
-      std::string message = os.error().message();
-      os.clear_error();
-      return createStringError("cannot write '" + input + "': " + message);
-    }
-  }
-  if (std::error_code code = sys::fs::createTemporaryFile("elfatt", "cubin", output))
-    return createStringError("cannot make a temporary file: " + code.message());
-  auto removeOutput = make_scope_exit([&] { sys::fs::remove(output); });
+  Expected<TemporaryFile> input = TemporaryFile::create("ptx", ptx);
+  if (!input)
+    return input.takeError();
+  Expected<TemporaryFile> output = TemporaryFile::create("cubin");
+  if (!output)
+    return output.takeError();
   std::string arch = ("-arch=" + chip.name).str();
   Expected<ToolOutput> result =
-      runTool(toolkit.ptxas(), {"-v", arch, StringRef(input), "-o", StringRef(output)});
+      runTool(toolkit.ptxas(), {"-v", arch, input->getPath(), "-o", output->getPath()});
   if (!result)
     return result.takeError();
   if (result->status != 0)
@@ -171,10 +194,38 @@ Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolk
                              Twine(toolkit.minor) + " refused a kernel for " + chip.name + ": " +
                              StringRef(result->text).trim());
   if (cubin) {
-    auto bytes = MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    Expected<std::string> bytes = output->read();
     if (!bytes)
-      return createStringError("cannot read '" + output + "': " + bytes.getError().message());
-    *cubin = (*bytes)->getBuffer().str();
+      return bytes.takeError();
+    *cubin = std::move(*bytes);
   }
   return parseUsage(result->text);
+}
+
+Expected<std::string> elfatt::target::makeFatbin(const Toolkit &toolkit, const Chip &chip,
+                                                 StringRef ptx, StringRef cubin) {
+  if (!toolkit.hasFatbinary)
+    return createStringError("format=fatbin needs fatbinary, which '" + toolkit.root +
+                             "/bin' does not have; install a CUDA Toolkit and name it with "
+                             "--cuda-path, or use format=cubin or ptx");
+  Expected<TemporaryFile> elf = TemporaryFile::create("cubin", cubin);
+  if (!elf)
+    return elf.takeError();
+  Expected<TemporaryFile> text = TemporaryFile::create("ptx", ptx);
+  if (!text)
+    return text.takeError();
+  Expected<TemporaryFile> output = TemporaryFile::create("fatbin");
+  if (!output)
+    return output.takeError();
+  std::string sm = chip.name.drop_front(3).str();
+  std::string elfImage = "--image3=kind=elf,sm=" + sm + ",file=" + elf->getPath().str();
+  std::string ptxImage = "--image3=kind=ptx,sm=" + sm + ",file=" + text->getPath().str();
+  std::string create = "--create=" + output->getPath().str();
+  Expected<ToolOutput> result =
+      runTool(toolkit.root + "/bin/fatbinary", {"-64", elfImage, ptxImage, create});
+  if (!result)
+    return result.takeError();
+  if (result->status != 0)
+    return createStringError("fatbinary failed: " + StringRef(result->text).trim());
+  return output->read();
 }

@@ -96,6 +96,10 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
                            "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::math::MathDialect", "::mlir::vector::VectorDialect",
                            "::mlir::NVVM::NVVMDialect", "::mlir::LLVM::LLVMDialect"];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"",
+           "Chip whose instructions may be used, for example sm_87. Without m16n8k16 products "
+           "of f16 and bf16 are widened to f32">];
   let statistics = [Statistic<"numMma", "mma", "tensor-core instructions emitted">,
                     Statistic<"numConverted", "layout-changes", "layouts changed by shuffles">];
 }
@@ -117,6 +121,51 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
     subnormal inputs and results are zero.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect"];
+}
+
+def GPUAttachTargetPass : Pass<"elfatt-gpu-attach-target", "::mlir::ModuleOp"> {
+  let summary = "Attach the chip and the PTX version to each gpu.module";
+  let description = [{
+    Preconditions: `gpu.module` ops.
+
+    Postconditions: each has one `#nvvm.target` with the chip and the newest PTX
+    version that drivers of the CUDA release load. A chip or release that is not
+    in the table (include/elfatt/Target/Chip.h), or a pair that does not fit, is
+    an error: LLVM would abort on it.
+
+    Before: `gpu.module @kernels`
+    After: `gpu.module @kernels [#nvvm.target<O = 3, chip = "sm_87", features = "+ptx74">]`
+
+    Changes numerics: no.
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_87\"", "Chip, for example sm_87">,
+    Option<"cuda", "cuda", "std::string", "\"\"",
+           "Oldest CUDA release whose driver must load the code: 10.2, 11.4, 12.6 or 13.0; "
+           "empty: the chip's default">];
+  let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
+}
+
+def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
+  let summary = "Turn each gpu.module into a gpu.binary of PTX, cubin or fatbin";
+  let description = [{
+    Preconditions: `gpu.module` ops in the LLVM and NVVM dialects, each with a
+    target from `elfatt-gpu-attach-target`.
+
+    Postconditions: `gpu.binary` ops. With `format=cubin` or `fatbin` ptxas
+    assembles the PTX; registers, shared memory and spills of each kernel are in
+    the object's properties.
+
+    Before: `gpu.module @kernels [#nvvm.target<...>] { llvm.func ... }`
+    After: `gpu.binary @kernels [#gpu.object<#nvvm.target<...>, assembly = "...">]`
+
+    Changes numerics: no.
+  }];
+  let options = [
+    Option<"format", "format", "std::string", "\"ptx\"", "ptx, cubin or fatbin">,
+    Option<"cudaPath", "cuda-path", "std::string", "\"\"",
+           "CUDA Toolkit to take ptxas and fatbinary from; empty: search">];
+  let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
 }
 
 #endif // ELFATT_GPU_PASSES_TD

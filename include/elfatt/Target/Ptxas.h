@@ -38,6 +38,10 @@ std::vector<KernelUsage> parseUsage(llvm::StringRef output);
 llvm::Expected<std::vector<KernelUsage>> assemble(const Toolkit &toolkit, const Chip &chip,
                                                   llvm::StringRef ptx, std::string *cubin);
 
+/// A fatbin with the cubin, and the PTX for newer chips.
+llvm::Expected<std::string> makeFatbin(const Toolkit &toolkit, const Chip &chip,
+                                       llvm::StringRef ptx, llvm::StringRef cubin);
+
 } // namespace elfatt::target
 
 #endif // ELFATT_TARGET_PTXAS_H

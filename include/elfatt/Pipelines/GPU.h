@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From attention on tensors to GPU kernels.
+#ifndef ELFATT_PIPELINES_GPU_H
+#define ELFATT_PIPELINES_GPU_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace elfatt::pipelines {
+
+/// Options of `--elfatt-to-gpu`.
+struct GPUOptions : public mlir::PassPipelineOptions<GPUOptions> {
+  Option<std::string> chip{*this, "chip", llvm::cl::desc("Chip, for example sm_87"),
+                           llvm::cl::init("sm_87")};
+  Option<std::string> cuda{
+      *this, "cuda",
+      llvm::cl::desc("Oldest CUDA release whose driver must load the code: 10.2, 11.4, 12.6 or "
+                     "13.0; empty: the chip's default"),
+      llvm::cl::init("")};
+  Option<std::string> format{*this, "format", llvm::cl::desc("ptx, cubin or fatbin"),
+                             llvm::cl::init("ptx")};
+  Option<std::string> cudaPath{*this, "cuda-path",
+                               llvm::cl::desc("CUDA Toolkit to take ptxas and fatbinary from"),
+                               llvm::cl::init("")};
+};
+
+/// The attention ops of a module become gpu.func kernels in NVVM and launches of
+/// them; everything else stays, on buffers. Stages: tile, kernels, nvvm.
+void buildGPUKernelPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
+
+/// The same, and the kernels as PTX, cubin or fatbin. Stage: binary.
+void buildGPUPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
+
+/// Makes `--elfatt-to-gpu` known.
+void registerGPUPipelines();
+
+} // namespace elfatt::pipelines
+
+#endif // ELFATT_PIPELINES_GPU_H

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Pipelines/GPU.h"
+
+#include "elfatt/GPU/Passes.h"
+#include "elfatt/Pipelines/Stages.h"
+#include "elfatt/Tile/Passes.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace elfatt::pipelines {
+namespace {
+
+void addCleanup(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+/// Attention ops on tensors to the tile level on buffers.
+void buildTile(OpPassManager &pm) {
+  pm.addPass(tile::createTileDecomposePass());
+  tile::TileToForallPassOptions forall;
+  forall.machine = tile::Machine::GPU;
+  pm.addPass(tile::createTileToForallPass(forall));
+  addCleanup(pm);
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  addCleanup(pm);
+  tile::TileToVectorPassOptions vector;
+  vector.machine = tile::Machine::GPU;
+  pm.addPass(tile::createTileToVectorPass(vector));
+  addCleanup(pm);
+}
+
+/// The tile level to what one lane does. Barriers come first, while each op is
+/// still one step of the whole warp; staging comes last, since its chunks are
+/// vectors of one lane and not of the warp.
+void buildKernels(OpPassManager &pm, const GPUOptions &options) {
+  pm.addPass(gpu::createGPUOutlinePass());
+  pm.addPass(gpu::createGPUAttachTargetPass({options.chip, options.cuda}));
+  addCleanup(pm);
+  OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
+  OpPassManager &kernel = kernels.nest<mlir::gpu::GPUFuncOp>();
+  kernel.addPass(gpu::createGPUInsertBarriersPass());
+  kernel.addPass(gpu::createGPUDistributePass({options.chip}));
+  kernel.addPass(gpu::createGPUDistributeStagingPass());
+  kernels.addPass(gpu::createGPULowerMathPass());
+  addCleanup(pm);
+}
+
+void buildNVVM(OpPassManager &pm) {
+  OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
+  kernels.addPass(memref::createExpandStridedMetadataPass());
+  kernels.addPass(createLowerAffinePass());
+  kernels.addPass(createSCFToControlFlowPass());
+  // Pointers alone: what is dynamic in a layout is an argument of its own.
+  ConvertGpuOpsToNVVMOpsOptions nvvm;
+  nvvm.useBarePtrCallConv = true;
+  kernels.addPass(createConvertGpuOpsToNVVMOps(nvvm));
+  addCleanup(kernels);
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+}
+
+} // namespace
+
+void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {
+  buildTile(pm);
+  endStage(pm, "tile");
+  buildKernels(pm, options);
+  endStage(pm, "kernels");
+  buildNVVM(pm);
+  endStage(pm, "nvvm");
+}
+
+void buildGPUPipeline(OpPassManager &pm, const GPUOptions &options) {
+  buildGPUKernelPipeline(pm, options);
+  pm.addPass(gpu::createGPUSerializePass({options.format, options.cudaPath}));
+  endStage(pm, "binary");
+}
+
+void registerGPUPipelines() {
+  PassPipelineRegistration<GPUOptions>(
+      "elfatt-to-gpu", "Lower the attention ops of a module to GPU kernels", buildGPUPipeline);
+}
+
+} // namespace elfatt::pipelines
