@@ -82,6 +82,10 @@ mlir::FloatType getComputeType(ViewOpInterface op);
 mlir::Value getOrCreateScale(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value scale,
                              mlir::OpFoldResult channels, mlir::FloatType type);
 
+/// A discardable attribute of a site that a stage left as it was: a dictionary of
+/// the `reason`, a name of docs/Reasons.md, and a `message`. Reports read it.
+inline constexpr llvm::StringLiteral kRefusedAttrName = "attention.refused";
+
 /// Bufferization of all ops of the dialect.
 void registerBufferizableOpInterfaceExternalModels(mlir::DialectRegistry &registry);
 
