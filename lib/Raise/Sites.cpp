@@ -217,6 +217,15 @@ template <typename OpTy> static Site getRaised(OpTy op) {
   site.record["status"] = "raised";
   site.record["op"] = op->getName().getStringRef();
   site.record["reason"] = nullptr;
+  // A later stage that could not serve the op says why.
+  if (auto left = op->template getAttrOfType<DictionaryAttr>(kRefusedAttr)) {
+    auto reason = left.template getAs<StringAttr>("reason");
+    auto why = left.template getAs<StringAttr>("message");
+    if (reason && why) {
+      site.record["reason"] = reason.getValue();
+      site.message += llvm::formatv("; left exact ({0}): {1}", reason.getValue(), why.getValue());
+    }
+  }
   site.record["message"] = site.message;
   site.record["shape"] = std::move(sizes);
   site.record["bias"] = bias;

@@ -5,6 +5,7 @@
 #ifndef ELFATT_RAISE_SITES_H
 #define ELFATT_RAISE_SITES_H
 
+#include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Raise/Reasons.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -17,7 +18,7 @@ namespace elfatt::raise {
 inline constexpr llvm::StringLiteral kExcessAttr = "attention.excess";
 /// On the second contraction of a site that was left alone: `reason`, `message`,
 /// and the sizes of the attention it seemed to be.
-inline constexpr llvm::StringLiteral kRefusedAttr = "attention.refused";
+inline constexpr llvm::StringLiteral kRefusedAttr = attention::kRefusedAttrName;
 
 void markRaised(mlir::Operation *op, bool excessPrecision, bool excessRange);
 void markRefused(mlir::linalg::LinalgOp second, mlir::linalg::LinalgOp first,
