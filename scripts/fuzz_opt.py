@@ -19,11 +19,42 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TOKEN = re.compile(r"%[\w#]+|@\w+|#\w+|\^\w+|[A-Za-z_][\w.]*|-?\d+(?:\.\d+)?|\s+|.", re.DOTALL)
-NUMBERS = ["0", "1", "-1", "2", "3", "7", "49", "4096", "9223372036854775807",
-           "-9223372036854775808", "99999999999999999999", "1.0", "0x7FC00000", "?"]
-TYPES = ["f32", "f16", "bf16", "f64", "i1", "i8", "i64", "index", "none", "f8E4M3FN",
-         "tensor<f32>", "tensor<*xf32>", "tensor<?x0xf32>", "memref<4xf32>", "vector<4xf32>"]
+TOKEN = re.compile(
+    r"%[\w#]+|@\w+|#\w+|\^\w+|[A-Za-z_][\w.]*|-?\d+(?:\.\d+)?|\s+|.", re.DOTALL
+)
+NUMBERS = [
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "7",
+    "49",
+    "4096",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "99999999999999999999",
+    "1.0",
+    "0x7FC00000",
+    "?",
+]
+TYPES = [
+    "f32",
+    "f16",
+    "bf16",
+    "f64",
+    "i1",
+    "i8",
+    "i64",
+    "index",
+    "none",
+    "f8E4M3FN",
+    "tensor<f32>",
+    "tensor<*xf32>",
+    "tensor<?x0xf32>",
+    "memref<4xf32>",
+    "vector<4xf32>",
+]
 CAUGHT = "caught: "
 UPSTREAM = ["canonicalize", "cse", "symbol-dce", "inline"]
 
@@ -34,6 +65,7 @@ def tokens_of(text):
 
 def mutate(rng, tokens, others):
     """One small change, most often inside of a line that holds an op of ours."""
+
     def place():
         return rng.randrange(len(tokens)) if tokens else 0
 
@@ -73,12 +105,14 @@ def mutate(rng, tokens, others):
             tokens[i] = tokens[j]
     else:  # words of another file
         begin = rng.randrange(len(others))
-        tokens[place():place()] = others[begin : begin + rng.choice([1, 5, 30])]
+        tokens[place() : place()] = others[begin : begin + rng.choice([1, 5, 30])]
     return tokens
 
 
 def our_passes(opt):
-    listed = subprocess.run([opt, "--list-passes"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [opt, "--list-passes"], capture_output=True, text=True, check=True
+    )
     return re.findall(r"^\s*(?:--)?(elfatt-[\w-]+)", listed.stdout, re.MULTILINE)
 
 
@@ -88,7 +122,10 @@ def run_one(opt, text, passes, seconds, folder):
     try:
         result = subprocess.run(
             [opt, "input.mlir", "-o", "output.mlir", *("--" + p for p in passes)],
-            capture_output=True, cwd=folder, timeout=seconds)
+            capture_output=True,
+            cwd=folder,
+            timeout=seconds,
+        )
     except subprocess.TimeoutExpired:
         return f"took more than {seconds} s", None
     errors = result.stderr.decode("utf-8", "replace")
@@ -112,17 +149,28 @@ def main():
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20, help="limit of one run")
-    parser.add_argument("--passes", default="", help="regular expression: only these of our passes")
-    parser.add_argument("--keep", type=pathlib.Path, help="where inputs that fail are written")
+    parser.add_argument(
+        "--passes", default="", help="regular expression: only these of our passes"
+    )
+    parser.add_argument(
+        "--keep", type=pathlib.Path, help="where inputs that fail are written"
+    )
     arguments = parser.parse_args()
 
     rng = random.Random(arguments.seed)
-    corpus = [p.read_text() for p in sorted((ROOT / "test").rglob("*.mlir"))
-              if p.stat().st_size < 50_000]
+    corpus = [
+        p.read_text()
+        for p in sorted((ROOT / "test").rglob("*.mlir"))
+        if p.stat().st_size < 50_000
+    ]
     # The comments hold what the tests expect, not IR; a file of several inputs
     # gives each of them.
-    corpus = [part for text in corpus
-              for part in re.sub(r"//(?! -----).*", "", text).split("// -----") if part.strip()]
+    corpus = [
+        part
+        for text in corpus
+        for part in re.sub(r"//(?! -----).*", "", text).split("// -----")
+        if part.strip()
+    ]
     passes = [p for p in our_passes(arguments.opt) if re.search(arguments.passes, p)]
     if not passes:
         parser.error(f"no pass matches '{arguments.passes}'")
@@ -136,9 +184,13 @@ def main():
             for _ in range(rng.choice([0, 1, 1, 1, 2, 4])):
                 tokens = mutate(rng, tokens, others)
             text = "".join(tokens)
-            chosen = [rng.choice(passes if rng.random() < 0.7 else UPSTREAM)
-                      for _ in range(rng.choice([1, 1, 2, 3]))]
-            wrong, status = run_one(arguments.opt, text, chosen, arguments.seconds, folder)
+            chosen = [
+                rng.choice(passes if rng.random() < 0.7 else UPSTREAM)
+                for _ in range(rng.choice([1, 1, 2, 3]))
+            ]
+            wrong, status = run_one(
+                arguments.opt, text, chosen, arguments.seconds, folder
+            )
             for path in folder.iterdir():
                 path.unlink()
             if not wrong:
@@ -148,13 +200,22 @@ def main():
                 caught += 1
             else:
                 failures += 1
-            print(f"run {number}: {wrong}: " + " ".join("--" + p for p in chosen), flush=True)
+            print(
+                f"run {number}: {wrong}: " + " ".join("--" + p for p in chosen),
+                flush=True,
+            )
             if arguments.keep:
                 arguments.keep.mkdir(parents=True, exist_ok=True)
-                head = "// RUN: elfatt-opt %s " + " ".join("--" + p for p in chosen) + "\n"
-                (arguments.keep / f"{arguments.seed}-{number}.mlir").write_text(head + text)
-    print(f"{arguments.runs} runs: {statuses[0]} done, {statuses[2]} refused, "
-          f"{caught} caught, {failures} failed")
+                head = (
+                    "// RUN: elfatt-opt %s " + " ".join("--" + p for p in chosen) + "\n"
+                )
+                (arguments.keep / f"{arguments.seed}-{number}.mlir").write_text(
+                    head + text
+                )
+    print(
+        f"{arguments.runs} runs: {statuses[0]} done, {statuses[2]} refused, "
+        f"{caught} caught, {failures} failed"
+    )
     return 1 if failures else 0
 
 

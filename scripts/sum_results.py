@@ -16,7 +16,9 @@ def count(path: pathlib.Path) -> tuple[int, int, int]:
     except (OSError, ElementTree.ParseError) as error:
         print(f"{path.stem}: error: the runner left no result: {error}")
         return 0, 1, 0
-    failed = sum(1 for c in cases if c.find("failure") is not None or c.find("error") is not None)
+    failed = sum(
+        1 for c in cases if c.find("failure") is not None or c.find("error") is not None
+    )
     skipped = sum(1 for c in cases if c.find("skipped") is not None)
     if not cases:
         print(f"{path.stem}: error: no tests found")

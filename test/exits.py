@@ -7,4 +7,6 @@ import sys
 expected, command = int(sys.argv[1]), sys.argv[2:]
 status = subprocess.run(command).returncode
 if status != expected:
-    sys.exit(f"exits.py: error: expected exit status {expected}, got {status}: {' '.join(command)}")
+    sys.exit(
+        f"exits.py: error: expected exit status {expected}, got {status}: {' '.join(command)}"
+    )

@@ -40,32 +40,51 @@ for name in ("HOME", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "CUDA_HO
 
 config.substitutions.append(("%python", python))
 # `%exits 2 COMMAND`: the command must end with this very status.
-config.substitutions.append(("%exits", python + " " + os.path.join(config.test_source_root, "exits.py")))
-config.substitutions.append(("%elfatt_bin", os.path.join(config.elfatt_build_dir, "bin")))
-config.substitutions.append(("%elfatt_lib", os.path.join(config.elfatt_build_dir, "lib")))
+config.substitutions.append(
+    ("%exits", python + " " + os.path.join(config.test_source_root, "exits.py"))
+)
+config.substitutions.append(
+    ("%elfatt_bin", os.path.join(config.elfatt_build_dir, "bin"))
+)
+config.substitutions.append(
+    ("%elfatt_lib", os.path.join(config.elfatt_build_dir, "lib"))
+)
 config.substitutions.append(("%cxx", config.cxx_compiler))
 config.substitutions.append(("%cc", config.c_compiler))
 config.substitutions.append(("%elfatt_src", config.elfatt_source_dir))
 
 # The whole suite once more, every input printed, parsed and compared:
 # ELFATT_VERIFY_ROUNDTRIP=1 or --param verify_roundtrip=1.
-if lit_config.params.get("verify_roundtrip", os.environ.get("ELFATT_VERIFY_ROUNDTRIP", "0")) == "1":
+if (
+    lit_config.params.get(
+        "verify_roundtrip", os.environ.get("ELFATT_VERIFY_ROUNDTRIP", "0")
+    )
+    == "1"
+):
     config.available_features.add("verify-roundtrip")
-    config.substitutions.append((r"(?<![\w./-])elfatt-opt(?![\w.-])", "elfatt-opt --verify-roundtrip"))
+    config.substitutions.append(
+        (r"(?<![\w./-])elfatt-opt(?![\w.-])", "elfatt-opt --verify-roundtrip")
+    )
 
 
 def has_module(name):
     """Whether `python` above can import `name`, without the seconds an import takes."""
     found = glob.glob(os.path.join(venv, "lib", "python3*", "site-packages", name))
-    return bool(found) or (python != venv_python and importlib.util.find_spec(name) is not None)
+    return bool(found) or (
+        python != venv_python and importlib.util.find_spec(name) is not None
+    )
 
 
 def has_ptxas():
     """An installed CUDA Toolkit's, or the one of a Python package."""
     roots = [os.environ.get("CUDA_HOME", "/usr/local/cuda"), "/usr/local/cuda"]
-    wheels = glob.glob(os.path.join(venv, "lib", "python3*", "site-packages", "nvidia", "*", "bin"))
+    wheels = glob.glob(
+        os.path.join(venv, "lib", "python3*", "site-packages", "nvidia", "*", "bin")
+    )
     paths = [os.path.join(root, "bin") for root in roots] + wheels
-    return bool(shutil.which("ptxas", path=os.pathsep.join(paths + [os.environ["PATH"]])))
+    return bool(
+        shutil.which("ptxas", path=os.pathsep.join(paths + [os.environ["PATH"]]))
+    )
 
 
 if has_module("torch"):

@@ -31,6 +31,11 @@ void elfatt::endStage(mlir::OpPassManager &pm, llvm::StringRef name) {
 }
 
 llvm::StringRef elfatt::getEndedStage(const mlir::Pass &pass) {
+  // These two are stages of their own, on the command line as in a pipeline.
+  if (pass.getArgument() == "elfatt-raise")
+    return "raise";
+  if (pass.getArgument() == "elfatt-approximate")
+    return "approximate";
   if (pass.getTypeID() != mlir::TypeID::get<EndStagePass>())
     return {};
   return static_cast<const EndStagePass &>(pass).stage.getValue();

@@ -17,7 +17,7 @@ namespace elfatt {
 /// back to the last mark, belongs to stage `name`. It changes nothing in the IR.
 void endStage(mlir::OpPassManager &pm, llvm::StringRef name);
 
-/// The stage that `pass` marks the end of; empty when it is no such mark.
+/// The stage that `pass` is, or marks the end of; empty for all others.
 llvm::StringRef getEndedStage(const mlir::Pass &pass);
 
 /// Registers `elfatt-end-stage`, so that a printed pipeline can be parsed.

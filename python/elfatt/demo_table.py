@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The table that the demo ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+
+@dataclasses.dataclass
+class Row:
+    """What the demo found out of one model; None for what it did not reach.
+
+    ``exact`` and ``approximate`` are the statistics of elfatt-run, ``sites`` the
+    records of elfatt-report, times in the unit of their name.
+    """
+
+    name: str
+    what: str
+    import_seconds: Optional[float] = None
+    sites: Optional[List[Dict[str, Any]]] = None
+    exact: Optional[Dict[str, Any]] = None
+    approximate: Optional[Dict[str, Any]] = None
+    torch_ms: Optional[float] = None
+    gpu_files: Optional[List[Tuple[str, int]]] = None
+    failures: Dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def broken(self) -> bool:
+        """Whether a step failed that should not: ELFATT may be refused."""
+        return any(step != "ELFATT" for step in self.failures)
+
+
+def _number(value: Optional[float], form: str = "{:.3g}") -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _get(statistics: Optional[Dict[str, Any]], group: str, key: str) -> Optional[float]:
+    return ((statistics or {}).get(group) or {}).get(key)
+
+
+def _sites(row: Row) -> str:
+    if row.sites is None:
+        return "-"
+    raised = sum(1 for site in row.sites if site["status"] == "raised")
+    return f"{raised} of {len(row.sites)}"
+
+
+def _gpu(row: Row) -> str:
+    if row.gpu_files is None:
+        return "-"
+    return f"{sum(size for _, size in row.gpu_files) / 1024:.0f} KB"
+
+
+def table(rows: Sequence[Row], threads: int) -> str:
+    """One line a model, aligned for a terminal."""
+    head = [
+        [
+            "model",
+            "sites",
+            "import",
+            "exact",
+            "ELFATT",
+            "PyTorch",
+            "implementation",
+            "approximation",
+            "GPU",
+        ],
+        ["", "raised", "s", "ms", "ms", "eager ms", "error", "error", "code"],
+    ]
+    lines = head + [
+        [
+            row.name,
+            _sites(row),
+            _number(row.import_seconds, "{:.1f}"),
+            _number(_get(row.exact, "benchmark", "median_ms"), "{:.2f}"),
+            _number(_get(row.approximate, "benchmark", "median_ms"), "{:.2f}"),
+            _number(row.torch_ms, "{:.2f}"),
+            _number(_get(row.exact, "error", "max_rel"), "{:.1e}"),
+            _number(_get(row.approximate, "error", "max_rel"), "{:.1e}"),
+            _gpu(row),
+        ]
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+    def shape(line: List[str]) -> str:
+        cells = [line[0].ljust(widths[0])] + [
+            c.rjust(w) for c, w in zip(line[1:], widths[1:])
+        ]
+        return "  ".join(cells).rstrip()
+
+    rule = "-" * len(shape(lines[2] if len(lines) > 2 else lines[0]))
+    body = [shape(line) for line in lines]
+    caption = (
+        f"Times are medians on {threads} threads of this machine. Errors are the largest absolute\n"
+        "difference over the largest output: implementation error of our exact model against\n"
+        "PyTorch, approximation error of ELFATT against our exact model (no training)."
+    )
+    return "\n".join(body[:2] + [rule] + body[2:] + ["", caption])
+
+
+def explain(rows: Sequence[Row], output: Path) -> str:
+    """What the table has no room for: sites by kind, what was refused, files."""
+    lines = []
+    for row in rows:
+        lines.append(f"\n{row.name}: {row.what}")
+        kinds = Counter(
+            site["op"] if site["status"] == "raised" else f"refused: {site['reason']}"
+            for site in row.sites or []
+        )
+        lines += [f"  {count} x {kind}" for kind, count in kinds.items()]
+        for step, why in row.failures.items():
+            lines.append(f"  {step}: {why}")
+        for name, size in row.gpu_files or []:
+            lines.append(f"  {row.name}.gpu/{name}  {size} bytes")
+    lines.append(f"\nEverything is in {output}; commands.log has the commands.")
+    return "\n".join(lines)
