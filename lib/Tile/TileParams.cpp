@@ -9,10 +9,10 @@ static int64_t roundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-/// The largest divisor of `extent` that is at most `most`, unless it is so small
-/// that a remainder block costs less; then `most`.
+/// The largest divisor of `extent` that is at most `most`, unless a remainder block
+/// costs less: where it is small, or where there are many blocks; then `most`.
 static int64_t preferDivisor(int64_t extent, int64_t most) {
-  if (extent <= 0)
+  if (extent <= 0 || extent > 8 * most)
     return most;
   if (extent <= most)
     return extent;

@@ -1,0 +1,84 @@
+// RUN: elfatt-opt %s --elfatt-tile-decompose --elfatt-tile-to-forall=machine=cpu --canonicalize --cse | FileCheck %s
+
+#q = affine_map<(b, h, n, d, e) -> (b, n, 0, h, d)>
+#k = affine_map<(b, h, n, d, e) -> (b, n, 1, h, d)>
+#v = affine_map<(b, h, n, d, e) -> (b, n, 2, h, e)>
+#o = affine_map<(b, h, n, d, e) -> (b, n, h, e)>
+#lq = affine_map<(b, h, i, j, d, e) -> (b, h, i, d)>
+#lk = affine_map<(b, h, i, j, d, e) -> (b, h, j, d)>
+#lv = affine_map<(b, h, i, j, d, e) -> (b, h, j, e)>
+#lo = affine_map<(b, h, i, j, d, e) -> (b, h, i, e)>
+
+// One loop over windows for the local half, one over batches for the context,
+// one over batches and image lines for the global half; LePE is inside.
+// CHECK-LABEL: func.func @one_loop_a_chain
+// CHECK:         scf.forall ({{.*}}) in (2, 2, 2)
+// CHECK:           %[[LOCAL:.*]] = attention.sdpa {{.*}} tensor<1x1x7x1x7x1x8xf32>
+// CHECK-NEXT:      %[[LEPE:.*]] = attention.lepe {{.*}} outs(%[[LOCAL]]
+// CHECK:           tensor.parallel_insert_slice %[[LEPE]]
+// CHECK:         scf.forall ({{.*}}) in (2)
+// CHECK:           attention.context
+// CHECK:         scf.forall
+// CHECK:           %[[GLOBAL:.*]] = attention.apply
+// CHECK-NEXT:      attention.lepe {{.*}} outs(%[[GLOBAL]]
+// CHECK-NOT:     scf.forall (
+func.func @one_loop_a_chain(%qkv: tensor<2x196x3x2x8xf32>, %w: tensor<3x3x1x8xf32>,
+                            %init: tensor<2x196x2x8xf32>) -> tensor<2x196x2x8xf32> {
+  %o = attention.elfatt indexing_maps = [#q, #k, #v, #o]
+    ins(%qkv, %qkv, %qkv : tensor<2x196x3x2x8xf32>, tensor<2x196x3x2x8xf32>, tensor<2x196x3x2x8xf32>)
+    global_lepe(%w : tensor<3x3x1x8xf32>) local_lepe(%w : tensor<3x3x1x8xf32>)
+    outs(%init : tensor<2x196x2x8xf32>) global_heads = 1 grid = [14, 14] window = [7, 7]
+    -> tensor<2x196x2x8xf32>
+  return %o : tensor<2x196x2x8xf32>
+}
+
+// Prefix keys and a window share one softmax: its state stays inside the tile.
+// CHECK-LABEL: func.func @prefix_and_window_in_one_tile
+// CHECK:         scf.forall
+// CHECK:           %[[FIRST:.*]]:3 = attention.online
+// CHECK:           %[[SECOND:.*]]:3 = attention.online {{.*}} outs(%[[FIRST]]#0, %[[FIRST]]#1, %[[FIRST]]#2
+// CHECK:           attention.finalize {{.*}} ins(%[[SECOND]]#0, %[[SECOND]]#2
+func.func @prefix_and_window_in_one_tile(%q: tensor<1x2x50x8xf32>, %init: tensor<1x2x50x8xf32>)
+    -> tensor<1x2x50x8xf32> {
+  %o = attention.elfatt indexing_maps = [
+      affine_map<(b, h, n, d, e) -> (b, h, n, d)>, affine_map<(b, h, n, d, e) -> (b, h, n, d)>,
+      affine_map<(b, h, n, d, e) -> (b, h, n, e)>, affine_map<(b, h, n, d, e) -> (b, h, n, e)>]
+    ins(%q, %q, %q : tensor<1x2x50x8xf32>, tensor<1x2x50x8xf32>, tensor<1x2x50x8xf32>)
+    outs(%init : tensor<1x2x50x8xf32>) global_heads = 0 grid = [7, 7] window = [7, 7] prefix = 1
+    -> tensor<1x2x50x8xf32>
+  return %o : tensor<1x2x50x8xf32>
+}
+
+// Long rows are cut into blocks, short ones are not.
+// CHECK-LABEL: func.func @long_rows_are_cut
+// CHECK:         scf.forall ({{.*}}) = (0, 0) to (2, 1000) step (1, 112)
+// CHECK:           affine.min
+func.func @long_rows_are_cut(%q: tensor<1x2x1000x8xf32>, %init: tensor<1x2x1000x8xf32>)
+    -> tensor<1x2x1000x8xf32> {
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %q, %q : tensor<1x2x1000x8xf32>, tensor<1x2x1000x8xf32>, tensor<1x2x1000x8xf32>)
+    outs(%init : tensor<1x2x1000x8xf32>) -> tensor<1x2x1000x8xf32>
+  return %o : tensor<1x2x1000x8xf32>
+}
+
+// CHECK-LABEL: func.func @short_rows_are_whole
+// CHECK:         scf.forall ({{.*}}) in (2) shared_outs
+func.func @short_rows_are_whole(%q: tensor<1x2x49x8xf32>, %init: tensor<1x2x49x8xf32>)
+    -> tensor<1x2x49x8xf32> {
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %q, %q : tensor<1x2x49x8xf32>, tensor<1x2x49x8xf32>, tensor<1x2x49x8xf32>)
+    outs(%init : tensor<1x2x49x8xf32>) -> tensor<1x2x49x8xf32>
+  return %o : tensor<1x2x49x8xf32>
+}
+
+// A causal tile knows where it lies.
+// CHECK-LABEL: func.func @tiles_keep_their_position
+// CHECK:         scf.forall (%[[H:.*]], %[[ROW:.*]]) =
+// CHECK:           attention.sdpa {{.*}} offsets(%c0, %[[H]], %[[ROW]], %c0) {{.*}} causal
+func.func @tiles_keep_their_position(%q: tensor<1x2x1000x8xf32>, %init: tensor<1x2x1000x8xf32>)
+    -> tensor<1x2x1000x8xf32> {
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %q, %q : tensor<1x2x1000x8xf32>, tensor<1x2x1000x8xf32>, tensor<1x2x1000x8xf32>)
+    outs(%init : tensor<1x2x1000x8xf32>) causal -> tensor<1x2x1000x8xf32>
+  return %o : tensor<1x2x1000x8xf32>
+}

@@ -1,0 +1,127 @@
+// RUN: elfatt-opt %s --elfatt-tile-to-vector=machine=cpu --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,CPU
+// RUN: elfatt-opt %s --elfatt-tile-to-vector=machine=gpu --canonicalize --cse | FileCheck %s --check-prefixes=CHECK,GPU
+
+#q = affine_map<(b, i, j, d, e) -> (b, i, d)>
+#k = affine_map<(b, i, j, d, e) -> (b, j, d)>
+#v = affine_map<(b, i, j, d, e) -> (b, j, e)>
+#o = affine_map<(b, i, j, d, e) -> (b, i, e)>
+#bias = affine_map<(b, i, j, d, e) -> (j)>
+
+// One block of keys: the whole softmax stays in registers, keys beyond 49 are
+// -inf, and each formula is there once.
+// CHECK-LABEL: func.func @window
+// CHECK-NOT:     attention.
+// CPU-DAG:       %[[KEYS:.*]] = memref.alloca() {{.*}} : memref<16x64xf32>
+// GPU-DAG:       memref.alloca() {{.*}} : memref<64x16xf16, #gpu.address_space<workgroup>>
+// CPU:           linalg.{{generic|transpose}}
+// GPU:           linalg.copy
+// CHECK:         scf.for
+// CPU:             vector.contract {{.*}} : vector<7x16xf32>, vector<16x64xf32> into vector<7x64xf32>
+// GPU:             vector.contract {{.*}} : vector<16x16xf16>, vector<64x16xf16> into vector<16x64xf32>
+// CHECK:           arith.cmpi slt
+// CHECK:           arith.select
+// CHECK:           vector.multi_reduction <maxnumf>
+// CHECK:           math.exp2
+// CHECK:           vector.multi_reduction <add>
+// CPU:             vector.contract {{.*}} : vector<7x64xf32>, vector<64x16xf32> into vector<7x16xf32>
+// GPU:             vector.contract {{.*}} : vector<16x64xf16>, vector<64x16xf16> into vector<16x16xf32>
+// CHECK:           arith.divf
+// CHECK:           vector.transfer_write
+// CHECK-NOT:     vector.contract
+func.func @window(%q: memref<1x49x16xf16>, %k: memref<1x49x16xf16>, %v: memref<1x49x16xf16>,
+                  %o: memref<1x49x16xf16>) {
+  attention.sdpa indexing_maps = [#q, #k, #v, #o]
+    ins(%q, %k, %v : memref<1x49x16xf16>, memref<1x49x16xf16>, memref<1x49x16xf16>)
+    outs(%o : memref<1x49x16xf16>)
+  return
+}
+
+// Several blocks carry (acc, max, sum) in scratch and finalise once.
+// CHECK-LABEL: func.func @blocks_of_keys
+// CPU-DAG:       memref.alloca() {{.*}} : memref<14xf32>
+// CPU-DAG:       memref.alloca() {{.*}} : memref<14x16xf32>
+// CHECK:         scf.for
+// CHECK:           vector.contract
+// CHECK:           vector.contract
+// CHECK-NOT:       arith.divf
+// CHECK:           vector.transfer_write
+// CPU:           scf.for
+// CHECK:         vector.transfer_read
+// CHECK:         arith.divf
+func.func @blocks_of_keys(%q: memref<1x14x16xf32>, %k: memref<1x500x16xf32>,
+                          %v: memref<1x500x16xf32>, %o: memref<1x14x16xf32>) {
+  attention.sdpa indexing_maps = [#q, #k, #v, #o]
+    ins(%q, %k, %v : memref<1x14x16xf32>, memref<1x500x16xf32>, memref<1x500x16xf32>)
+    outs(%o : memref<1x14x16xf32>)
+  return
+}
+
+// A mask without row dims is one row of scratch, for all rows.
+// CHECK-LABEL: func.func @mask_of_keys
+// CHECK:         memref.alloca() {{.*}} : memref<1x32xf32
+// CHECK:         linalg.generic
+// CHECK:           arith.uitofp
+func.func @mask_of_keys(%q: memref<1x16x16xf32>, %k: memref<1x32x16xf32>, %v: memref<1x32x16xf32>,
+                        %m: memref<32xi1>, %o: memref<1x16x16xf32>) {
+  attention.sdpa indexing_maps = [#q, #k, #v, #bias, #o]
+    ins(%q, %k, %v : memref<1x16x16xf32>, memref<1x32x16xf32>, memref<1x32x16xf32>)
+    bias(%m : memref<32xi1>) outs(%o : memref<1x16x16xf32>)
+  return
+}
+
+// The score region's ops work on whole tiles.
+// CHECK-LABEL: func.func @score_region
+// CHECK:         math.tanh {{.*}} : vector<
+func.func @score_region(%q: memref<1x16x16xf32>, %k: memref<1x32x16xf32>, %v: memref<1x32x16xf32>,
+                        %o: memref<1x16x16xf32>) {
+  attention.sdpa indexing_maps = [#q, #k, #v, #o]
+    ins(%q, %k, %v : memref<1x16x16xf32>, memref<1x32x16xf32>, memref<1x32x16xf32>)
+    outs(%o : memref<1x16x16xf32>) score {
+    ^bb0(%s: f32, %b: index, %i: index, %j: index):
+      %t = math.tanh %s : f32
+      attention.yield %t : f32
+    }
+  return
+}
+
+// The context's softmax runs over tokens: the state is per channel.
+// CHECK-LABEL: func.func @context
+// CPU:           memref.alloca() {{.*}} : memref<16xf32>
+// CHECK:         scf.for
+// CPU:             vector.multi_reduction <maxnumf>, {{.*}} [0] : vector<32x16xf32> to vector<16xf32>
+// GPU:             vector.multi_reduction <maxnumf>, {{.*}} [1] : vector<16x64xf32> to vector<16xf32>
+// CHECK:           vector.contract
+// CHECK:         arith.divf
+func.func @context(%k: memref<1x100x16xf16>, %v: memref<1x100x16xf16>, %c: memref<1x16x16xf32>) {
+  attention.context indexing_maps = [
+      affine_map<(b, j, d, e) -> (b, j, d)>, affine_map<(b, j, d, e) -> (b, j, e)>,
+      affine_map<(b, j, d, e) -> (b, d, e)>]
+    ins(%k, %v : memref<1x100x16xf16>, memref<1x100x16xf16>) outs(%c : memref<1x16x16xf32>)
+  return
+}
+
+// CHECK-LABEL: func.func @apply
+// CHECK:         vector.multi_reduction <maxnumf>, {{.*}} [1]
+// CHECK:         math.exp2
+// CHECK:         vector.contract
+// CHECK:         vector.transfer_write
+func.func @apply(%q: memref<1x49x16xf16>, %c: memref<1x16x16xf32>, %o: memref<1x49x16xf16>) {
+  attention.apply indexing_maps = [
+      affine_map<(b, i, d, e) -> (b, i, d)>, affine_map<(b, i, d, e) -> (b, d, e)>,
+      affine_map<(b, i, d, e) -> (b, i, e)>]
+    ins(%q, %c : memref<1x49x16xf16>, memref<1x16x16xf32>) outs(%o : memref<1x49x16xf16>)
+  return
+}
+
+// Nine taps of two axes; those beyond the grid are masked, not read.
+// CHECK-LABEL: func.func @lepe
+// CHECK-COUNT-9: vector.transfer_read {{.*}}, %{{.*}}, %{{.*}} {in_bounds = [true, true]} : memref<7x7x16xf32
+// CHECK:         vector.transfer_write
+func.func @lepe(%v: memref<1x7x7x16xf32>, %w: memref<3x3x16xf32>, %o: memref<1x7x7x16xf32>) {
+  attention.lepe indexing_maps = [
+      affine_map<(b, y, x, e) -> (b, y, x, e)>, affine_map<(b, y, x, e) -> (e)>,
+      affine_map<(b, y, x, e) -> (b, y, x, e)>]
+    ins(%v, %w : memref<1x7x7x16xf32>, memref<3x3x16xf32>)
+    outs(%o : memref<1x7x7x16xf32>) grid_dims = [1, 2]
+  return
+}

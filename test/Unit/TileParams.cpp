@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Tile/TileParams.h"
+
+#include "gtest/gtest.h"
+
+using namespace elfatt::tile;
+
+static constexpr int64_t kDynamic = INT64_MIN;
+
+TEST(TileParams, WindowOf49KeysIsOneBlockOfLines) {
+  TileParams params = getTileParams(MachineLimits::cpu(512, 32), {7, 49, 32, 32});
+  EXPECT_EQ(params.rows, 7);
+  EXPECT_EQ(params.keys, 64);
+}
+
+TEST(TileParams, AccumulatorsFitTheRegisters) {
+  for (auto [bits, registers] : {std::pair{512, 32}, {256, 16}, {128, 32}, {128, 16}})
+    for (int64_t keys : {int64_t(1), int64_t(8), int64_t(49), int64_t(197), kDynamic})
+      for (int64_t rows : {int64_t(1), int64_t(7), int64_t(14), int64_t(197), kDynamic}) {
+        TileParams params = getTileParams(MachineLimits::cpu(bits, registers), {rows, keys, 64, 64});
+        int64_t lanes = bits / 32;
+        EXPECT_GE(params.rows, 1);
+        EXPECT_EQ(params.keys % lanes, 0);
+        EXPECT_LE(params.rows * (params.keys / lanes), registers - 4)
+            << bits << " bits, " << keys << " keys, " << rows << " rows";
+      }
+}
+
+TEST(TileParams, RowsPreferADivisor) {
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {14, 196, 32, 32}).rows, 7);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {12, 144, 32, 32}).rows, 6);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {1000, 1000, 64, 64}).rows, 7);
+  // 197 is prime: full blocks and one short one.
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {197, 197, 64, 64}).rows, 7);
+}
+
+TEST(TileParams, DoublesTakeHalfTheLanes) {
+  TileParams params = getTileParams(MachineLimits::cpu(512, 32), {7, 49, 32, 32, 64});
+  EXPECT_EQ(params.keys, 32);
+}
+
+TEST(TileParams, FragmentsAreWhole) {
+  TileParams params = getTileParams(MachineLimits::gpu(), {7, 49, 40, 40});
+  EXPECT_EQ(params.rows, 16);
+  EXPECT_EQ(params.keys % 16, 0);
+  EXPECT_EQ(params.contextRows, 48);
+  EXPECT_TRUE(params.staged);
+}
