@@ -20,6 +20,7 @@ struct RaisePass : raise::impl::RaisePassBase<RaisePass> {
   void runOnOperation() override {
     OpPassManager pipeline(getOperation()->getName());
     pipeline.addPass(raise::createRaiseAttentionPass({strict}));
+    pipeline.addPass(raise::createRaiseElfattPass());
     if (failed(runPipeline(pipeline, getOperation())))
       return signalPassFailure();
     if (remarks)

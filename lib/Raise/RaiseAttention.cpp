@@ -2,6 +2,7 @@
 #include "elfatt/Raise/Passes.h"
 
 #include "Recognise.h"
+#include "Rewrite.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Raise/Sites.h"
@@ -108,29 +109,6 @@ static Operation *rewrite(RecognisedAttention &attention, linalg::LinalgOp secon
   Value result = views.buildResult(attention.output, op->getResult(0));
   attention.output.value.replaceAllUsesWith(result);
   return op;
-}
-
-/// Erases what only the replaced op used. Ops before it, so the walk is short.
-static void eraseDead(Operation *root) {
-  SmallVector<Operation *> work{root};
-  while (!work.empty()) {
-    Operation *op = work.pop_back_val();
-    if (!isOpTriviallyDead(op))
-      continue;
-    llvm::SmallSetVector<Operation *, 8> operands;
-    for (Value operand : op->getOperands())
-      if (Operation *def = operand.getDefiningOp())
-        operands.insert(def);
-    op->walk([&](Operation *inner) {
-      for (Value operand : inner->getOperands())
-        if (Operation *def = operand.getDefiningOp(); def && !op->isAncestor(def))
-          operands.insert(def);
-    });
-    op->erase();
-    for (Operation *def : operands)
-      if (!llvm::is_contained(work, def))
-        work.push_back(def);
-  }
 }
 
 namespace {

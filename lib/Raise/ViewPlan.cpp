@@ -291,36 +291,52 @@ static RankedTensorType getType(ArrayRef<OpFoldResult> sizes, Type element) {
   return RankedTensorType::get(shape, element);
 }
 
-Value ViewBuilder::buildOperand(const ViewPlan &plan) {
-  Type element = cast<RankedTensorType>(plan.source.getType()).getElementType();
+Value ViewBuilder::buildExpanded(const ViewPlan &plan) {
+  Expanded wanted{plan.source, {}, plan.source};
   SmallVector<ReassociationIndices> groups;
-  SmallVector<OpFoldResult> sizes, offsets, extents;
-  bool isExpanded = false, isSliced = false;
-  for (auto [dim, factors] : llvm::enumerate(plan.dims)) {
-    isExpanded |= factors.size() != 1;
+  unsigned rank = 0;
+  for (ArrayRef<Factor> factors : plan.dims) {
+    wanted.shape.emplace_back();
     groups.emplace_back();
     for (const Factor &factor : factors) {
-      groups.back().push_back(sizes.size());
-      // A dim that stays whole keeps its type.
-      OpFoldResult size = factors.size() == 1
-                              ? tensor::getMixedSize(builder, loc, plan.source, dim)
-                              : buildSize(factor.size);
-      bool isSlice = factor.atom && factor.extent != factor.size;
-      isSliced |= isSlice;
-      sizes.push_back(size);
-      offsets.push_back(builder.getIndexAttr(isSlice ? factor.digit : 0));
-      extents.push_back(isSlice ? buildSize(factor.extent) : size);
+      wanted.shape.back().push_back(factor.size);
+      groups.back().push_back(rank++);
     }
   }
-  Value result = plan.source;
-  if (isExpanded)
-    result = tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element), result, groups,
-                                           sizes);
-  if (isSliced) {
-    SmallVector<OpFoldResult> strides(sizes.size(), builder.getIndexAttr(1));
-    result = tensor::ExtractSliceOp::create(builder, loc, result, offsets, extents, strides);
-  }
-  return result;
+  if (rank == plan.dims.size())
+    return plan.source;
+  for (const Expanded &known : expanded)
+    if (known.source == wanted.source && known.shape == wanted.shape)
+      return known.result;
+  SmallVector<OpFoldResult> sizes;
+  for (auto [dim, factors] : llvm::enumerate(plan.dims))
+    for (const Factor &factor : factors)
+      // A dim that stays whole keeps its type.
+      sizes.push_back(factors.size() == 1 ? tensor::getMixedSize(builder, loc, plan.source, dim)
+                                          : buildSize(factor.size));
+  Type element = cast<RankedTensorType>(plan.source.getType()).getElementType();
+  wanted.result = tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element),
+                                                plan.source, groups, sizes);
+  expanded.push_back(wanted);
+  return wanted.result;
+}
+
+Value ViewBuilder::buildOperand(const ViewPlan &plan) {
+  Value result = buildExpanded(plan);
+  SmallVector<OpFoldResult> offsets, extents = tensor::getMixedSizes(builder, loc, result);
+  bool isSliced = false;
+  for (ArrayRef<Factor> factors : plan.dims)
+    for (const Factor &factor : factors) {
+      bool isSlice = factor.atom && factor.extent != factor.size;
+      isSliced |= isSlice;
+      if (isSlice)
+        extents[offsets.size()] = buildSize(factor.extent);
+      offsets.push_back(builder.getIndexAttr(isSlice ? factor.digit : 0));
+    }
+  if (!isSliced)
+    return result;
+  SmallVector<OpFoldResult> strides(extents.size(), builder.getIndexAttr(1));
+  return tensor::ExtractSliceOp::create(builder, loc, result, offsets, extents, strides);
 }
 
 Value ViewBuilder::buildInit(const OutputPlan &plan) {

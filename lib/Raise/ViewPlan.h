@@ -78,9 +78,18 @@ public:
   mlir::OpFoldResult buildSize(const view::Size &size);
 
 private:
+  mlir::Value buildExpanded(const ViewPlan &plan);
+
   mlir::OpBuilder &builder;
   mlir::Location loc;
   ScalarReader &reader;
+  /// Expanded sources: queries, keys and values of one tensor share theirs.
+  struct Expanded {
+    mlir::Value source;
+    llvm::SmallVector<llvm::SmallVector<view::Size>, 0> shape;
+    mlir::Value result;
+  };
+  llvm::SmallVector<Expanded, 0> expanded;
 };
 
 } // namespace elfatt::raise

@@ -77,4 +77,35 @@ def RaiseAttentionPass : Pass<"elfatt-raise-attention"> {
   let dependentDialects = ["::elfatt::attention::AttentionDialect"];
 }
 
+def RaiseElfattPass : Pass<"elfatt-raise-elfatt"> {
+  let summary = "Join both branches of a trained ELFATT to one op";
+  let description = [{
+    Finds concatenations of `attention.linear` and of `attention.sdpa` whose
+    queries and keys share windows of a token grid, each with or without the
+    depthwise convolution of its values (LePE), and proves that both are views of
+    the same tensors: the same tokens, heads that stand side by side. Grid and
+    window are read off the strides of the tokens. The result is one
+    `attention.elfatt`.
+
+    - Preconditions: `elfatt-raise-attention` has run.
+    - Postconditions: none; what is no ELFATT is left as it is.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    %g = attention.linear ...
+    %l = attention.sdpa ... // in windows
+    // depthwise convolutions, windows back to tokens
+    %o = tensor.concat dim(2) %gl, %ll : ...
+    ```
+    After:
+    ```mlir
+    %o = attention.elfatt ... global_heads = 1 grid = [14, 14] window = [7, 7] -> ...
+    ```
+  }];
+  let statistics = [
+    Statistic<"numRaised", "num-raised", "Number of attention.elfatt ops raised">];
+  let dependentDialects = ["::elfatt::attention::AttentionDialect"];
+}
+
 #endif // ELFATT_RAISE_PASSES_TD
