@@ -40,6 +40,7 @@ from torch_mlir.passmanager import PassManager
 
 from elfatt.errors import Error, place_of, shown_path
 from elfatt.importer import ByteSink, ImportOptions
+from elfatt.importer.fold_constants import fold_constants
 
 TORCH_BACKEND_PIPELINE = (
     "builtin.module(func.func(torch-match-quantized-custom-ops),"
@@ -331,6 +332,7 @@ def _export(
     except Exception as error:
         raise _user_error("exporting the model", error) from error
     _check_exported(program, module)
+    fold_constants(program)
     return program
 
 
