@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -25,6 +26,17 @@ void buildDecompose(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(attention::createDecomposeAttentionPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+}
+
+/// What surrounds the attention, on tensors: fewer loops, products for the
+/// library.
+void buildFuse(OpPassManager &pm) {
+  auto &function = pm.nest<func::FuncOp>();
+  function.addPass(cpu::createTransposeWeightsPass());
+  function.addPass(cpu::createConvolutionToProductPass());
+  function.addPass(cpu::createFusePass());
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
 }
 
 /// Tensors become buffers. Results are new buffers that the caller gives back.
@@ -47,7 +59,10 @@ void buildDeallocate(OpPassManager &pm) {
 void buildLoops(OpPassManager &pm) {
   pm.addPass(cpu::createCopiesToLinalgPass());
   pm.addPass(cpu::createDenseToLibraryPass());
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(cpu::createLinalgToLoopsPass());
+  pm.addNestedPass<func::FuncOp>(cpu::createExpandMathPass());
+  pm.addPass(cpu::createOutlineParallelPass());
+  pm.addNestedPass<func::FuncOp>(createForallToForLoopPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
@@ -79,6 +94,8 @@ void buildLLVM(OpPassManager &pm) {
 void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   buildDecompose(pm);
   endStage(pm, "decompose");
+  buildFuse(pm);
+  endStage(pm, "fuse");
   buildBufferize(pm);
   endStage(pm, "bufferize");
   buildDeallocate(pm);

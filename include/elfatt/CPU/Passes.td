@@ -155,4 +155,127 @@ def DenseToLibraryPass : Pass<"elfatt-cpu-dense-to-library", "::mlir::ModuleOp">
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
 }
 
+def LinalgToLoopsPass : Pass<"elfatt-cpu-linalg-to-loops"> {
+  let summary = "Lower linalg on buffers to parallel loops that LLVM vectorizes";
+  let description = [{
+    An op becomes a loop nest: outer parallel dims in one `scf.forall` where the
+    op is more than `grain` of work, then loops along the parallel dims, the one
+    that lies side by side in memory last, then the reductions with their state
+    in registers. Sums and products over a reduction dim may be reordered.
+
+    - Preconditions: bufferized code; products that a library makes are calls.
+    - Postconditions: no linalg op on buffers is left.
+    - Changes numerics: the order of sums.
+
+    Before:
+    ```mlir
+    linalg.generic {...} ins(%x : memref<64x32xf32>) outs(%s : memref<64xf32>) { addf }
+    ```
+    After:
+    ```mlir
+    scf.forall (%i) in (64) {
+      %init = memref.load %s[%i]
+      %sum = scf.for %j = %c0 to %c32 step %c1 iter_args(%a = %init) { addf fastmath<reassoc> }
+      memref.store %sum, %s[%i]
+    }
+    ```
+  }];
+  let options = [Option<"grain", "grain", "int64_t", /*default=*/"8192",
+                        "Scalar iterations below which an op stays on one thread (>= 0)">];
+  let statistics = [Statistic<"numLowered", "lowered", "Ops that became loops">];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+
+def OutlineParallelPass : Pass<"elfatt-cpu-outline-parallel", "::mlir::ModuleOp"> {
+  let summary = "Outline parallel loops into kernels that the runtime's threads run";
+  let description = [{
+    A top-level `scf.forall` becomes a kernel over its linearized iterations,
+    `kernel(void **args, int64_t begin, int64_t end)`, and a call of
+    `elfatt_parallel_for`. args[0] points to what the loop uses from outside.
+    Scratch of static size lies on the kernel's stack, once. Equal kernels, as
+    the layers of a model have, are one kernel.
+
+    - Preconditions: loops on buffers.
+    - Postconditions: no `scf.forall` is left but those inside kernels.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    scf.forall (%i, %j) in (8, 4) { memref.store %x, %m[%i, %j] : memref<8x4xf32> }
+    ```
+    After:
+    ```mlir
+    call @elfatt_parallel_for(%kernel, %args, %c32_i64)
+    ```
+  }];
+  let statistics = [Statistic<"numKernels", "kernels", "Kernels made">,
+                    Statistic<"numMerged", "merged", "Loops that another loop's kernel serves">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
+def TransposeWeightsPass : Pass<"elfatt-cpu-transpose-weights"> {
+  let summary = "Transpose constant matrices when the model is compiled";
+  let description = [{
+    PyTorch keeps the weight W of a linear layer as outputs x inputs and
+    multiplies by its transpose. A `linalg.transpose` of such a constant is done
+    here, once: the dense library is faster on rows (docs/Rationale.md).
+
+    - Preconditions: tensors; the constant is a `dense_resource` of 16 or 32 bit
+      elements.
+    - Postconditions: no transpose of such a constant is left.
+    - Changes numerics: no.
+  }];
+  let statistics = [Statistic<"numTransposed", "transposed", "Constants transposed">];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
+def ConvolutionToProductPass : Pass<"elfatt-cpu-convolution-to-product"> {
+  let summary = "Make f32 convolutions products of gathered patches";
+  let description = [{
+    `linalg.conv_2d_nchw_fchw` and `linalg.conv_2d_nhwc_hwcf` become a gather of
+    the patches that the filter meets (im2col) and a matrix product, which the
+    dense library makes. A patch embedding is such a convolution.
+
+    - Preconditions: tensors of static shape; others are left.
+    - Postconditions: none of these convolutions on static f32 tensors is left.
+    - Changes numerics: the order of sums.
+  }];
+  let statistics = [Statistic<"numRewritten", "rewritten", "Convolutions rewritten">];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def FusePass : Pass<"elfatt-cpu-fuse"> {
+  let summary = "Fuse elementwise ops and data movement around products and reductions";
+  let description = [{
+    Elementwise ops fuse into the elementwise ops and reductions that use them.
+    Transposes and broadcasts fuse into products as well: they become strides of
+    the operand.
+
+    - Preconditions: linalg on tensors.
+    - Postconditions: products are still products.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def ExpandMathPass : Pass<"elfatt-cpu-expand-math"> {
+  let summary = "Expand f32 functions to polynomials that vectorize";
+  let description = [{
+    exp, expm1, log, log1p, erf and tanh of f32 become upstream's polynomial
+    approximations, so that no loop over a large tensor calls the C library for
+    each element.
+
+    - Preconditions: none.
+    - Postconditions: none of these on f32 is left.
+    - Changes numerics: yes, by a few units in the last place.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
 #endif // ELFATT_CPU_PASSES_TD
