@@ -2,10 +2,11 @@
 #include "elfatt/Pipelines/CPU.h"
 
 #include "elfatt/CPU/Passes.h"
-#include "elfatt/Dialect/Attention/Transforms/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
+#include "elfatt/Pipelines/Tile.h"
 
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
 #include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,13 +21,6 @@ using namespace mlir;
 
 namespace elfatt::pipelines {
 namespace {
-
-/// Attention ops that no kernel serves become plain linalg.
-void buildDecompose(OpPassManager &pm) {
-  pm.addNestedPass<func::FuncOp>(attention::createDecomposeAttentionPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-}
 
 /// What surrounds the attention, on tensors: fewer loops, products for the
 /// library.
@@ -51,6 +45,18 @@ void buildBufferize(OpPassManager &pm) {
   pm.addPass(cpu::createExternalizeConstantsPass());
 }
 
+/// The attention's tiles become vectors.
+void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
+  buildTileToVector(pm, limits);
+  auto &function = pm.nest<func::FuncOp>();
+  function.addPass(cpu::createLowerStagingPass());
+  function.addPass(cpu::createLowerProductsPass({limits.vectorBits, limits.vectorRegisters}));
+  function.addPass(cpu::createLowerReductionsPass({limits.vectorBits}));
+  function.addPass(cpu::createLowerExp2Pass());
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+}
+
 void buildDeallocate(OpPassManager &pm) {
   bufferization::BufferDeallocationPipelineOptions options;
   bufferization::buildBufferDeallocationPipeline(pm, options);
@@ -69,10 +75,10 @@ void buildLoops(OpPassManager &pm) {
 
 /// Everything that is left goes to the LLVM dialect.
 void buildLLVM(OpPassManager &pm) {
+  pm.addPass(createConvertVectorToSCFPass(VectorTransferToSCFOptions().enableFullUnroll()));
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createCanonicalizerPass());
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
   FinalizeMemRefToLLVMConversionPassOptions memrefOptions;
@@ -92,12 +98,16 @@ void buildLLVM(OpPassManager &pm) {
 } // namespace
 
 void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
-  buildDecompose(pm);
-  endStage(pm, "decompose");
+  // Vectors of 512 bits come with twice the registers.
+  auto limits = tile::MachineLimits::cpu(options.vectorBits, options.vectorBits == 512 ? 32 : 16);
+  buildTileToForall(pm, limits);
+  endStage(pm, "tile");
   buildFuse(pm);
   endStage(pm, "fuse");
   buildBufferize(pm);
   endStage(pm, "bufferize");
+  buildVector(pm, limits);
+  endStage(pm, "vector");
   buildDeallocate(pm);
   endStage(pm, "deallocate");
   buildLoops(pm);
