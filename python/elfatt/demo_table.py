@@ -13,8 +13,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 class Row:
     """What the demo found out of one model; None for what it did not reach.
 
-    ``exact`` and ``approximate`` are the statistics of elfatt-run, ``sites`` the
-    records of elfatt-report, times in the unit of their name.
+    ``exact`` and ``approximate`` are the statistics of elfatt-run; ``sites`` and
+    ``approximated`` are the records of elfatt-report, of the raised module and of
+    the approximated one; times are in the unit of their name.
     """
 
     name: str
@@ -22,14 +23,15 @@ class Row:
     import_seconds: Optional[float] = None
     sites: Optional[List[Dict[str, Any]]] = None
     exact: Optional[Dict[str, Any]] = None
+    approximated: Optional[List[Dict[str, Any]]] = None
     approximate: Optional[Dict[str, Any]] = None
     torch_ms: Optional[float] = None
     gpu_files: Optional[List[Tuple[str, int]]] = None
     failures: Dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def broken(self) -> bool:
-        """Whether a step failed that should not: ELFATT may be refused."""
-        return any(step != "ELFATT" for step in self.failures)
+    def served(self) -> int:
+        """How many sites the approximation replaced."""
+        return sum(1 for s in self.approximated or [] if s["op"] == "attention.elfatt")
 
 
 def _number(value: Optional[float], form: str = "{:.3g}") -> str:
@@ -45,6 +47,12 @@ def _sites(row: Row) -> str:
         return "-"
     raised = sum(1 for site in row.sites if site["status"] == "raised")
     return f"{raised} of {len(row.sites)}"
+
+
+def _outcome(site: Dict[str, Any]) -> str:
+    """What became of a site: its op, and why it is no other."""
+    reason = f" ({site['reason']})" if site["reason"] else ""
+    return (site["op"] or "refused") + reason
 
 
 def _gpu(row: Row) -> str:
@@ -106,11 +114,10 @@ def explain(rows: Sequence[Row], output: Path) -> str:
     lines = []
     for row in rows:
         lines.append(f"\n{row.name}: {row.what}")
-        kinds = Counter(
-            site["op"] if site["status"] == "raised" else f"refused: {site['reason']}"
-            for site in row.sites or []
-        )
-        lines += [f"  {count} x {kind}" for kind, count in kinds.items()]
+        raised = Counter(map(_outcome, row.sites or []))
+        lines += [f"  raised: {count} x {kind}" for kind, count in raised.items()]
+        replaced = Counter(map(_outcome, row.approximated or []))
+        lines += [f"  with ELFATT: {n} x {kind}" for kind, n in replaced.items()]
         for step, why in row.failures.items():
             lines.append(f"  {step}: {why}")
         for name, size in row.gpu_files or []:
