@@ -56,8 +56,7 @@ static LogicalResult verifyMap(ViewOpInterface op, OpOperand &operand, AffineMap
   return success();
 }
 
-/// Types that attention is stored in.
-static bool isElementType(Type type) {
+bool elfatt::attention::isElementType(Type type) {
   return isa<Float16Type, BFloat16Type, Float32Type, Float64Type>(type);
 }
 

@@ -6,6 +6,9 @@
 
 namespace elfatt::attention {
 
+/// Whether attention may be stored in `type`: f16, bf16, f32 or f64.
+bool isElementType(mlir::Type type);
+
 /// Constraints view_c1 to view_c10 of docs/Semantics.md, which every op has.
 llvm::LogicalResult verifyViews(ViewOpInterface op);
 

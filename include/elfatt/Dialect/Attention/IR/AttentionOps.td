@@ -351,6 +351,7 @@ def Attention_OnlineOp : Attention_TileableOp<"online"> {
     acc'     = r * acc + sum_j P * V
     ```
 
+    where exp(-inf - -inf) counts as 0: keys that are masked so far weigh nothing.
     Start from acc = 0, max = -inf, sum = 0; end with `attention.finalize`. It
     exists so that segments that are not neighbours in memory (prefix tokens and
     a window) share one softmax. acc, max and sum have the computation's type.
