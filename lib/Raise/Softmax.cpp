@@ -167,6 +167,28 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
   return success();
 }
 
+/// Says what stands where a softmax is not: a sigmoid, or a softmax that is changed
+/// afterwards.
+static Reason classify(ScalarReader &reader, const Scalar &scalar) {
+  Operation *op = scalar.getOp();
+  if (std::optional<Quotient> quotient = matchQuotient(reader, scalar)) {
+    // 1 / (1 + exp(-x))
+    Scalar sum = skipCasts(reader, quotient->divisor);
+    if (isa_and_nonnull<arith::AddFOp>(sum.getOp()))
+      for (unsigned side : {0, 1})
+        if (matchExponent(reader, skipCasts(reader, reader.getOperand(sum, side))))
+          return Reason::SigmoidInsteadOfSoftmax;
+  }
+  if (isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SelectOp>(op))
+    for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
+      Scalar operand = skipCasts(reader, reader.getOperand(scalar, i));
+      Refusal ignored{Reason::NoSoftmax, ""};
+      if (succeeded(matchSoftmax(reader, operand, ignored)))
+        return Reason::MaskAfterSoftmax;
+    }
+  return Reason::NoSoftmax;
+}
+
 FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,
                                                Refusal &why) {
   Softmax softmax;
@@ -182,7 +204,7 @@ FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scala
   if (quotient)
     exponent = matchExponent(reader, skipCasts(reader, quotient->numerator, &softmax.casts));
   if (!exponent) {
-    why = {Reason::NoSoftmax, ""};
+    why = {classify(reader, scalar), ""};
     return failure();
   }
   std::optional<Reduction> sum =

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/View/Trace.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Parser/Parser.h"
+#include "gtest/gtest.h"
+
+using namespace mlir;
+using namespace elfatt::view;
+
+namespace {
+
+class Trace : public ::testing::Test {
+protected:
+  Trace() {
+    context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
+                        tensor::TensorDialect>();
+  }
+
+  /// Traces the operand of `return` at one atom per dim.
+  Element trace(StringRef text) {
+    module = parseSourceString<ModuleOp>(text, &context);
+    Value value;
+    module->walk([&](func::ReturnOp op) { value = op.getOperand(0); });
+    Element element{value, {}};
+    for (const Size &size : sizes.getSizes(value)) {
+      atoms.push_back(space.addAtom(size));
+      element.indices.push_back(space.get(atoms.back()));
+    }
+    return tracer.trace(element);
+  }
+  /// Stride of the leaf of `atom` that is `part`, in dim `dim` of `element`.
+  int64_t getStride(const Element &element, unsigned dim, unsigned atom) {
+    for (const Term &term : space.normalize(element.indices[dim]).terms)
+      if (term.atom == atom)
+        return term.stride.getNumber();
+    return 0;
+  }
+
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+  IndexSpace space;
+  SizeAnalysis sizes;
+  Tracer tracer{space, sizes};
+  SmallVector<unsigned> atoms;
+};
+
+TEST_F(Trace, PackedProjection) {
+  Element element = trace(R"(
+    func.func @f(%qkv: tensor<2x5x24xf32>) -> tensor<2x2x5x4xf32> {
+      %x = tensor.expand_shape %qkv [[0], [1], [2, 3, 4]] output_shape [2, 5, 3, 2, 4]
+        : tensor<2x5x24xf32> into tensor<2x5x3x2x4xf32>
+      %k = tensor.extract_slice %x[0, 0, 1, 0, 0] [2, 5, 1, 2, 4] [1, 1, 1, 1, 1]
+        : tensor<2x5x3x2x4xf32> to tensor<2x5x2x4xf32>
+      %e = tensor.empty() : tensor<2x2x5x4xf32>
+      %t = linalg.transpose ins(%k : tensor<2x5x2x4xf32>) outs(%e : tensor<2x2x5x4xf32>)
+        permutation = [0, 2, 1, 3]
+      return %t : tensor<2x2x5x4xf32>
+    })");
+  EXPECT_TRUE(isa<BlockArgument>(element.source));
+  ASSERT_EQ(element.indices.size(), 3u);
+  EXPECT_EQ(getStride(element, 0, atoms[0]), 1);
+  EXPECT_EQ(getStride(element, 1, atoms[2]), 1);
+  EXPECT_EQ(getStride(element, 2, atoms[1]), 4);
+  EXPECT_EQ(getStride(element, 2, atoms[3]), 1);
+  EXPECT_EQ(element.indices[2].offset, 8);
+}
+
+TEST_F(Trace, BroadcastByMapHasNoAtom) {
+  Element element = trace(R"(
+    #in = affine_map<(a, b) -> (b)>
+    #out = affine_map<(a, b) -> (a, b)>
+    func.func @f(%x: tensor<6xf32>) -> tensor<4x6xf32> {
+      %e = tensor.empty() : tensor<4x6xf32>
+      %y = linalg.generic {indexing_maps = [#in, #out], iterator_types = ["parallel", "parallel"]}
+          ins(%x : tensor<6xf32>) outs(%e : tensor<4x6xf32>) {
+      ^bb0(%a: f32, %o: f32):
+        linalg.yield %a : f32
+      } -> tensor<4x6xf32>
+      return %y : tensor<4x6xf32>
+    })");
+  EXPECT_TRUE(isa<BlockArgument>(element.source));
+  EXPECT_EQ(getStride(element, 0, atoms[0]), 0);
+  EXPECT_EQ(getStride(element, 0, atoms[1]), 1);
+}
+
+TEST_F(Trace, StopsAtComputation) {
+  Element element = trace(R"(
+    func.func @f(%x: tensor<4x6xf32>) -> tensor<24xf32> {
+      %e = tensor.empty() : tensor<4x6xf32>
+      %y = linalg.exp ins(%x : tensor<4x6xf32>) outs(%e : tensor<4x6xf32>) -> tensor<4x6xf32>
+      %z = tensor.collapse_shape %y [[0, 1]] : tensor<4x6xf32> into tensor<24xf32>
+      return %z : tensor<24xf32>
+    })");
+  EXPECT_TRUE(element.source.getDefiningOp<linalg::ExpOp>());
+  EXPECT_EQ(space.getLeaves(atoms[0]).size(), 2u);
+}
+
+TEST_F(Trace, DynamicSizesAreSymbolsThatTheIRShowsEqual) {
+  Element element = trace(R"(
+    func.func @f(%x: tensor<?x5x8xf32>) -> tensor<?x2x5x4xf32> {
+      %c0 = arith.constant 0 : index
+      %n = tensor.dim %x, %c0 : tensor<?x5x8xf32>
+      %flat = tensor.collapse_shape %x [[0, 1], [2]] : tensor<?x5x8xf32> into tensor<?x8xf32>
+      %y = tensor.expand_shape %flat [[0, 1], [2, 3]] output_shape [%n, 5, 2, 4]
+        : tensor<?x8xf32> into tensor<?x5x2x4xf32>
+      %e = tensor.empty(%n) : tensor<?x2x5x4xf32>
+      %t = linalg.transpose ins(%y : tensor<?x5x2x4xf32>) outs(%e : tensor<?x2x5x4xf32>)
+        permutation = [0, 2, 1, 3]
+      return %t : tensor<?x2x5x4xf32>
+    })");
+  EXPECT_TRUE(isa<BlockArgument>(element.source));
+  ASSERT_EQ(element.indices.size(), 3u);
+  EXPECT_EQ(getStride(element, 0, atoms[0]), 1);
+  EXPECT_EQ(getStride(element, 1, atoms[2]), 1);
+  EXPECT_EQ(getStride(element, 2, atoms[1]), 4);
+}
+
+} // namespace
