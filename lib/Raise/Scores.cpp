@@ -164,7 +164,8 @@ std::optional<Element> elfatt::raise::peelScale(ScalarReader &reader, Scalar sca
   while (true) {
     Scalar opened = reader.open(scalar);
     Operation *op = opened.getOp();
-    if (isa_and_nonnull<arith::ExtFOp, arith::TruncFOp>(op)) {
+    // Widening is exact, so the op can do it; rounding is what the source means.
+    if (isa_and_nonnull<arith::ExtFOp>(op)) {
       casts.push_back(op);
       scalar = reader.getOperand(opened, 0);
       continue;

@@ -39,7 +39,7 @@ struct Scores {
 llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const Scalar &logits,
                                     mlir::Value product, Refusal &why);
 
-/// Peels factors off `scalar` into `scale` until an element that is none is
+/// Peels widening casts and factors off `scalar` into `scale` until an element that is none is
 /// reached: the operand of a contraction as a tensor, with its scale.
 std::optional<view::Element> peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
                                        llvm::SmallVectorImpl<mlir::Operation *> &casts);

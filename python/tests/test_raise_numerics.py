@@ -56,11 +56,9 @@ def check(module: torch.nn.Module, inputs: Sequence[torch.Tensor], sites: Dict[s
     [
         (models.vit_tiny_test, {"sdpa": 2}),
         (models.vit_tiny_test_eager, {"sdpa": 2}),
-        (models.dinov2_tiny_test, {"sdpa": 2}),
         (models.bert_padding_tiny, {"sdpa": 2}),
         (models.bert_padding_tiny_eager, {"sdpa": 2}),
         (models.elfatt_tiny_test, {"elfatt": 1}),
-        (models.elfatt_tiny_test_matmul, {"elfatt": 1}),
         (models.elfatt_attention_four_heads_test, {"elfatt": 1}),
         (models.elfatt_attention_no_lepe_test, {"elfatt": 1}),
     ],
