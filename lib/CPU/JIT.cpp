@@ -80,7 +80,8 @@ void optimize(llvm::Module &module, llvm::TargetMachine &target) {
 }
 
 /// What the code may call and read beyond the process's own libraries.
-llvm::orc::SymbolMap getSymbols(ModuleOp module, llvm::orc::MangleAndInterner &mangle) {
+llvm::orc::SymbolMap getSymbols(ModuleOp module, ArrayRef<JIT::Function> functions,
+                                llvm::orc::MangleAndInterner &mangle) {
   llvm::orc::SymbolMap symbols;
   auto add = [&](llvm::StringRef name, const void *address) {
     symbols[mangle(name)] = {llvm::orc::ExecutorAddr::fromPtr(address),
@@ -91,6 +92,8 @@ llvm::orc::SymbolMap getSymbols(ModuleOp module, llvm::orc::MangleAndInterner &m
   add("elfatt_fail", reinterpret_cast<void *>(elfatt_fail));
   add("_mlir_memref_to_llvm_aligned_alloc", reinterpret_cast<void *>(elfatt_alloc));
   add("_mlir_memref_to_llvm_free", reinterpret_cast<void *>(elfatt_free));
+  for (auto [name, address] : functions)
+    add(name, address);
   if (auto constants = module->getAttrOfType<DictionaryAttr>("elfatt.constants"))
     for (NamedAttribute constant : constants) {
       if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant.getValue()))
@@ -125,7 +128,7 @@ Error checkConstants(ModuleOp module) {
 JIT::JIT(std::unique_ptr<llvm::orc::LLJIT> jit) : jit(std::move(jit)) {}
 JIT::~JIT() = default;
 
-Expected<std::unique_ptr<JIT>> JIT::create(ModuleOp module) {
+Expected<std::unique_ptr<JIT>> JIT::create(ModuleOp module, ArrayRef<Function> functions) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   if (Error error = checkConstants(module))
@@ -153,7 +156,7 @@ Expected<std::unique_ptr<JIT>> JIT::create(ModuleOp module) {
     return jit.takeError();
   llvm::orc::MangleAndInterner mangle((*jit)->getExecutionSession(), (*jit)->getDataLayout());
   if (Error error = (*jit)->getMainJITDylib().define(
-          llvm::orc::absoluteSymbols(getSymbols(module, mangle))))
+          llvm::orc::absoluteSymbols(getSymbols(module, functions, mangle))))
     return error;
   auto process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
       (*jit)->getDataLayout().getGlobalPrefix());

@@ -32,15 +32,17 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    if (format != "ptx" && format != "cubin" && format != "fatbin") {
-      emitError(module.getLoc()) << "unknown format '" << format << "', expected ptx, cubin or fatbin";
+    if (!llvm::is_contained({"ptx", "cubin", "fatbin", "llvm"}, format)) {
+      emitError(module.getLoc()) << "unknown format '" << format << "', expected ptx, cubin, fatbin or llvm";
       return signalPassFailure();
     }
     mg::TargetOptions options(/*toolkitPath=*/{}, /*librariesToLink=*/{}, /*cmdOptions=*/{},
-                              /*elfSection=*/{}, mg::CompilationTarget::Assembly);
+                              /*elfSection=*/{},
+                              format == "llvm" ? mg::CompilationTarget::Offload
+                                               : mg::CompilationTarget::Assembly);
     if (failed(mg::transformGpuModulesToBinaries(module, nullptr, options)))
       return signalPassFailure();
-    if (format == "ptx")
+    if (format == "ptx" || format == "llvm")
       return;
     WalkResult result = module.walk([&](mg::BinaryOp binary) {
       llvm::Error error = assembleObjects(binary);

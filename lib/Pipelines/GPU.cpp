@@ -3,7 +3,7 @@
 
 #include "elfatt/GPU/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
-#include "elfatt/Tile/Passes.h"
+#include "elfatt/Pipelines/Tile.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
@@ -23,21 +23,15 @@ void addCleanup(OpPassManager &pm) {
 
 /// Attention ops on tensors to the tile level on buffers.
 void buildTile(OpPassManager &pm) {
-  pm.addPass(tile::createTileDecomposePass());
-  tile::TileToForallPassOptions forall;
-  forall.machine = tile::Machine::GPU;
-  pm.addPass(tile::createTileToForallPass(forall));
-  addCleanup(pm);
+  buildTileToForall(pm, tile::MachineLimits::gpu());
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
   bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   addCleanup(pm);
-  tile::TileToVectorPassOptions vector;
-  vector.machine = tile::Machine::GPU;
-  pm.addPass(tile::createTileToVectorPass(vector));
-  addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(gpu::createGPUMapWorkersPass());
+  buildTileToVector(pm, tile::MachineLimits::gpu());
 }
 
 /// The tile level to what one lane does. Barriers come first, while each op is
@@ -84,6 +78,15 @@ void buildGPUPipeline(OpPassManager &pm, const GPUOptions &options) {
   buildGPUKernelPipeline(pm, options);
   pm.addPass(gpu::createGPUSerializePass({options.format, options.cudaPath}));
   endStage(pm, "binary");
+}
+
+void buildGPUSimulationPipeline(OpPassManager &pm, llvm::StringRef chip) {
+  GPUOptions options;
+  options.chip = chip.str();
+  buildGPUKernelPipeline(pm, options);
+  pm.addPass(gpu::createGPUSerializePass({"llvm", ""}));
+  endStage(pm, "bitcode");
+  pm.addPass(gpu::createGPULaunchToCallPass());
 }
 
 void registerGPUPipelines() {

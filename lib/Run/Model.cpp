@@ -2,6 +2,7 @@
 #include "elfatt/Run/Model.h"
 
 #include "elfatt/Pipelines/CPU.h"
+#include "elfatt/Pipelines/GPU.h"
 #include "elfatt/Runtime.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -171,12 +172,26 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module, const C
     if (failed(addByName(pm, "elfatt-approximate", *options.approximate)))
       return makeError("--approximate: bad options '" + *options.approximate + "'");
   }
+  SmallVector<cpu::JIT::Function> functions;
+  if (!options.simulatedChip.empty()) {
+    // The kernels first: what is left is for the host.
+    pipelines::buildGPUSimulationPipeline(pm, options.simulatedChip);
+    tool.follow(pm);
+    if (failed(pm.run(*module)))
+      return makeError("the model could not be compiled for " + options.simulatedChip);
+    auto simulation = Simulation::take(*module);
+    if (!simulation)
+      return simulation.takeError();
+    model.simulation = std::move(*simulation);
+    functions.push_back(Simulation::getLaunchFunction());
+    pm.clear();
+  }
   pipelines::buildCPUPipeline(pm, pipelines::CPUOptions());
   tool.follow(pm);
   if (failed(pm.run(*module)))
     return makeError("the model could not be compiled");
   tool.setActivity("generating machine code");
-  auto jit = cpu::JIT::create(*module);
+  auto jit = cpu::JIT::create(*module, functions);
   if (!jit)
     return jit.takeError();
   auto entry = (*jit)->lookup("main");
@@ -242,6 +257,7 @@ Model::Call Model::call(const std::vector<Array> &inputs) const {
   }
   for (std::vector<int64_t> &descriptor : call.inputs)
     args.push_back(descriptor.data());
+  Simulation::Scope launches(simulation.get());
   entry(args.data());
   return call;
 }

@@ -4,6 +4,7 @@
 #include "elfatt/InitAll.h"
 #include "elfatt/Run/Model.h"
 #include "elfatt/Runtime.h"
+#include "elfatt/Target/Chip.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
@@ -122,7 +123,10 @@ llvm::json::Object benchmark(const Model &model, const std::vector<Array> &input
 /// One run of elfatt-run: the parsed module and what becomes of it.
 class Session {
 public:
-  Session(Tool &tool, const Options &options) : tool(tool), options(options) {}
+  Session(Tool &tool, const Options &options) : tool(tool), options(options) {
+    if (llvm::StringRef chip = options.target; chip.consume_front("sim:"))
+      simulatedChip = chip.str();
+  }
 
   int run() {
     elfatt_set_threads(options.threads);
@@ -183,7 +187,7 @@ private:
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
     auto model = compile(approximates ? "approximate" : "exact",
-                         {options.raise, options.approximate}, !options.compareExact);
+                         {options.raise, options.approximate, simulatedChip}, !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
     auto prepared = model->prepareInputs(inputs);
@@ -191,6 +195,11 @@ private:
       return tool.error(llvm::toString(prepared.takeError()));
     tool.setActivity("running the model");
     Results results = model->run(*prepared);
+    if (Simulation *simulation = model->getSimulation()) {
+      if (Error error = simulation->takeError())
+        return tool.error(llvm::toString(std::move(error)));
+      stats["kernels"] = simulation->takeRecords(options.target);
+    }
     if (Error error = printApproximationError(*prepared, results))
       return tool.error(llvm::toString(std::move(error)));
     bool matches = true;
@@ -210,7 +219,7 @@ private:
   Error printApproximationError(const std::vector<Array> &prepared, const Results &results) {
     if (!options.compareExact)
       return Error::success();
-    auto exact = compile("exact", {options.raise, std::nullopt}, true);
+    auto exact = compile("exact", {options.raise, std::nullopt, simulatedChip}, true);
     if (!exact)
       return exact.takeError();
     Results reference = exact->run(prepared);
@@ -278,12 +287,14 @@ private:
     }
     if (options.stats.empty())
       return kDone;
-    stats["kernels"] = llvm::json::Array();
+    if (!stats.get("kernels"))
+      stats["kernels"] = llvm::json::Array();
     return write(options.stats, llvm::formatv("{0:2}\n", llvm::json::Value(std::move(stats))).str());
   }
 
   Tool &tool;
   const Options &options;
+  std::string simulatedChip;
   ArrayMap inputs, expected;
   std::unique_ptr<MLIRContext> context;
   std::shared_ptr<llvm::SourceMgr> sources;
@@ -303,8 +314,12 @@ int runMain(Tool &tool, int argc, char **argv) {
     llvm::outs() << getUsage();
     return kDone;
   }
-  if (options->target != "cpu")
-    return tool.error("--target=" + options->target + " is not built yet; expected cpu");
+  if (llvm::StringRef chip = options->target; chip.consume_front("sim:")) {
+    if (Error error = target::findChip(chip).takeError())
+      return tool.error("--target=" + options->target + ": " + llvm::toString(std::move(error)));
+  } else if (options->target != "cpu") {
+    return tool.error("--target=" + options->target + " is not built yet; expected cpu or sim:CHIP");
+  }
   if (llvm::sys::fs::is_directory(options->file))
     return tool.error(options->file + ": running a bundle is not built yet");
   registerAllPasses();

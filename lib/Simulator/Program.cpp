@@ -111,12 +111,26 @@ Expected<std::unique_ptr<Program>> Program::createFromBitcode(StringRef bitcode)
   return create(std::move(context), std::move(*module));
 }
 
-std::vector<std::string> Program::getKernels() const { return impl->module.kernels; }
+std::vector<std::string> Program::getKernels() const {
+  std::vector<std::string> names;
+  for (const RewrittenKernel &kernel : impl->module.kernels)
+    names.push_back(kernel.name);
+  return names;
+}
+
+size_t Program::getNumArguments(StringRef name) const {
+  auto it = find_if(impl->module.kernels, [&](auto &kernel) { return kernel.name == name; });
+  return it == impl->module.kernels.end() ? 0 : it->numArguments;
+}
 
 Expected<LaunchCounts> Program::launch(StringRef kernel, const LaunchConfig &config,
                                        ArrayRef<void *> args) {
-  if (!is_contained(impl->module.kernels, kernel))
+  if (none_of(impl->module.kernels, [&](auto &known) { return known.name == kernel; }))
     return createStringError("no kernel '" + kernel + "'");
+  if (args.size() != getNumArguments(kernel))
+    return createStringError("kernel '" + kernel + "': expected " +
+                             Twine(getNumArguments(kernel)) + " arguments, got " +
+                             Twine(args.size()));
   if (config.block.count() == 0 || config.block.count() > 1024)
     return createStringError("kernel '" + kernel + "': expected 1 to 1024 threads a block, got " +
                              Twine(config.block.count()));

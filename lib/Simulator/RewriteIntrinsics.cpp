@@ -167,7 +167,7 @@ void Rewriter::addEntry(Function &kernel) {
   }
   b.CreateCall(&kernel, arguments);
   b.CreateRetVoid();
-  result.kernels.push_back(kernel.getName().str());
+  result.kernels.push_back({kernel.getName().str(), kernel.arg_size()});
 }
 
 Expected<RewrittenModule> Rewriter::run() {

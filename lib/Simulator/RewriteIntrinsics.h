@@ -19,8 +19,13 @@ struct SharedArray {
   uint64_t bytes;
 };
 
+struct RewrittenKernel {
+  std::string name;
+  size_t numArguments;
+};
+
 struct RewrittenModule {
-  std::vector<std::string> kernels;
+  std::vector<RewrittenKernel> kernels;
   std::vector<SharedArray> shared;
   SiteNames sites;
 };

@@ -28,7 +28,7 @@
 
 // CHIP: error: unknown chip 'sm_88', expected one of sm_53,
 // DRIVER: error: sm_90 needs PTX 7.8, but drivers of CUDA 11.4 load PTX up to 7.4
-// FORMAT: error: unknown format 'elf', expected ptx, cubin or fatbin
+// FORMAT: error: unknown format 'elf', expected ptx, cubin, fatbin or llvm
 // PTXAS: error: no ptxas for sm_87 in '/nonexistent'
 func.func @sdpa(%qkv: tensor<2x49x3x4x32xf16>) -> tensor<2x49x4x32xf16> {
   %init = tensor.empty() : tensor<2x49x4x32xf16>

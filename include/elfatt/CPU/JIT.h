@@ -18,8 +18,11 @@ namespace elfatt::cpu {
 class JIT {
 public:
   /// Compiles `module`, every function of which is LLVM dialect. Errors say
-  /// which step failed.
-  static llvm::Expected<std::unique_ptr<JIT>> create(mlir::ModuleOp module);
+  /// which step failed. `functions` are what the code calls by name, beside the
+  /// runtime's.
+  using Function = std::pair<llvm::StringRef, const void *>;
+  static llvm::Expected<std::unique_ptr<JIT>> create(mlir::ModuleOp module,
+                                                     llvm::ArrayRef<Function> functions = {});
   ~JIT();
 
   /// Runs the C interface of `function` (made by `llvm.emit_c_interface`):

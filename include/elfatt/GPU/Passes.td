@@ -4,6 +4,23 @@
 
 include "mlir/Pass/PassBase.td"
 
+def GPUMapWorkersPass : Pass<"elfatt-gpu-map-workers", "::mlir::func::FuncOp"> {
+  let summary = "Give attention parts that one worker serves a loop of one iteration";
+  let description = [{
+    Preconditions: attention parts on buffers, tiled to loops. A loop of a single
+    iteration has been folded away.
+
+    Postconditions: every attention part is inside an `scf.forall`, which
+    `elfatt-gpu-outline` makes a kernel of.
+
+    Before: `attention.context ... outs(%c : memref<1x32x32xf32>)`
+    After: `scf.forall (%i) in (1) { attention.context ... } {mapping = [#gpu.block<linear_dim_0>]}`
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::gpu::GPUDialect"];
+}
+
 def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
   let summary = "Outline each scf.forall on memrefs into a kernel of one warp a block";
   let description = [{
@@ -147,7 +164,7 @@ def GPUAttachTargetPass : Pass<"elfatt-gpu-attach-target", "::mlir::ModuleOp"> {
 }
 
 def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
-  let summary = "Turn each gpu.module into a gpu.binary of PTX, cubin or fatbin";
+  let summary = "Turn each gpu.module into a gpu.binary of PTX, cubin, fatbin or LLVM bitcode";
   let description = [{
     Preconditions: `gpu.module` ops in the LLVM and NVVM dialects, each with a
     target from `elfatt-gpu-attach-target`.
@@ -162,10 +179,30 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     Changes numerics: no.
   }];
   let options = [
-    Option<"format", "format", "std::string", "\"ptx\"", "ptx, cubin or fatbin">,
+    Option<"format", "format", "std::string", "\"ptx\"", "ptx, cubin, fatbin, or llvm: the bitcode that PTX is made from">,
     Option<"cudaPath", "cuda-path", "std::string", "\"\"",
            "CUDA Toolkit to take ptxas and fatbinary from; empty: search">];
   let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
+}
+
+def GPULaunchToCallPass : Pass<"elfatt-gpu-launch-to-call", "::mlir::ModuleOp"> {
+  let summary = "Replace launches by calls of a function that runs kernels for the host";
+  let description = [{
+    Preconditions: `gpu.launch_func` ops in functions, with memrefs whose pointer
+    alone is passed (as `elfatt-gpu-outline` leaves them).
+
+    Postconditions: no `gpu.launch_func`. Each is a call of
+    `elfatt_launch(kernel, grid x, y, z, block x, y, z, arguments)` on 64-bit
+    numbers; the last one points to one word for each argument. `kernel` is a
+    position in the module's `elfatt.kernels`.
+
+    Before: `gpu.launch_func @kernels::@main_0 blocks in (...) threads in (...) args(%m : memref<4xf32>)`
+    After: `func.call @elfatt_launch(%c0, ...)`
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::arith::ArithDialect"];
 }
 
 #endif // ELFATT_GPU_PASSES_TD

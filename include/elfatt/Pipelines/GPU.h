@@ -18,7 +18,7 @@ struct GPUOptions : public mlir::PassPipelineOptions<GPUOptions> {
       llvm::cl::desc("Oldest CUDA release whose driver must load the code: 10.2, 11.4, 12.6 or "
                      "13.0; empty: the chip's default"),
       llvm::cl::init("")};
-  Option<std::string> format{*this, "format", llvm::cl::desc("ptx, cubin or fatbin"),
+  Option<std::string> format{*this, "format", llvm::cl::desc("ptx, cubin, fatbin or llvm"),
                              llvm::cl::init("ptx")};
   Option<std::string> cudaPath{*this, "cuda-path",
                                llvm::cl::desc("CUDA Toolkit to take ptxas and fatbinary from"),
@@ -31,6 +31,10 @@ void buildGPUKernelPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
 
 /// The same, and the kernels as PTX, cubin or fatbin. Stage: binary.
 void buildGPUPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
+
+/// The kernels as LLVM bitcode, which the simulator takes, and calls of
+/// elfatt_launch in their place. Stage: bitcode.
+void buildGPUSimulationPipeline(mlir::OpPassManager &pm, llvm::StringRef chip);
 
 /// Makes `--elfatt-to-gpu` known.
 void registerGPUPipelines();

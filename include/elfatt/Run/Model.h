@@ -6,6 +6,7 @@
 
 #include "elfatt/CPU/JIT.h"
 #include "elfatt/Run/Array.h"
+#include "elfatt/Run/Simulation.h"
 #include "elfatt/Tools/Tool.h"
 
 #include "mlir/IR/BuiltinTypes.h"
@@ -16,6 +17,8 @@ namespace elfatt::run {
 struct CompileOptions {
   bool raise = true;
   std::optional<std::string> approximate;
+  /// Chip whose kernels the simulator runs; empty: all is for the host.
+  std::string simulatedChip;
 };
 
 /// The results of a call, dense.
@@ -38,6 +41,9 @@ public:
   /// As run, without taking the results out.
   void runDiscarding(const std::vector<Array> &inputs) const;
 
+  /// The kernels' launches; null where all is for the host.
+  Simulation *getSimulation() const { return simulation.get(); }
+
   /// Weights that a call reads, in bytes.
   int64_t getConstantBytes() const { return constantBytes; }
 
@@ -45,6 +51,7 @@ private:
   struct Call;
   Call call(const std::vector<Array> &inputs) const;
 
+  std::unique_ptr<Simulation> simulation;
   std::unique_ptr<cpu::JIT> jit;
   cpu::JIT::Entry entry = nullptr;
   std::vector<mlir::RankedTensorType> inputTypes, resultTypes;
