@@ -207,8 +207,10 @@ Expected<std::vector<Array>> Model::prepareInputs(const ArrayMap &arrays) const 
   for (const auto &[name, array] : arrays) {
     size_t index;
     llvm::StringRef digits = name;
-    if (digits.consume_front("arg") && !digits.getAsInteger(10, index) &&
-        index >= inputTypes.size())
+    bool isResult = digits.consume_front("out");
+    if ((!isResult && !digits.consume_front("arg")) || digits.getAsInteger(10, index))
+      return makeError("expected arrays arg0, arg1, ... (and out0, out1, ...), got '" + name + "'");
+    if (!isResult && index >= inputTypes.size())
       return makeError(name + ": @main has " + llvm::Twine(inputTypes.size()) + " arguments");
   }
   std::vector<Array> inputs;

@@ -52,6 +52,9 @@ Expected<ArrayMap> readNpz(const std::string &path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (std::error_code code = buffer.getError())
     return makeError(path + ": " + code.message());
+  // libzip takes it for an archive without entries.
+  if ((*buffer)->getBufferSize() == 0)
+    return makeError(path + ": not a .npz file: it is empty");
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t *source = zip_source_buffer_create((*buffer)->getBufferStart(),
