@@ -86,7 +86,9 @@ static LogicalResult verifyTokens(ElfattOp op) {
     return op.emitOpError("expected as many grid tokens as tokens behind the prefix, got ")
            << known << " and " << tokens << " - " << prefix;
   }
-  int64_t unit = known * op.getWindow()[*inferred];
+  int64_t unit;
+  if (llvm::MulOverflow(known, op.getWindow()[*inferred], unit))
+    return op.emitOpError("expected fewer tokens in a row of windows than 2^63");
   if (onGrid % unit == 0)
     return success();
   return op.emitOpError("expected whole windows along the inferred grid axis, got ")

@@ -14,6 +14,21 @@ def DecomposeAttentionPass : Pass<"elfatt-decompose"> {
     - Preconditions: tensors; none besides.
     - Postconditions: no op of the `attention` dialect on tensors is left.
     - Changes numerics: no (same formula; the order of sums is linalg's).
+
+    Before:
+    ```mlir
+    %o = attention.sdpa indexing_maps = [...] ins(%q, %k, %v : ...) outs(%init : ...)
+    ```
+    After:
+    ```mlir
+    %qk = linalg.generic ins(%q, %k) outs(%zero)       // mulf, addf
+    %s = linalg.generic ins(%qk) outs(%e0)             // mulf by the scale
+    %m = linalg.generic ins(%s) outs(%minus_infinity)  // maximumf
+    %x = linalg.generic ins(%s, %m) outs(%e1)          // subf, exp
+    %l = linalg.generic ins(%x) outs(%zeros)           // addf
+    %p = linalg.generic ins(%x, %l, %m) outs(%e2)      // divf, 0 for a masked row
+    %o = linalg.generic ins(%p, %v) outs(%zeroed_init) // mulf, addf
+    ```
   }];
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
