@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef ELFATT_LIB_COMPILE_OPTIONS_H
+#define ELFATT_LIB_COMPILE_OPTIONS_H
+
+#include "elfatt/Target/Chip.h"
+
+#include <optional>
+#include <vector>
+
+namespace elfatt::compile {
+
+/// One GPU that the bundle serves: sm_87, or sm_87:cuda=12.6.
+struct GPUTarget {
+  const target::Chip *chip;
+  std::string cuda;
+  target::PtxVersion ptx;
+};
+
+/// The command line of elfatt-compile.
+struct Options {
+  std::string file, output, cudaPath;
+  std::vector<GPUTarget> targets;
+  std::optional<std::string> approximate;
+  bool raise = true;
+  bool help = false;
+};
+
+/// Reads the arguments after the program's name. The error says which argument
+/// is wrong and what was expected.
+llvm::Expected<Options> parseOptions(llvm::ArrayRef<const char *> args);
+
+/// What --help prints.
+llvm::StringRef getUsage();
+
+} // namespace elfatt::compile
+
+#endif // ELFATT_LIB_COMPILE_OPTIONS_H

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""GPU kernels, executed on the simulator by elfatt-run, against the float64
+reference. The kernels are the compiler's own, from the attention op down."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Callable, Dict, Sequence, Tuple
+
+import numpy as np
+import pytest
+import reference
+from elfatt.tools import find_tool
+
+# Relative to the largest output. Inputs are the rounded ones on both sides.
+# f32: sums in another order, and ex2.approx (2^-22). 16 bit: probabilities and
+# the global branch's context are rounded once before their product (2^-11,
+# 2^-8), and so is the result.
+TOLERANCE = {"f32": 5e-6, "f16": 2e-3, "bf16": 1.6e-2}
+
+SDPA = """
+func.func @main(%q: {q}, %k: {k}, %v: {v}) -> {o} {{
+  %init = tensor.empty() : {o}
+  %o = attention.sdpa indexing_maps = [
+         affine_map<(b, h, i, j, d, e) -> (b, h, i, d)>, affine_map<(b, h, i, j, d, e) -> (b, h, j, d)>,
+         affine_map<(b, h, i, j, d, e) -> (b, h, j, e)>, affine_map<(b, h, i, j, d, e) -> (b, h, i, e)>]
+       ins(%q, %k, %v : {q}, {k}, {v}) outs(%init : {o}) {causal} -> {o}
+  return %o : {o}
+}}
+"""
+
+LINEAR = """
+func.func @main(%q: {q}, %k: {k}, %v: {v}) -> {o} {{
+  %init = tensor.empty() : {o}
+  %o = attention.linear indexing_maps = [
+         affine_map<(b, h, i, j, d, e) -> (b, h, i, d)>, affine_map<(b, h, i, j, d, e) -> (b, h, j, d)>,
+         affine_map<(b, h, i, j, d, e) -> (b, h, j, e)>, affine_map<(b, h, i, j, d, e) -> (b, h, i, e)>]
+       ins(%q, %k, %v : {q}, {k}, {v}) outs(%init : {o}) -> {o}
+  return %o : {o}
+}}
+"""
+
+ELFATT = """
+func.func @main(%q: {q}, %k: {k}, %v: {v}, %w: {w}, %c: {c}, %lw: {w}, %lc: {c}) -> {o} {{
+  %init = tensor.empty() : {o}
+  %o = attention.elfatt indexing_maps = [
+         affine_map<(b, h, n, d, e) -> (b, h, n, d)>, affine_map<(b, h, n, d, e) -> (b, h, n, d)>,
+         affine_map<(b, h, n, d, e) -> (b, h, n, e)>, affine_map<(b, h, n, d, e) -> (b, h, n, e)>]
+       ins(%q, %k, %v : {q}, {k}, {v})
+       global_lepe(%w, %c : {w}, {c}) local_lepe(%lw, %lc : {w}, {c})
+       outs(%init : {o})
+       global_heads = 1 grid = [{grid[0]}, {grid[1]}] window = [{window[0]}, {window[1]}] -> {o}
+  return %o : {o}
+}}
+"""
+
+
+def tensor(shape: Sequence[int], dtype: str) -> str:
+    return f"tensor<{'x'.join(map(str, shape))}x{dtype}>"
+
+
+def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 values that `dtype` holds."""
+    array = array.astype(np.float32)
+    if dtype == "f16":
+        return array.astype(np.float16).astype(np.float32)
+    if dtype == "bf16":
+        bits = array.view(np.uint32)
+        bits = bits + 0x7FFF + ((bits >> 16) & 1)
+        return (bits & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    return array
+
+
+def number(array: np.ndarray) -> np.ndarray:
+    """A result as float64; bf16 comes as its bits."""
+    if array.dtype == np.uint16:
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float64)
+
+
+@pytest.fixture
+def simulate(tmp_path: Path) -> Callable[..., np.ndarray]:
+    """Runs a module's @main on the simulated chip; returns its result."""
+    tool = find_tool("elfatt-run")
+    assert tool, "elfatt-run is not built: run 'cmake --build --preset release'"
+
+    def run(text: str, arrays: Sequence[np.ndarray], chip: str = "sm_87") -> np.ndarray:
+        source, inputs, out = (tmp_path / name for name in ("m.mlir", "in.npz", "out.npz"))
+        source.write_text(text)
+        np.savez(inputs, **{f"arg{i}": a for i, a in enumerate(arrays)})
+        done = subprocess.run(
+            [tool, str(source), f"--target=sim:{chip}", f"--inputs={inputs}", f"--save={out}"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return number(np.load(out)["out0"])
+
+    return run
+
+
+def draw(seed: int, dtype: str, *shapes: Sequence[int]) -> Tuple[np.ndarray, ...]:
+    random = np.random.default_rng(seed)
+    return tuple(rounded(random.standard_normal(shape), dtype) for shape in shapes)
+
+
+def types(q: np.ndarray, k: np.ndarray, v: np.ndarray, dtype: str) -> Dict[str, str]:
+    output = (*q.shape[:3], v.shape[3])
+    return {
+        "q": tensor(q.shape, dtype),
+        "k": tensor(k.shape, dtype),
+        "v": tensor(v.shape, dtype),
+        "o": tensor(output, dtype),
+    }
+
+
+def error(got: np.ndarray, expected: np.ndarray) -> float:
+    assert got.shape == expected.shape
+    assert np.isfinite(got).all()
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize(
+    "tokens,keys,channels",
+    [(49, 49, 32), (17, 37, 8), (16, 131, 40), (65, 64, 64)],
+    ids=["window", "odd-tokens-d8", "several-key-blocks-d40", "one-row-more-d64"],
+)
+def test_sdpa(simulate, dtype: str, tokens: int, keys: int, channels: int) -> None:
+    if dtype == "f32" and channels == 64:
+        pytest.skip("needs more than 48 KiB of shared memory a block")
+    q, k, v = draw(1, dtype, (1, 2, tokens, channels), (1, 2, keys, channels), (1, 2, keys, channels))
+    text = SDPA.format(**types(q, k, v, dtype), causal="")
+    assert error(simulate(text, [q, k, v]), reference.sdpa(q, k, v)) <= TOLERANCE[dtype]
+
+
+def test_sdpa_masks_the_future(simulate) -> None:
+    q, k, v = draw(2, "f16", (1, 1, 33, 16), (1, 1, 33, 16), (1, 1, 33, 16))
+    text = SDPA.format(**types(q, k, v, "f16"), causal="causal")
+    expected = reference.sdpa(q, k, v, causal=True)
+    assert error(simulate(text, [q, k, v]), expected) <= TOLERANCE["f16"]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("tokens,channels", [(99, 16), (64, 32)])
+def test_linear(simulate, dtype: str, tokens: int, channels: int) -> None:
+    q, k, v = draw(3, dtype, *[(2, 1, tokens, channels)] * 3)
+    text = LINEAR.format(**types(q, k, v, dtype))
+    assert error(simulate(text, [q, k, v]), reference.linear(q, k, v)) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+def test_elfatt_with_lepe(simulate, dtype: str) -> None:
+    grid, window, channels = (14, 7), (7, 7), 32
+    q, k, v = draw(4, dtype, *[(1, 2, grid[0] * grid[1], channels)] * 3)
+    w, c, lw, lc = draw(5, dtype, *[(3, 3, 1, channels), (1, channels)] * 2)
+    kinds = types(q, k, v, dtype)
+    text = ELFATT.format(
+        **kinds, w=tensor(w.shape, dtype), c=tensor(c.shape, dtype), grid=grid, window=window
+    )
+    expected = reference.elfatt(
+        q, k, v, grid, window, global_heads=1, global_lepe=(w, c), local_lepe=(lw, lc)
+    )
+    got = simulate(text, [q, k, v, w, c, lw, lc])
+    assert error(got, expected) <= TOLERANCE[dtype]
+
+
+def test_chip_without_tensor_cores_multiplies_in_f32(simulate) -> None:
+    q, k, v = draw(6, "f16", *[(1, 1, 20, 16)] * 3)
+    text = SDPA.format(**types(q, k, v, "f16"), causal="")
+    got = simulate(text, [q, k, v], chip="sm_53")
+    assert error(got, reference.sdpa(q, k, v)) <= TOLERANCE["f16"]
+
+
+@pytest.mark.parametrize(
+    "break_formula",
+    [
+        lambda q, k, v: reference.sdpa(q, k, v, scale=1.0),
+        lambda q, k, v: reference.sdpa(k, q, v),
+        lambda q, k, v: reference.sdpa(q, k, np.roll(v, 1, axis=2)),
+        lambda q, k, v: reference.sdpa(q, k[:, :, :-1], v[:, :, :-1]),
+    ],
+    ids=["no-scale", "q-and-k-swapped", "v-off-by-one", "last-key-dropped"],
+)
+def test_mutation_of_the_formula_is_seen(simulate, break_formula) -> None:
+    q, k, v = draw(7, "bf16", *[(1, 1, 49, 32)] * 3)
+    text = SDPA.format(**types(q, k, v, "bf16"), causal="")
+    # The loosest tolerance must see it.
+    assert error(simulate(text, [q, k, v]), break_formula(q, k, v)) > TOLERANCE["bf16"]
