@@ -44,7 +44,7 @@ void elfatt_release_memory(void);
 /// a is m x k, b is k x n, c is m x n. The element (i, j, r, s) of a matrix
 /// lies at i * batch0 + j * batch1 + r * row + s * column, with the strides
 /// that follow its pointer. All strides are served; a unit stride in each
-/// matrix is the fast way. With beta = 0, c need not be set.
+/// matrix is the fast way. beta is 0 (c need not be set) or 1.
 void elfatt_sgemm(int64_t batch0, int64_t batch1, int64_t m, int64_t n, int64_t k, //
                   const float *a, int64_t aBatch0, int64_t aBatch1, int64_t aRow,
                   int64_t aColumn, //

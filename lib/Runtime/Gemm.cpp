@@ -71,9 +71,16 @@ Operand prepare(const float *data, int64_t rows, int64_t columns, int64_t rowStr
   return {storage.data(), columns, false};
 }
 
-/// One product of the library; strides as in the matrices, batch ignored.
+/// One product of the library, beta 0 or 1; the matrices' batches are ignored.
 void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<const float> b,
               Matrix<float> c, float beta) {
+  if (k == 0) {
+    // The library leaves the result of an empty sum alone.
+    for (int64_t r = 0; beta == 0 && r < m; ++r)
+      for (int64_t j = 0; j < n; ++j)
+        *c.at(0, 0, r, j) = 0;
+    return;
+  }
   // The library writes rows only: a result that lies in columns is made as its
   // transpose, b^T a^T.
   if (c.column != 1 && c.row == 1 && m > 1)

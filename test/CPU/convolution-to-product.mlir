@@ -1,0 +1,28 @@
+// RUN: elfatt-opt %s --pass-pipeline='builtin.module(func.func(elfatt-cpu-convolution-to-product))' | FileCheck %s
+
+// CHECK: #[[GATHER:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d3, d1 * 4 + d4, d2 * 4 + d5)>
+
+// CHECK-LABEL: func @patch_embedding
+// CHECK: %[[PATCHES:.*]] = linalg.generic {indexing_maps = [#[[GATHER]], {{.*}}} ins(%arg0
+// CHECK: linalg.generic {{.*}} ins(%[[PATCHES]], %arg1 : tensor<2x2x2x3x4x4xf32>, tensor<5x3x4x4xf32>)
+// CHECK: arith.mulf
+// CHECK-NEXT: arith.addf
+func.func @patch_embedding(%x: tensor<2x3x8x8xf32>, %w: tensor<5x3x4x4xf32>,
+                           %c: tensor<2x5x2x2xf32>) -> tensor<2x5x2x2xf32> {
+  %0 = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>,
+                                 strides = dense<4> : vector<2xi64>}
+    ins(%x, %w : tensor<2x3x8x8xf32>, tensor<5x3x4x4xf32>)
+    outs(%c : tensor<2x5x2x2xf32>) -> tensor<2x5x2x2xf32>
+  return %0 : tensor<2x5x2x2xf32>
+}
+
+// CHECK-LABEL: func @dynamic_stays
+// CHECK: linalg.conv_2d_nchw_fchw
+func.func @dynamic_stays(%x: tensor<?x3x8x8xf32>, %w: tensor<5x3x4x4xf32>,
+                         %c: tensor<?x5x2x2xf32>) -> tensor<?x5x2x2xf32> {
+  %0 = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>,
+                                 strides = dense<4> : vector<2xi64>}
+    ins(%x, %w : tensor<?x3x8x8xf32>, tensor<5x3x4x4xf32>)
+    outs(%c : tensor<?x5x2x2xf32>) -> tensor<?x5x2x2xf32>
+  return %0 : tensor<?x5x2x2xf32>
+}
