@@ -60,6 +60,7 @@ void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
 void buildDeallocate(OpPassManager &pm) {
   bufferization::BufferDeallocationPipelineOptions options;
   bufferization::buildBufferDeallocationPipeline(pm, options);
+  pm.addPass(createConvertBufferizationToMemRefPass());
 }
 
 void buildLoops(OpPassManager &pm) {
