@@ -211,7 +211,7 @@ def test_a_full_disk_gives_status_2(
     assert "No space left on device" in result.stderr
 
 
-@pytest.mark.parametrize("target", ["sim:sm_87", "cuda", "riscv"])
+@pytest.mark.parametrize("target", ["sim:sm_12", "cuda", "riscv"])
 def test_targets_that_are_not_built_are_named(
     elfatt_run: str, tmp_path: Path, target: str
 ) -> None:
