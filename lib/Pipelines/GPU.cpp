@@ -23,15 +23,14 @@ void addCleanup(OpPassManager &pm) {
 
 /// Attention ops on tensors to the tile level on buffers.
 void buildTile(OpPassManager &pm) {
-  buildTileToForall(pm, tile::MachineLimits::gpu());
+  const tile::MachineLimits limits = tile::MachineLimits::gpu();
+  buildTileToForall(pm, limits);
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
   bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
-  addCleanup(pm);
-  pm.addNestedPass<func::FuncOp>(gpu::createGPUMapWorkersPass());
-  buildTileToVector(pm, tile::MachineLimits::gpu());
+  buildTileToVector(pm, limits);
 }
 
 /// The tile level to what one lane does. Barriers come first, while each op is

@@ -2,6 +2,7 @@
 //
 // lepe on buffers: for every row block, the taps that fall on the grid.
 #include "Formulas.h"
+#include "PartShape.h"
 #include "TileViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -154,11 +155,6 @@ LogicalResult elfatt::tile::lowerLepe(LepeOp op, const MachineLimits &limits) {
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  int64_t rows = ranges[op.getGridDims().back()];
-  TileContext ctx{b, limits,
-                  getTileParams(limits, {rows, ShapedType::kDynamic, ranges.back(), ranges.back(),
-                                         int64_t(type.getWidth())}),
-                  type};
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   return LepeLowering(op, ctx).run();
 }

@@ -3,6 +3,7 @@
 // context and apply on buffers. The context is summed over blocks of tokens with
 // an online softmax per channel; apply is a row softmax and one product.
 #include "Formulas.h"
+#include "PartShape.h"
 #include "TileViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -97,7 +98,9 @@ LogicalResult ContextLowering::run() {
   // C = acc / sum, a row per channel. A context of no tokens is 0/0 = NaN.
   Value result = output;
   if (ctx.params.staged)
-    result = ctx.scratch({channels, values}, typeOf(output).getElementType());
+    result = typeOf(output).getElementType() == ctx.type
+                 ? acc
+                 : ctx.scratch({channels, values}, typeOf(output).getElementType());
   TileContext rowCtx = ctx;
   rowCtx.params.rows = ctx.params.staged ? ctx.params.rows : ctx.params.contextRows;
   forEachRowBlock(rowCtx, result, [&](const RowBlock &block) {
@@ -192,11 +195,7 @@ LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limi
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  TileContext ctx{b, limits,
-                  getTileParams(limits, {ranges[dims.channels], ranges[dims.keys[0]],
-                                         ranges[dims.channels], ranges[dims.values],
-                                         int64_t(type.getWidth())}),
-                  type};
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
   Value value = projectView(b, op.getValue(), maps[1], {dims.keys[0], dims.values});
@@ -215,11 +214,7 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits) 
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  TileContext ctx{b, limits,
-                  getTileParams(limits, {ranges[dims.rows.back()], ShapedType::kDynamic,
-                                         ranges[dims.channels], ranges[dims.values],
-                                         int64_t(type.getWidth())}),
-                  type};
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<unsigned> queryDims(dims.rows), outputDims(dims.rows);
   queryDims.push_back(dims.channels);

@@ -4,6 +4,7 @@
 // blocks run the online softmax over them. One block of keys needs no state in
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
 #include "Formulas.h"
+#include "PartShape.h"
 #include "ScoreFunction.h"
 #include "TileViews.h"
 
@@ -56,6 +57,8 @@ public:
 private:
   LogicalResult chooseBlocks();
   LogicalResult stageRows();
+  void stageState(int64_t rows);
+  Value withColumn(Value view);
   void allocate();
   void lowerKeyBlock(Value firstLine);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys);
@@ -73,6 +76,7 @@ private:
   Value keyScratch, valueScratch;
   Value output; ///< where rows are written: tile.output, or scratch before it
   Value scaleLog2e;
+  SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
 
@@ -119,7 +123,39 @@ LogicalResult SoftmaxLowering::stageRows() {
   tile.query = toScratch(tile.query, channels);
   if (tile.output)
     output = ctx.scratch({rows, values}, typeOf(tile.output).getElementType());
+  if (tile.acc)
+    stageState(rows);
   return success();
+}
+
+/// The op's own state passes through scratch too, its rows flattened alike.
+void SoftmaxLowering::stageState(int64_t rows) {
+  auto through = [&](Value &view, Value matrix, Value source) {
+    stageIn(ctx, source, matrix, /*transposed=*/false);
+    stagedState.emplace_back(matrix, source);
+    view = matrix;
+  };
+  through(tile.acc, ctx.scratch({rows, values}, ctx.type), tile.acc);
+  // One value per row: a matrix of one column, read as a vector.
+  for (Value *perRow : {&tile.max, &tile.sum}) {
+    Value buffer = ctx.scratch({rows}, ctx.type), matrix;
+    through(matrix, withColumn(buffer), withColumn(*perRow));
+    *perRow = buffer;
+  }
+}
+
+/// `view` [rows..] as [rows.., 1].
+Value SoftmaxLowering::withColumn(Value view) {
+  MemRefType type = typeOf(view);
+  SmallVector<ReassociationIndices> groups;
+  SmallVector<int64_t> shape(type.getShape());
+  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
+  for (int64_t dim = 0; dim < type.getRank(); ++dim)
+    groups.push_back({dim});
+  groups.back().push_back(type.getRank());
+  shape.push_back(1);
+  sizes.push_back(b.getIndexAttr(1));
+  return memref::ExpandShapeOp::create(b, shape, view, groups, sizes);
 }
 
 void SoftmaxLowering::allocate() {
@@ -192,6 +228,8 @@ LogicalResult SoftmaxLowering::run() {
                     [&](const RowBlock &block) { finish(block, load(block)); });
   if (output != tile.output)
     stageOut(ctx, output, tile.output);
+  for (auto [matrix, view] : stagedState)
+    stageOut(ctx, matrix, view);
   return success();
 }
 
@@ -287,20 +325,6 @@ static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
   return all;
 }
 
-/// Tile sizes for the rows and keys of `dims`.
-static TileParams paramsOf(ViewOpInterface op, const AttentionDims &dims,
-                           const MachineLimits &limits, FloatType type) {
-  SmallVector<int64_t> ranges = getStaticLoopRanges(op);
-  int64_t keys = 1;
-  for (unsigned dim : dims.keys)
-    keys = ShapedType::isDynamic(keys) || ShapedType::isDynamic(ranges[dim])
-               ? ShapedType::kDynamic
-               : keys * ranges[dim];
-  int64_t rows = dims.rows.empty() ? 1 : ranges[dims.rows.back()];
-  return getTileParams(limits, {rows, keys, ranges[dims.channels], ranges[dims.values],
-                                int64_t(type.getWidth())});
-}
-
 LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
@@ -311,7 +335,7 @@ LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, paramsOf(view, dims, limits, type), type};
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<unsigned> queryDims = with(dims.rows, dims.channels);
   SmallVector<unsigned> keyDims = with(dims.keys, dims.channels);
@@ -344,7 +368,7 @@ LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, paramsOf(view, dims, limits, type), type};
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SoftmaxTile tile;
   tile.query = projectView(b, op.getQuery(), maps[0], with(dims.rows, dims.channels));
@@ -356,9 +380,6 @@ LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits
   OpFoldResult channels =
       memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
   tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
-  if (ctx.params.staged)
-    return op.emitOpError("prefix tokens beside windows are not served on this machine; run "
-                          "elfatt-decompose, or use prefix=0");
   return SoftmaxLowering(op, ctx, tile).run();
 }
 
@@ -366,23 +387,15 @@ LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &li
   auto view = cast<ViewOpInterface>(op.getOperation());
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  // Values are what acc has and sum lacks; of the others, extent 1 is batch.
-  SmallVector<unsigned> rows;
+  PartShape shape = getPartShape(op);
+  ArrayRef<unsigned> rows = shape.rows;
   unsigned values = 0;
-  for (unsigned dim = 0, e = ranges.size(); dim < e; ++dim) {
-    if (!maps[1].isFunctionOfDim(dim))
-      values = dim;
-    else if (ranges[dim] != 1)
-      rows.push_back(dim);
-  }
-  if (rows.empty())
-    rows.push_back(cast<AffineDimExpr>(maps[1].getResults().back()).getPosition());
+  while (maps[1].isFunctionOfDim(values))
+    ++values;
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  TileParams params = getTileParams(
-      limits, {ranges[rows.back()], ShapedType::kDynamic, ranges[values], ranges[values],
-               int64_t(type.getWidth())});
+  TileParams params = getTileParams(limits, shape.extents);
   TileContext ctx{b, limits, params, type};
   Value acc = projectView(b, op.getAcc(), maps[0], with(rows, values));
   Value sum = projectView(b, op.getSum(), maps[1], rows);

@@ -44,16 +44,42 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   return params;
 }
 
+/// Shared memory that every chip gives a block without asking.
+static constexpr int64_t kSharedBytes = 48 * 1024;
+
+/// Rows and keys of one block: as many as shared memory holds. In bytes, with D
+/// and E padded: Q and O take rows * (D + E), acc rows * E, K and V keys * (D + E),
+/// a bias rows * keys, max and sum two values a row.
 static TileParams gpuParams(const TileExtents &extents) {
   TileParams params;
-  params.rows = 16;
-  params.keys = extents.keys > 0 ? std::min<int64_t>(roundUp(extents.keys, 16), 64) : 64;
-  params.rowsPerWorker = 64;
-  params.contextTokens = 64;
-  params.contextRows = roundUp(std::max<int64_t>(extents.channels, 1), 16);
   params.padTo = 16;
   params.staged = true;
   params.narrowOperands = true;
+  params.rows = 16;
+  const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), params.padTo);
+  const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), params.padTo);
+  const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
+  const int64_t mostKeys =
+      extents.keys > 0 ? std::min<int64_t>(roundUp(extents.keys, params.padTo), 64) : 64;
+  params.rowsPerWorker = params.keys = params.padTo;
+  for (int64_t rows = params.rows; rows <= 64; rows += params.rows)
+    for (int64_t keys = params.padTo; keys <= mostKeys; keys += params.padTo) {
+      const int64_t state = rows * (values + 2) * computed;
+      int64_t bytes = (rows + keys) * (channels + values) * stored + state +
+                      (extents.hasBias ? (rows + params.rows) * keys * computed : 0);
+      // Several steps hand the state on in scratch of its own.
+      if (extents.steps > 1)
+        bytes = bytes * extents.steps + state;
+      if (bytes <= kSharedBytes && rows * keys >= params.rowsPerWorker * params.keys) {
+        params.rowsPerWorker = rows;
+        params.keys = keys;
+      }
+    }
+  // The context: acc and its state stay, a block of K and V passes.
+  const int64_t left = kSharedBytes - channels * (values + 2) * computed;
+  const int64_t perToken = (channels + values) * stored;
+  params.contextTokens = std::clamp<int64_t>(left / perToken / 16 * 16, 16, 64);
+  params.contextRows = channels;
   return params;
 }
 

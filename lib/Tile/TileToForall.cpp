@@ -4,10 +4,13 @@
 // into its loop through the destination that they share.
 #include "elfatt/Tile/Passes.h"
 
-#include "elfatt/Dialect/Attention/IR/Attention.h"
+#include "PartShape.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
-#include "mlir/IR/Dominance.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <limits>
 
 namespace elfatt::tile {
 #define GEN_PASS_DEF_TILETOFORALLPASS
@@ -29,70 +32,49 @@ static bool endsChain(Operation *op) {
   });
 }
 
+/// The part before `op` in its chain, or null.
+static Operation *previousPart(Operation *op) {
+  Value from = llvm::TypeSwitch<Operation *, Value>(op)
+                   .Case([](LepeOp lepe) { return lepe.getInit(); })
+                   .Case<FinalizeOp, OnlineOp>([](auto part) { return part.getAcc(); })
+                   .Default([](Operation *) { return Value(); });
+  Operation *producer = from ? from.getDefiningOp() : nullptr;
+  return isa_and_nonnull<SdpaOp, ApplyOp, OnlineOp, FinalizeOp>(producer) ? producer : nullptr;
+}
+
 /// Workers take one index of every batch dim, and a block of rows of the
 /// outermost row dim where rows are many. Zero means not tiled.
 static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &limits) {
-  auto view = cast<ViewOpInterface>(op);
-  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
+  PartShape shape = getPartShape(op);
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
   SmallVector<int64_t> sizes(ranges.size(), 0);
-  SmallVector<unsigned> batch, rows;
-  int64_t values = 32;
-  int64_t keys = ShapedType::kDynamic;
-  if (auto sdpa = dyn_cast<SdpaOp>(op)) {
-    AttentionDims dims = AttentionDims::get(sdpa);
-    batch = dims.batch;
-    rows = dims.rows;
-    values = ranges[dims.values];
-    keys = 1;
-    for (unsigned key : dims.keys)
-      keys = ShapedType::isDynamic(keys) || ShapedType::isDynamic(ranges[key])
-                 ? ShapedType::kDynamic
-                 : keys * ranges[key];
-  } else if (auto apply = dyn_cast<ApplyOp>(op)) {
-    AttentionDims dims = AttentionDims::get(apply);
-    batch = dims.batch;
-    rows = dims.rows;
-  } else if (auto context = dyn_cast<ContextOp>(op)) {
-    batch = AttentionDims::get(context).batch;
-  } else if (auto lepe = dyn_cast<LepeOp>(op)) {
-    // The last parallel dim holds the values; the grid dims are rows.
-    for (unsigned dim = 0, e = ranges.size() - 1; dim < e; ++dim)
-      (llvm::is_contained(lepe.getGridDims(), dim) ? rows : batch).push_back(dim);
-  } else if (auto finalize = dyn_cast<FinalizeOp>(op)) {
-    // Rows and batch dims look alike here; the online step before it knows.
-    if (auto online = finalize.getAcc().getDefiningOp<OnlineOp>()) {
-      AttentionDims dims = AttentionDims::get(online);
-      AffineMap accMap = online.getIndexingMapsArray()[3];
-      AffineMap ownMap = finalize.getIndexingMapsArray()[0];
-      for (auto [theirs, ours] : llvm::zip_equal(accMap.getResults(), ownMap.getResults())) {
-        auto their = dyn_cast<AffineDimExpr>(theirs), our = dyn_cast<AffineDimExpr>(ours);
-        if (!their || !our || their.getPosition() == dims.values)
-          continue;
-        bool isRow = llvm::is_contained(dims.rows, their.getPosition());
-        (isRow ? rows : batch).push_back(our.getPosition());
-      }
-    }
-  } else if (auto online = dyn_cast<OnlineOp>(op)) {
-    AttentionDims dims = AttentionDims::get(online);
-    batch = dims.batch;
-    rows = dims.rows;
-  }
-  for (unsigned dim : batch)
+  for (unsigned dim : shape.batch)
     sizes[dim] = 1;
-  if (rows.empty())
+  if (shape.rows.empty())
     return sizes;
-
   int64_t inner = 1;
-  for (unsigned dim : ArrayRef(rows).drop_front())
+  for (unsigned dim : ArrayRef(shape.rows).drop_front())
     inner = ShapedType::isDynamic(ranges[dim]) ? 64 : inner * std::max<int64_t>(1, ranges[dim]);
-  TileParams params = getTileParams(
-      limits, {/*rows=*/ranges[rows.back()], keys, /*channels=*/values, values});
-  int64_t lines = std::max<int64_t>(1, params.rowsPerWorker / inner);
-  int64_t outer = ranges[rows.front()];
-  // A grid row of LePE reads its neighbours; blocks of lines share them.
+  int64_t rowsPerWorker = std::numeric_limits<int64_t>::max();
+  for (Operation *part = op; part; part = previousPart(part))
+    rowsPerWorker = std::min(
+        rowsPerWorker, getTileParams(limits, getPartShape(part).extents).rowsPerWorker);
+  int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
+  int64_t outer = ranges[shape.rows.front()];
   if (ShapedType::isDynamic(outer) || outer > lines)
-    sizes[rows.front()] = lines;
+    sizes[shape.rows.front()] = lines;
   return sizes;
+}
+
+/// One mapping attribute for each loop. A loop that is mapped to blocks keeps its
+/// dims, even those of one iteration.
+static SmallVector<Attribute> blockMapping(MLIRContext *ctx, ArrayRef<int64_t> sizes) {
+  SmallVector<Attribute> mapping;
+  for (int64_t size : sizes)
+    if (size != 0)
+      mapping.push_back(gpu::GPUBlockMappingAttr::get(
+          ctx, gpu::MappingId(uint64_t(gpu::MappingId::LinearDim0) + mapping.size())));
+  return mapping;
 }
 
 namespace {
@@ -119,6 +101,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     scf::SCFTileAndFuseOptions options;
     options.tilingOptions.setLoopType(scf::SCFTilingOptions::LoopType::ForallOp);
     options.tilingOptions.setTileSizes(getAsIndexOpFoldResult(&getContext(), sizes));
+    if (limits.machine == Machine::GPU)
+      options.tilingOptions.setMapping(blockMapping(&getContext(), sizes));
     options.setFusionControlFn(
         [&](tensor::ExtractSliceOp, OpResult producer,
             bool) -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {

@@ -1,4 +1,5 @@
 // RUN: elfatt-opt %s --elfatt-tile-decompose --elfatt-tile-to-forall=machine=cpu --canonicalize --cse | FileCheck %s
+// RUN: elfatt-opt %s --elfatt-tile-decompose --elfatt-tile-to-forall=machine=gpu --canonicalize --cse | FileCheck %s --check-prefix=GPU
 
 #q = affine_map<(b, h, n, d, e) -> (b, n, 0, h, d)>
 #k = affine_map<(b, h, n, d, e) -> (b, n, 1, h, d)>
@@ -81,4 +82,17 @@ func.func @tiles_keep_their_position(%q: tensor<1x2x1000x8xf32>, %init: tensor<1
     ins(%q, %q, %q : tensor<1x2x1000x8xf32>, tensor<1x2x1000x8xf32>, tensor<1x2x1000x8xf32>)
     outs(%init : tensor<1x2x1000x8xf32>) causal -> tensor<1x2x1000x8xf32>
   return %o : tensor<1x2x1000x8xf32>
+}
+
+// A block of one worker stays a loop on the GPU: it becomes a kernel.
+// CHECK-LABEL: func.func @one_worker
+// CHECK-NOT:     scf.forall
+// GPU-LABEL:   func.func @one_worker
+// GPU:           scf.forall ({{.*}}) in (1, 1)
+// GPU:           {mapping = [#gpu.block<linear_dim_0>, #gpu.block<linear_dim_1>]}
+func.func @one_worker(%q: tensor<1x1x9x8xf32>, %init: tensor<1x1x9x8xf32>) -> tensor<1x1x9x8xf32> {
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %q, %q : tensor<1x1x9x8xf32>, tensor<1x1x9x8xf32>, tensor<1x1x9x8xf32>)
+    outs(%init : tensor<1x1x9x8xf32>) -> tensor<1x1x9x8xf32>
+  return %o : tensor<1x1x9x8xf32>
 }

@@ -39,6 +39,22 @@ TEST(TileParams, DoublesTakeHalfTheLanes) {
   EXPECT_EQ(params.keys, 32);
 }
 
+TEST(TileParams, SharedMemoryHoldsABlock) {
+  for (int64_t width : {8, 32, 40, 64, 80, 128})
+    for (int64_t stored : {16, 32})
+      for (bool bias : {false, true}) {
+        TileExtents extents{kDynamic, kDynamic, width, width};
+        extents.storageBits = stored;
+        extents.hasBias = bias;
+        TileParams params = getTileParams(MachineLimits::gpu(), extents);
+        int64_t padded = (width + 15) / 16 * 16;
+        int64_t bytes = (params.rowsPerWorker + params.keys) * 2 * padded * stored / 8 +
+                        params.rowsPerWorker * (padded + 2) * 4 +
+                        (bias ? (params.rowsPerWorker + 16) * params.keys * 4 : 0);
+        EXPECT_LE(bytes, 48 * 1024) << width << " channels of " << stored << " bits";
+      }
+}
+
 TEST(TileParams, FragmentsAreWhole) {
   TileParams params = getTileParams(MachineLimits::gpu(), {7, 49, 40, 40});
   EXPECT_EQ(params.rows, 16);

@@ -4,23 +4,6 @@
 
 include "mlir/Pass/PassBase.td"
 
-def GPUMapWorkersPass : Pass<"elfatt-gpu-map-workers", "::mlir::func::FuncOp"> {
-  let summary = "Give attention parts that one worker serves a loop of one iteration";
-  let description = [{
-    Preconditions: attention parts on buffers, tiled to loops. A loop of a single
-    iteration has been folded away.
-
-    Postconditions: every attention part is inside an `scf.forall`, which
-    `elfatt-gpu-outline` makes a kernel of.
-
-    Before: `attention.context ... outs(%c : memref<1x32x32xf32>)`
-    After: `scf.forall (%i) in (1) { attention.context ... } {mapping = [#gpu.block<linear_dim_0>]}`
-
-    Changes numerics: no.
-  }];
-  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::gpu::GPUDialect"];
-}
-
 def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
   let summary = "Outline each scf.forall on memrefs into a kernel of one warp a block";
   let description = [{

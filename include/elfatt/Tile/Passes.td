@@ -51,7 +51,8 @@ def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
   }];
   let options = machineOptions;
   let dependentDialects = [
-    "mlir::affine::AffineDialect", "mlir::scf::SCFDialect", "mlir::tensor::TensorDialect"];
+    "mlir::affine::AffineDialect", "mlir::gpu::GPUDialect", "mlir::scf::SCFDialect",
+    "mlir::tensor::TensorDialect"];
   let statistics = [
     Statistic<"numTiled", "num-tiled", "Number of scf.forall loops made">,
     Statistic<"numFused", "num-fused", "Number of parts fused into another's loop">];

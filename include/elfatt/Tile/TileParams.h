@@ -31,6 +31,11 @@ struct TileExtents {
   int64_t channels; ///< D
   int64_t values;   ///< E
   int64_t bits = 32; ///< of the computation's type
+  /// Of the widest operand, and whether a bias lies beside them in scratch (GPU).
+  int64_t storageBits = 32;
+  bool hasBias = false;
+  /// Softmax steps that share the scratch of one worker (prefix and window: 2).
+  int64_t steps = 1;
 };
 
 /// Sizes of the tile level; see docs/TileLevel.md.

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "PartShape.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace elfatt::attention;
+using namespace elfatt::tile;
+
+/// Product of the extents of `dims`, dynamic when one is.
+static int64_t product(ArrayRef<int64_t> ranges, ArrayRef<unsigned> dims) {
+  int64_t result = 1;
+  for (unsigned dim : dims) {
+    if (ShapedType::isDynamic(ranges[dim]))
+      return ShapedType::kDynamic;
+    result *= ranges[dim];
+  }
+  return result;
+}
+
+static PartShape fromDims(const AttentionDims &dims, ArrayRef<int64_t> ranges) {
+  PartShape shape{dims.batch, dims.rows, {}};
+  shape.extents.keys = dims.keys.empty() ? ShapedType::kDynamic : product(ranges, dims.keys);
+  shape.extents.channels = ranges[dims.channels];
+  shape.extents.values = ranges[dims.values];
+  // The context has its channels for rows.
+  shape.extents.rows = ranges[dims.rows.empty() ? dims.channels : dims.rows.back()];
+  return shape;
+}
+
+/// Of finalize: the values are what acc has and sum lacks. Rows and batch dims look
+/// alike; the online step before it tells them apart, else a batch dim is a dim of
+/// extent 1.
+static PartShape finalizeShape(FinalizeOp op, ArrayRef<int64_t> ranges) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  PartShape shape;
+  shape.extents.keys = ShapedType::kDynamic;
+  auto online = op.getAcc().getDefiningOp<OnlineOp>();
+  for (unsigned dim = 0, e = ranges.size(); dim < e; ++dim) {
+    if (!maps[1].isFunctionOfDim(dim)) {
+      shape.extents.channels = shape.extents.values = ranges[dim];
+      continue;
+    }
+    bool isRow = ranges[dim] != 1;
+    if (online) {
+      unsigned position = *maps[0].getResultPosition(getAffineDimExpr(dim, op.getContext()));
+      auto theirs = dyn_cast<AffineDimExpr>(online.getIndexingMapsArray()[3].getResult(position));
+      isRow = theirs && llvm::is_contained(AttentionDims::get(online).rows, theirs.getPosition());
+    }
+    (isRow ? shape.rows : shape.batch).push_back(dim);
+  }
+  if (shape.rows.empty())
+    shape.rows.push_back(shape.batch.pop_back_val());
+  shape.extents.rows = ranges[shape.rows.back()];
+  return shape;
+}
+
+static PartShape lepeShape(LepeOp op, ArrayRef<int64_t> ranges) {
+  PartShape shape;
+  for (unsigned dim = 0, e = ranges.size() - 1; dim < e; ++dim)
+    (llvm::is_contained(op.getGridDims(), dim) ? shape.rows : shape.batch).push_back(dim);
+  shape.extents.rows = ranges[op.getGridDims().back()];
+  shape.extents.keys = ShapedType::kDynamic;
+  shape.extents.channels = shape.extents.values = ranges.back();
+  return shape;
+}
+
+PartShape elfatt::tile::getPartShape(Operation *op) {
+  auto view = cast<ViewOpInterface>(op);
+  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
+  PartShape shape =
+      llvm::TypeSwitch<Operation *, PartShape>(op)
+          .Case([&](FinalizeOp finalize) { return finalizeShape(finalize, ranges); })
+          .Case([&](LepeOp lepe) { return lepeShape(lepe, ranges); })
+          .Case<SdpaOp, OnlineOp, ContextOp, ApplyOp>(
+              [&](auto part) { return fromDims(AttentionDims::get(part), ranges); });
+  shape.extents.bits = getComputeType(view).getWidth();
+  shape.extents.storageBits = 16;
+  for (OpOperand *operand : view.getViewedOperands())
+    if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get())))
+      shape.extents.storageBits =
+          std::max<int64_t>(shape.extents.storageBits, type.getWidth());
+  if (auto sdpa = dyn_cast<SdpaOp>(op))
+    shape.extents.hasBias = !sdpa.getBias().empty();
+  if (isa<OnlineOp, FinalizeOp>(op)) {
+    shape.extents.storageBits = shape.extents.bits;
+    shape.extents.steps = 2;
+  }
+  return shape;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What choosing tile sizes needs to know of a part: which dims of its domain are
+// batch dims and which are rows, and its extents.
+#ifndef ELFATT_LIB_TILE_PARTSHAPE_H
+#define ELFATT_LIB_TILE_PARTSHAPE_H
+
+#include "elfatt/Dialect/Attention/IR/Attention.h"
+#include "elfatt/Tile/TileParams.h"
+
+namespace elfatt::tile {
+
+struct PartShape {
+  llvm::SmallVector<unsigned> batch, rows;
+  TileExtents extents;
+};
+
+/// The shape of a part (sdpa, online, finalize, context, apply or lepe). Of lepe,
+/// the grid dims are rows and the last dim holds the values.
+PartShape getPartShape(mlir::Operation *op);
+
+} // namespace elfatt::tile
+
+#endif // ELFATT_LIB_TILE_PARTSHAPE_H
