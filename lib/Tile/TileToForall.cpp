@@ -61,6 +61,10 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
         rowsPerWorker, getTileParams(limits, getPartShape(part).extents).rowsPerWorker);
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
+  // The state between online steps is scratch, so it needs a static size.
+  if (isa_and_nonnull<FinalizeOp>(previousPart(op)) || isa<FinalizeOp>(op))
+    while (!ShapedType::isDynamic(outer) && outer > 0 && outer % lines != 0)
+      --lines;
   if (ShapedType::isDynamic(outer) || outer > lines)
     sizes[shape.rows.front()] = lines;
   return sizes;

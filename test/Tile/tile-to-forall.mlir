@@ -84,7 +84,7 @@ func.func @tiles_keep_their_position(%q: tensor<1x2x1000x8xf32>, %init: tensor<1
   return %o : tensor<1x2x1000x8xf32>
 }
 
-// A block of one worker stays a loop on the GPU: it becomes a kernel.
+// On the GPU a loop of one iteration stays, to become a kernel.
 // CHECK-LABEL: func.func @one_worker
 // CHECK-NOT:     scf.forall
 // GPU-LABEL:   func.func @one_worker
