@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly ROOT=$PWD
 readonly RESULTS=$ROOT/build/test-results
 # A test that hangs must not hang the whole.
-readonly LIMIT=600
+readonly LIMIT=1200
 
 say() { printf '\ntest: %s (%d s so far)\n' "$*" "$SECONDS"; }
 
