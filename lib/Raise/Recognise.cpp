@@ -226,7 +226,7 @@ LogicalResult Recogniser::matchSdpa() {
       matchScores(*reader, softmax->logits, pair.first->getResult(0), verdict.refusal);
   if (failed(scores))
     return failure();
-  if (softmax->axis != getLeaves(keys))
+  if (reader->getLeaves(softmax->axis) != getLeaves(keys))
     return refuse(Reason::WrongSoftmaxAxis);
   if (failed(readFirst(scores->product)))
     return failure();
@@ -278,7 +278,7 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
   FailureOr<Softmax> ofQuery = matchSoftmax(*reader, far, verdict.refusal);
   if (failed(ofQuery))
     return failure();
-  if (ofQuery->axis != getLeaves(channels))
+  if (reader->getLeaves(ofQuery->axis) != getLeaves(channels))
     return refuse(Reason::WrongSoftmaxAxis, "the queries' softmax is not over the channels");
   Scalar sides[] = {readOperand(pair.first, 0, firstLoops), readOperand(pair.first, 1, firstLoops)};
   if (!sides[0] || !sides[1])
@@ -287,7 +287,7 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
   FailureOr<Softmax> ofKey = matchSoftmax(*reader, sides[keySide], verdict.refusal);
   if (failed(ofKey))
     return failure();
-  if (ofKey->axis != getLeaves(keys))
+  if (reader->getLeaves(ofKey->axis) != getLeaves(keys))
     return refuse(Reason::WrongSoftmaxAxis, "the keys' softmax is not over the tokens");
   SmallVector<Operation *> casts(ofQuery->casts);
   llvm::append_range(casts, ofKey->casts);

@@ -335,6 +335,15 @@ bool ScalarReader::isSame(const Scalar &a, const Scalar &b) {
   return match(a, b, {}, renaming);
 }
 
+llvm::SmallDenseSet<unsigned>
+ScalarReader::getLeaves(const llvm::SmallDenseSet<unsigned> &atoms) const {
+  llvm::SmallDenseSet<unsigned> leaves;
+  for (unsigned atom : atoms)
+    for (unsigned leaf : space.getLeaves(atom))
+      leaves.insert(leaf);
+  return leaves;
+}
+
 bool ScalarReader::reachesFrom(const Scalar &closed, Value source, unsigned depth) {
   if (depth > kMaxDepth || steps == 0)
     return false;

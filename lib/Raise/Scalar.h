@@ -80,6 +80,9 @@ public:
              llvm::SmallDenseMap<unsigned, unsigned> &renaming, unsigned depth = 0);
   bool isSame(const Scalar &a, const Scalar &b);
 
+  /// `atoms` in parts that are whole: an atom may be split after it was noted.
+  llvm::SmallDenseSet<unsigned> getLeaves(const llvm::SmallDenseSet<unsigned> &atoms) const;
+
   /// Whether `scalar` is made of an element of `source` (budgeted).
   bool reaches(const Scalar &scalar, mlir::Value source);
 

@@ -127,7 +127,7 @@ static bool isAllMasked(ScalarReader &reader, const Scalar &condition, const Sof
   if (!reader.match(softmax.logits, score, bounds, renaming))
     return false;
   auto axis = getAxis(reader, all->bound, renaming);
-  return axis && *axis == softmax.axis;
+  return axis && reader.getLeaves(*axis) == reader.getLeaves(softmax.axis);
 }
 
 /// Splits X - max X; without a maximum X is all of `exponent`.
@@ -151,7 +151,7 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
     return success();
   Scalar logits = reader.getOperand(opened, 0);
   auto axis = matchReductionOf(reader, *reduction, logits);
-  if (!axis || *axis != softmax.axis) {
+  if (!axis || reader.getLeaves(*axis) != reader.getLeaves(softmax.axis)) {
     why = {Reason::MaxOfOtherTensor,
            axis ? "the maximum is over other dims than the sum" : ""};
     return failure();
