@@ -71,9 +71,11 @@ SmallVector<ContractionPair> elfatt::raise::findPairs(linalg::LinalgOp second) {
         }
         continue;
       }
-      if (auto linalg = dyn_cast<linalg::LinalgOp>(op)) {
+      if (isa<linalg::SoftmaxOp>(op)) {
+        hasExp = hasSum = true;
+      } else if (auto linalg = dyn_cast<linalg::LinalgOp>(op)) {
         hasSum |= linalg.getNumReductionLoops() > 0;
-        hasExp |= isa<linalg::ExpOp, linalg::SoftmaxOp>(op);
+        hasExp |= isa<linalg::ExpOp>(op);
         for (Operation &inner : *linalg.getBlock())
           hasExp |= isa<math::ExpOp, math::Exp2Op, math::PowFOp>(inner);
       } else if (!isa<tensor::TensorDialect, arith::ArithDialect>(op->getDialect())) {

@@ -189,10 +189,33 @@ static Reason classify(ScalarReader &reader, const Scalar &scalar) {
   return Reason::NoSoftmax;
 }
 
+/// `scalar` as an element of `linalg.softmax`.
+static bool matchSoftmaxOp(ScalarReader &reader, const Scalar &scalar, Softmax &softmax) {
+  Value source = scalar.element.source;
+  auto op = source ? source.getDefiningOp<linalg::SoftmaxOp>() : linalg::SoftmaxOp();
+  if (!op)
+    return false;
+  // The whole dim, so that the op's row is the row at this position.
+  elfatt::view::Index index =
+      reader.getSpace().normalize(scalar.element.indices[op.getDimension()]);
+  elfatt::view::Size extent(1);
+  for (const elfatt::view::Term &term : index.terms) {
+    extent = extent * reader.getSpace().getExtent(term.atom);
+    softmax.axis.insert(term.atom);
+  }
+  if (index.offset != 0 || extent != reader.getSizes().getSize(source, op.getDimension()))
+    return false;
+  softmax.logits = reader.read(op.getInput(), scalar.element.indices);
+  softmax.hasMax = true;
+  return true;
+}
+
 FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,
                                                Refusal &why) {
   Softmax softmax;
   Scalar scalar = skipCasts(reader, probability, &softmax.casts);
+  if (matchSoftmaxOp(reader, scalar, softmax))
+    return softmax;
   Scalar guard;
   bool isNaNGuard = false;
   bool isGuarded = matchGuard(reader, scalar, guard, isNaNGuard);

@@ -55,6 +55,14 @@ AffineMap ViewPlan::getMap(const Domain &domain, MLIRContext *context) const {
 static bool planDim(const IndexSpace &space, const Index &position, const Size &size,
                     SmallVectorImpl<Factor> &factors) {
   Index index = space.normalize(position);
+  // Two names for one dynamic size: movements make no slice of unknown size, so an
+  // atom alone in its dim spans it.
+  if (index.terms.size() == 1 && index.offset == 0 && index.terms[0].stride.isOne() &&
+      !size.isStatic() && !space.getExtent(index.terms[0].atom).isStatic()) {
+    const Size &extent = space.getExtent(index.terms[0].atom);
+    factors.push_back({extent, index.terms[0].atom, extent, 0});
+    return true;
+  }
   Size inner(1); // Product of the factors so far.
   auto digit = [&](const Size &radix) -> std::optional<int64_t> {
     if (index.offset == 0)

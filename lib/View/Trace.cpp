@@ -76,9 +76,9 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
                    ? getDimSize(cast.getSource(), dim, depth + 1)
                    : getSymbol(tensor, dim);
       })
-      .Case([&](linalg::LinalgOp linalg) {
-        OpOperand *init = linalg.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber());
-        return getDimSize(init->get(), dim, depth + 1);
+      .Case([&](DestinationStyleOpInterface dps) {
+        OpOperand *init = dps.getTiedOpOperand(cast<OpResult>(tensor));
+        return init ? getDimSize(init->get(), dim, depth + 1) : getSymbol(tensor, dim);
       })
       .Default([&](Operation *) { return getSymbol(tensor, dim); });
 }
@@ -196,14 +196,18 @@ static std::optional<Element> stepOverCopy(linalg::LinalgOp op, const Element &e
 }
 
 static std::optional<Element> stepOverSlice(tensor::ExtractSliceOp op, const Element &element,
-                                            IndexSpace &space) {
+                                            IndexSpace &space, SizeAnalysis &sizes) {
   llvm::SmallBitVector dropped = op.getDroppedDims();
   Element result{op.getSource(), {}};
   unsigned next = 0;
   for (unsigned dim = 0, e = op.getSourceType().getRank(); dim < e; ++dim) {
     std::optional<int64_t> offset = getConstantIntValue(op.getMixedOffsets()[dim]);
     std::optional<int64_t> stride = getConstantIntValue(op.getMixedStrides()[dim]);
-    if (!offset || !stride || *offset < 0 || *stride < 1)
+    // Unless its size is static or all of the dim, nobody could tell a part of a
+    // dim from the whole.
+    if (!offset || !stride || *offset < 0 || *stride < 1 ||
+        (!getConstantIntValue(op.getMixedSizes()[dim]) &&
+         sizes.getSize(op.getMixedSizes()[dim]) != sizes.getSize(op.getSource(), dim)))
       return std::nullopt;
     Index index = dropped.test(dim) ? Index() : element.indices[next++];
     Index scaled = *space.scale(index, Size(*stride));
@@ -244,7 +248,7 @@ std::optional<Element> Tracer::stepBack(const Element &element) {
     return result;
   }
   if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
-    return stepOverSlice(slice, element, space);
+    return stepOverSlice(slice, element, space, sizes);
   if (auto cast = dyn_cast<tensor::CastOp>(op)) {
     if (!isa<RankedTensorType>(cast.getSource().getType()))
       return std::nullopt;
