@@ -7,6 +7,7 @@
 #include "PartShape.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -81,20 +82,55 @@ static SmallVector<Attribute> blockMapping(MLIRContext *ctx, ArrayRef<int64_t> s
   return mapping;
 }
 
+/// Replaces a part that has nothing to compute, which tiling would reject: no
+/// element in its result, or no key to attend to.
+static bool replaceEmptyPart(IRRewriter &rewriter, Operation *op) {
+  auto dps = cast<DestinationStyleOpInterface>(op);
+  auto type = cast<RankedTensorType>(dps.getDpsInits()[0].getType());
+  if (llvm::is_contained(type.getShape(), 0)) {
+    rewriter.replaceOp(op, SmallVector<Value>(dps.getDpsInits()));
+    return true;
+  }
+  if (!isa<SdpaOp, OnlineOp, ContextOp>(op) || getPartShape(op).extents.keys != 0)
+    return false;
+  if (isa<OnlineOp>(op)) {
+    rewriter.replaceOp(op, SmallVector<Value>(dps.getDpsInits()));
+    return true;
+  }
+  auto sdpa = dyn_cast<SdpaOp>(op);
+  bool zero = sdpa && sdpa.getMaskedRows() == MaskedRows::Zero;
+  auto element = cast<FloatType>(type.getElementType());
+  APFloat value = zero ? APFloat::getZero(element.getFloatSemantics())
+                       : APFloat::getNaN(element.getFloatSemantics());
+  Value scalar = arith::ConstantOp::create(rewriter, op->getLoc(),
+                                           rewriter.getFloatAttr(element, value));
+  rewriter.replaceOpWithNewOp<linalg::FillOp>(op, ValueRange{scalar},
+                                              ValueRange{dps.getDpsInits()[0]});
+  return true;
+}
+
 namespace {
 struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   using TileToForallPassBase::TileToForallPassBase;
 
   void runOnOperation() override {
     MachineLimits limits{machine, vectorBits, vectorRegisters};
-    SmallVector<Operation *> roots;
+    SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(op) &&
-          cast<DestinationStyleOpInterface>(op).hasPureTensorSemantics() && endsChain(op) &&
+          cast<DestinationStyleOpInterface>(op).hasPureTensorSemantics() &&
           !op->getParentOfType<scf::ForallOp>())
-        roots.push_back(op);
+        parts.push_back(op);
     });
     IRRewriter rewriter(&getContext());
+    for (Operation *&part : parts) {
+      rewriter.setInsertionPoint(part);
+      if (replaceEmptyPart(rewriter, part))
+        part = nullptr;
+    }
+    for (Operation *part : parts)
+      if (part && endsChain(part))
+        roots.push_back(part);
     for (Operation *root : roots)
       if (failed(tileChain(rewriter, root, limits)))
         return signalPassFailure();

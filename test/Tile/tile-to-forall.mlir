@@ -96,3 +96,26 @@ func.func @one_worker(%q: tensor<1x1x9x8xf32>, %init: tensor<1x1x9x8xf32>) -> te
     outs(%init : tensor<1x1x9x8xf32>) -> tensor<1x1x9x8xf32>
   return %o : tensor<1x1x9x8xf32>
 }
+
+// CHECK-LABEL: func.func @no_rows
+// CHECK-SAME:    %[[INIT:[^ ]*]]: tensor<1x1x0x8xf32>)
+// CHECK-NEXT:    return %[[INIT]]
+func.func @no_rows(%q: tensor<1x1x0x8xf32>, %k: tensor<1x1x9x8xf32>, %init: tensor<1x1x0x8xf32>)
+    -> tensor<1x1x0x8xf32> {
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %k, %k : tensor<1x1x0x8xf32>, tensor<1x1x9x8xf32>, tensor<1x1x9x8xf32>)
+    outs(%init : tensor<1x1x0x8xf32>) -> tensor<1x1x0x8xf32>
+  return %o : tensor<1x1x0x8xf32>
+}
+
+// Without keys every row is masked.
+// CHECK-LABEL: func.func @no_keys
+// CHECK:         %[[NAN:.*]] = arith.constant 0x7FC00000 : f32
+// CHECK:         linalg.fill ins(%[[NAN]] : f32)
+func.func @no_keys(%q: tensor<1x1x9x8xf32>, %k: tensor<1x1x0x8xf32>, %init: tensor<1x1x9x8xf32>)
+    -> tensor<1x1x9x8xf32> {
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %k, %k : tensor<1x1x9x8xf32>, tensor<1x1x0x8xf32>, tensor<1x1x0x8xf32>)
+    outs(%init : tensor<1x1x9x8xf32>) masked_rows = nan -> tensor<1x1x9x8xf32>
+  return %o : tensor<1x1x9x8xf32>
+}
