@@ -105,9 +105,13 @@ json::Object FunctionRecord::launch(mlir::gpu::LaunchFuncOp op) {
   json::Array arguments;
   for (Value operand : op.getKernelOperands())
     arguments.push_back(source(operand));
+  json::Value dynamicShared = 0;
+  if (Value bytes = op.getDynamicSharedMemorySize())
+    dynamicShared = constantOrNull(bytes);
   return json::Object{{"kernel", op.getKernelName().getValue()},
                       {"grid", describe(op.getGridSizeOperandValues())},
                       {"block", describe(op.getBlockSizeOperandValues())},
+                      {"dynamic_shared_bytes", dynamicShared},
                       {"arguments", std::move(arguments)}};
 }
 

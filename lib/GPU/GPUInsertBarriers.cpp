@@ -13,9 +13,12 @@ namespace {
 using namespace mlir;
 namespace mg = mlir::gpu;
 
-/// The buffer that a chain of views starts from.
+/// The buffer that a chain of views starts from. Typed views of dynamic shared
+/// memory are buffers of their own.
 Value getRoot(Value memref) {
-  while (auto view = memref.getDefiningOp<ViewLikeOpInterface>())
+  for (auto view = memref.getDefiningOp<ViewLikeOpInterface>();
+       view && !isa<memref::ViewOp>(view.getOperation());
+       view = memref.getDefiningOp<ViewLikeOpInterface>())
     memref = view.getViewSource();
   return memref;
 }

@@ -10,7 +10,7 @@ using namespace mlir;
 namespace mg = mlir::gpu;
 
 /// The host function that runs a kernel: its number in `elfatt.kernels`, the
-/// grid, the block, and a pointer to one word for each argument.
+/// grid, the block, bytes of dynamic shared memory, and a pointer to one word for each argument.
 constexpr StringLiteral kLaunchFunction = "elfatt_launch";
 
 /// A kernel's argument as 64 bits: pointers and numbers by their bits.
@@ -37,7 +37,7 @@ struct GPULaunchToCallPass : impl::GPULaunchToCallPassBase<GPULaunchToCallPass> 
     module.walk([&](mg::LaunchFuncOp op) { launches.push_back(op); });
     if (launches.empty())
       return;
-    SmallVector<Type> parameters(8, b.getI64Type());
+    SmallVector<Type> parameters(9, b.getI64Type());
     OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
     auto callee = func::FuncOp::create(top, module.getLoc(), kLaunchFunction,
                                        b.getFunctionType(parameters, {}));
@@ -82,7 +82,10 @@ struct GPULaunchToCallPass : impl::GPULaunchToCallPassBase<GPULaunchToCallPass> 
     mg::KernelDim3 grid = launch.getGridSizeOperandValues();
     mg::KernelDim3 block = launch.getBlockSizeOperandValues();
     SmallVector<Value> operands{arith::ConstantIntOp::create(b, loc, number, 64)};
-    for (Value size : {grid.x, grid.y, grid.z, block.x, block.y, block.z, words})
+    Value shared = launch.getDynamicSharedMemorySize();
+    if (!shared)
+      shared = arith::ConstantIntOp::create(b, loc, 0, 32);
+    for (Value size : {grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, words})
       operands.push_back(*toWord(b, loc, size));
     func::CallOp::create(b, loc, kLaunchFunction, TypeRange{}, operands);
     launch.erase();

@@ -3,6 +3,7 @@
 
 #include "Alignment.h"
 #include "elfatt/GPU/FragmentLayout.h"
+#include "elfatt/Target/Chip.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Transforms/RegionUtils.h"
@@ -14,10 +15,6 @@ namespace elfatt::gpu {
 namespace {
 using namespace mlir;
 namespace mg = mlir::gpu;
-
-/// What every CUDA chip takes as static shared memory of one block; more must be
-/// dynamic.
-constexpr int64_t kStaticSharedLimit = 48 * 1024;
 
 bool isWorkgroup(MemRefType type) {
   auto space = dyn_cast_or_null<mg::AddressSpaceAttr>(type.getMemorySpace());
@@ -41,8 +38,8 @@ struct MemRefArgument {
 
 class Outliner {
 public:
-  Outliner(scf::ForallOp loop, mg::GPUModuleOp kernels)
-      : loop(loop), kernels(kernels), host(loop), loc(loop.getLoc()) {}
+  Outliner(scf::ForallOp loop, mg::GPUModuleOp kernels, const target::Chip &chip)
+      : loop(loop), kernels(kernels), chip(chip), host(loop), loc(loop.getLoc()) {}
 
   LogicalResult run(StringRef name);
 
@@ -52,23 +49,26 @@ private:
   void passMemRefs();
   void rebuildMemRefs(OpBuilder &b, Block &entry);
   SmallVector<Value> hostTripCounts();
+  void placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic);
   void delinearize(OpBuilder &b, ArrayRef<Value> counts);
 
   scf::ForallOp loop;
   mg::GPUModuleOp kernels;
+  const target::Chip &chip;
   OpBuilder host;
   Location loc;
   SmallVector<Value> scalars;
   SmallVector<MemRefArgument> memrefs;
   SmallVector<Operation *> constants;
   SmallVector<memref::AllocaOp> scratch;
+  SmallVector<int64_t> scratchOffsets; // in dynamic shared memory
+  int64_t scratchBytes = 0;
   SmallVector<Value> operands; // of the launch
   IRMapping mapping;
 };
 } // namespace
 
 LogicalResult Outliner::checkScratch() {
-  int64_t bytes = 0;
   WalkResult result = loop.walk([&](memref::AllocaOp op) {
     MemRefType type = op.getType();
     if (!isWorkgroup(type) || !type.hasStaticShape()) {
@@ -78,15 +78,18 @@ LogicalResult Outliner::checkScratch() {
       return WalkResult::interrupt();
     }
     scratch.push_back(op);
-    bytes += llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8);
+    scratchOffsets.push_back(scratchBytes);
+    scratchBytes += llvm::alignTo(
+        llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8),
+        kPointerAlignment);
     return WalkResult::advance();
   });
   if (result.wasInterrupted())
     return failure();
-  if (bytes > kStaticSharedLimit)
-    return loop.emitOpError("needs ") << bytes << " bytes of shared memory a block, expected at most "
-                                      << kStaticSharedLimit
-                                      << " (the static limit of every chip)";
+  if (scratchBytes > chip.sharedPerBlock)
+    return emitError(loc) << "needs " << scratchBytes
+                          << " bytes of shared memory a block, expected at most "
+                          << chip.sharedPerBlock << " (" << chip.name << ")";
   return success();
 }
 
@@ -208,6 +211,25 @@ void Outliner::delinearize(OpBuilder &b, ArrayRef<Value> counts) {
   }
 }
 
+/// Static shared memory is an attribution a buffer; dynamic is one array with a
+/// view a buffer.
+void Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic) {
+  if (!isDynamic) {
+    for (auto [op, attribution] : llvm::zip(scratch, func.getWorkgroupAttributions()))
+      mapping.map(op.getResult(), attribution);
+    return;
+  }
+  auto space = mg::AddressSpaceAttr::get(b.getContext(), mg::AddressSpace::Workgroup);
+  auto bytesType = MemRefType::get({ShapedType::kDynamic}, b.getI8Type(),
+                                   MemRefLayoutAttrInterface(), space);
+  Value bytes = mg::DynamicSharedMemoryOp::create(b, loc, bytesType);
+  for (auto [op, offset] : llvm::zip(scratch, scratchOffsets))
+    mapping.map(op.getResult(),
+                memref::ViewOp::create(b, loc, op.getType(), bytes,
+                                       arith::ConstantIndexOp::create(b, loc, offset),
+                                       ValueRange()));
+}
+
 LogicalResult Outliner::run(StringRef name) {
   if (failed(checkScratch()))
     return failure();
@@ -226,13 +248,16 @@ LogicalResult Outliner::run(StringRef name) {
 
   OpBuilder b(kernels.getContext());
   b.setInsertionPointToEnd(kernels.getBody());
-  SmallVector<Type> scratchTypes =
-      llvm::map_to_vector(scratch, [](memref::AllocaOp op) -> Type { return op.getType(); });
+  bool isDynamic = scratchBytes > target::kStaticSharedPerBlock;
+  SmallVector<Type> scratchTypes;
+  if (!isDynamic)
+    for (memref::AllocaOp op : scratch)
+      scratchTypes.push_back(op.getType());
   auto type = b.getFunctionType(ValueRange(operands).getTypes(), {});
   auto func = mg::GPUFuncOp::create(b, loc, name, type, scratchTypes);
   func->setAttr(mg::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   func.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(kWarpSize), 1, 1}));
-  for (unsigned i = 0; i < scratch.size(); ++i)
+  for (unsigned i = 0; i < scratchTypes.size(); ++i)
     func.setWorkgroupAttributionAttr(i, "llvm.align", b.getI64IntegerAttr(kPointerAlignment));
 
   Block &entry = func.getBody().front();
@@ -249,8 +274,7 @@ LogicalResult Outliner::run(StringRef name) {
       kernelCounts.push_back(argument < 0 ? Value() : entry.getArgument(argument));
   }
   delinearize(b, kernelCounts);
-  for (auto [op, attribution] : llvm::zip(scratch, func.getWorkgroupAttributions()))
-    mapping.map(op.getResult(), attribution);
+  placeScratch(b, func, isDynamic);
   for (Operation &op : loop.getBody()->without_terminator())
     if (!isa<memref::AllocaOp>(op))
       b.clone(op, mapping);
@@ -261,16 +285,25 @@ LogicalResult Outliner::run(StringRef name) {
   Value grid = counts.empty() ? one : counts.front();
   for (Value count : ArrayRef(counts).drop_front(counts.empty() ? 0 : 1))
     grid = arith::MulIOp::create(host, loc, grid, count);
+  Value dynamicBytes;
+  if (isDynamic)
+    dynamicBytes = arith::ConstantIntOp::create(host, loc, scratchBytes, 32);
   mg::LaunchFuncOp::create(host, loc, func, mg::KernelDim3{grid, one, one},
-                           mg::KernelDim3{lanes, one, one}, Value(), operands);
+                           mg::KernelDim3{lanes, one, one}, dynamicBytes, operands);
   loop.erase();
   return success();
 }
 
 namespace {
 struct GPUOutlinePass : impl::GPUOutlinePassBase<GPUOutlinePass> {
+  using GPUOutlinePassBase::GPUOutlinePassBase;
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    llvm::Expected<const target::Chip *> found = target::findChip(chip);
+    if (!found) {
+      emitError(module.getLoc()) << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
     SmallVector<scf::ForallOp> loops;
     module.walk([&](scf::ForallOp loop) {
       if (isWorkerLoop(loop))
@@ -287,7 +320,7 @@ struct GPUOutlinePass : impl::GPUOutlinePassBase<GPUOutlinePass> {
       auto func = loop->getParentOfType<func::FuncOp>();
       StringRef base = func ? func.getName() : "kernel";
       std::string name = (base + "_" + Twine(perFunction[base]++)).str();
-      if (failed(Outliner(loop, kernels).run(name)))
+      if (failed(Outliner(loop, kernels, **found).run(name)))
         return signalPassFailure();
       ++numKernels;
     }

@@ -37,7 +37,7 @@ void buildTile(OpPassManager &pm) {
 /// still one step of the whole warp; staging comes last, since its chunks are
 /// vectors of one lane and not of the warp.
 void buildKernels(OpPassManager &pm, const GPUOptions &options) {
-  pm.addPass(gpu::createGPUOutlinePass());
+  pm.addPass(gpu::createGPUOutlinePass({options.chip}));
   pm.addPass(gpu::createGPUAttachTargetPass({options.chip, options.cuda}));
   addCleanup(pm);
   OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
@@ -58,6 +58,7 @@ void buildNVVM(OpPassManager &pm) {
   ConvertGpuOpsToNVVMOpsOptions nvvm;
   nvvm.useBarePtrCallConv = true;
   kernels.addPass(createConvertGpuOpsToNVVMOps(nvvm));
+  kernels.addPass(gpu::createGPUExternalizeSharedPass());
   addCleanup(kernels);
   kernels.addPass(createReconcileUnrealizedCastsPass());
 }

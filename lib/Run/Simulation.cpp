@@ -37,7 +37,8 @@ Expected<std::unique_ptr<Simulation>> Simulation::take(ModuleOp module) {
 }
 
 void Simulation::launch(int64_t kernel, int64_t gridX, int64_t gridY, int64_t gridZ,
-                        int64_t blockX, int64_t blockY, int64_t blockZ, int64_t arguments) {
+                        int64_t blockX, int64_t blockY, int64_t blockZ, int64_t sharedBytes,
+                        int64_t arguments) {
   Simulation &self = *current;
   if (!self.failure.empty())
     return;
@@ -50,7 +51,8 @@ void Simulation::launch(int64_t kernel, int64_t gridX, int64_t gridY, int64_t gr
   auto u32 = [](int64_t value) { return static_cast<uint32_t>(value); };
   sim::LaunchConfig config{{u32(gridX), u32(gridY), u32(gridZ)},
                            {u32(blockX), u32(blockY), u32(blockZ)},
-                           /*seed=*/self.records.size()};
+                           /*seed=*/self.records.size(),
+                           /*dynamicShared=*/u32(sharedBytes)};
   auto *words = reinterpret_cast<int64_t *>(arguments);
   std::vector<void *> pointers;
   for (int64_t i = 0, e = self.program->getNumArguments(self.kernels[kernel]); i < e; ++i)

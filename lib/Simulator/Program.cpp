@@ -137,6 +137,10 @@ Expected<LaunchCounts> Program::launch(StringRef kernel, const LaunchConfig &con
   Expected<orc::ExecutorAddr> entry = impl->jit->lookup((kEntryPrefix + kernel).str());
   if (!entry)
     return entry.takeError();
+  if (config.dynamicShared > kMaxDynamicShared)
+    return createStringError("kernel '" + kernel + "': expected at most " +
+                             Twine(kMaxDynamicShared) + " bytes of dynamic shared memory, got " +
+                             Twine(config.dynamicShared));
   LaunchCounts counts;
   Block block(config, impl->module.sites, counts);
   for (uint32_t z = 0; z < config.grid.z; ++z)

@@ -72,6 +72,7 @@ private:
   Error rewriteCall(CallInst &call);
   void rewriteCollective(CallInst &call, WarpOp op);
   void addEntry(Function &kernel);
+  void addDynamicShared(GlobalVariable &global);
   Value *addSite(CallInst &call, StringRef what);
   Value *constant(uint32_t value) { return ConstantInt::get(i32, value); }
   FunctionCallee host(StringRef name, Type *result, ArrayRef<Type *> parameters);
@@ -170,6 +171,19 @@ void Rewriter::addEntry(Function &kernel) {
   result.kernels.push_back({kernel.getName().str(), kernel.arg_size()});
 }
 
+/// An array whose size the launch gives becomes one that holds the most.
+void Rewriter::addDynamicShared(GlobalVariable &global) {
+  auto *type = ArrayType::get(Type::getInt8Ty(module.getContext()), kMaxDynamicShared);
+  auto *array = new GlobalVariable(module, type, /*isConstant=*/false,
+                                   GlobalValue::ExternalLinkage, Constant::getNullValue(type), "",
+                                   nullptr, GlobalValue::NotThreadLocal, kSharedSpace);
+  array->setAlignment(Align(128));
+  array->takeName(&global);
+  global.replaceAllUsesWith(array);
+  global.eraseFromParent();
+  result.shared.push_back({array->getName().str(), kMaxDynamicShared, /*isDynamic=*/true});
+}
+
 Expected<RewrittenModule> Rewriter::run() {
   SmallVector<CallInst *> calls;
   SmallVector<Function *> kernels;
@@ -196,16 +210,18 @@ Expected<RewrittenModule> Rewriter::run() {
   for (Function *kernel : kernels)
     addEntry(*kernel);
   const DataLayout &layout = module.getDataLayout();
-  for (GlobalVariable &global : module.globals()) {
+  for (GlobalVariable &global : make_early_inc_range(module.globals())) {
     if (global.getAddressSpace() != kSharedSpace)
       continue;
+    if (!global.hasInitializer()) {
+      addDynamicShared(global);
+      continue;
+    }
     global.setLinkage(GlobalValue::ExternalLinkage);
-    if (!global.hasInitializer())
-      return createStringError("the simulator does not know dynamic shared memory ('" +
-                               global.getName() + "')");
     global.setInitializer(Constant::getNullValue(global.getValueType()));
     result.shared.push_back(
-        {global.getName().str(), layout.getTypeAllocSize(global.getValueType()).getFixedValue()});
+        {global.getName().str(), layout.getTypeAllocSize(global.getValueType()).getFixedValue(),
+         /*isDynamic=*/false});
   }
   for (Function &function : make_early_inc_range(module))
     if (function.isDeclaration() && function.use_empty())

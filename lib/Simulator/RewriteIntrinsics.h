@@ -16,8 +16,12 @@ constexpr llvm::StringLiteral kEntryPrefix = "elfatt_sim_run_";              // 
 /// One array in shared memory.
 struct SharedArray {
   std::string name;
-  uint64_t bytes;
+  uint64_t bytes; ///< kMaxDynamicShared where the launch says how many
+  bool isDynamic;
 };
+
+/// More than any chip has for one block.
+constexpr uint64_t kMaxDynamicShared = 256 * 1024;
 
 struct RewrittenKernel {
   std::string name;

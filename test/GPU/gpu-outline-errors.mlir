@@ -1,11 +1,11 @@
-// RUN: elfatt-opt %s --elfatt-gpu-outline -split-input-file -verify-diagnostics
+// RUN: elfatt-opt %s --elfatt-gpu-outline="chip=sm_86" -split-input-file -verify-diagnostics
 
 func.func @too_much_scratch(%a: memref<4xf32>) {
-  // expected-error @below {{needs 65536 bytes of shared memory a block, expected at most 49152}}
+  // expected-error @below {{needs 131072 bytes of shared memory a block, expected at most 101376 (sm_86)}}
   scf.forall (%i) in (4) {
-    %s = memref.alloca() : memref<128x128xf32, #gpu.address_space<workgroup>>
+    %s = memref.alloca() : memref<256x128xf32, #gpu.address_space<workgroup>>
     %x = memref.load %a[%i] : memref<4xf32>
-    memref.store %x, %s[%i, %i] : memref<128x128xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %s[%i, %i] : memref<256x128xf32, #gpu.address_space<workgroup>>
   }
   return
 }

@@ -35,6 +35,21 @@ func.func @scratch(%a: memref<4x32xf32>) {
   return
 }
 
+// More than 48 KiB is dynamic: one array, a view a buffer, its size at the launch.
+// CHECK-LABEL: func.func @much_scratch
+// CHECK: %[[BYTES:.*]] = arith.constant 65600 : i32
+// CHECK: gpu.launch_func @kernels::@much_scratch_0 {{.*}} dynamic_shared_memory_size %[[BYTES]]
+func.func @much_scratch(%a: memref<16xf32>) {
+  scf.forall (%i) in (4) {
+    %s = memref.alloca() : memref<16xf32, #gpu.address_space<workgroup>>
+    %t = memref.alloca() : memref<128x128xf32, #gpu.address_space<workgroup>>
+    %x = memref.load %a[%i] : memref<16xf32>
+    memref.store %x, %s[%i] : memref<16xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %t[%i, %i] : memref<128x128xf32, #gpu.address_space<workgroup>>
+  }
+  return
+}
+
 // CHECK: gpu.func @dynamic_bound_0
 // CHECK-NOT: remui {{.*}}%arg
 // CHECK: gpu.func @dynamic_layout_0(%[[BASE:.*]]: memref<f16>, %[[OFFSET:.*]]: index, %[[SIZE:.*]]: index, %[[STRIDE:.*]]: index)
@@ -44,3 +59,8 @@ func.func @scratch(%a: memref<4x32xf32>) {
 // CHECK: %[[SCALED:.*]] = arith.muli %[[BLOCK]]
 // CHECK: arith.addi %[[SCALED]]
 // CHECK-NOT: memref.alloca
+// CHECK: gpu.func @much_scratch_0(%{{[^)]*}}) kernel
+// CHECK: %[[ALL:.*]] = gpu.dynamic_shared_memory : memref<?xi8, #gpu.address_space<workgroup>>
+// CHECK: memref.view %[[ALL]][%{{.*}}][] : {{.*}} to memref<16xf32, #gpu.address_space<workgroup>>
+// CHECK: %[[OFFSET:.*]] = arith.constant 64 : index
+// CHECK: memref.view %[[ALL]][%[[OFFSET]]][] : {{.*}} to memref<128x128xf32, #gpu.address_space<workgroup>>

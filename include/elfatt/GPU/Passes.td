@@ -13,7 +13,8 @@ def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
 
     Postconditions: each such loop is a `gpu.launch_func` of a `gpu.func` in
     `gpu.module @kernels`: 32 threads a block, the iterations linearised in the
-    x dim of the grid. Scratch is a workgroup attribution. A memref reaches the
+    x dim of the grid. Scratch is a workgroup attribution, or, where all of it
+    is more than 48 KiB, a view of dynamic shared memory. A memref reaches the
     kernel as a bare pointer; what is dynamic in its layout follows as `index`.
 
     Before:
@@ -30,6 +31,9 @@ def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
 
     Changes numerics: no.
   }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"",
+           "Chip whose shared memory is the limit, for example sm_87">];
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::arith::ArithDialect", "::mlir::affine::AffineDialect"];
   let statistics = [Statistic<"numKernels", "kernels", "loops outlined into kernels">];
@@ -123,6 +127,21 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect"];
 }
 
+def GPUExternalizeSharedPass : Pass<"elfatt-gpu-externalize-shared", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Make dynamic shared memory external";
+  let description = [{
+    Preconditions: kernels in the LLVM dialect.
+
+    Postconditions: shared arrays of no elements have external linkage. LLVM takes
+    an internal one for an array of one byte.
+
+    Before: `llvm.mlir.global internal @__dynamic_shmem__0() {addr_space = 3} : !llvm.array<0 x i8>`
+    After: `llvm.mlir.global external @__dynamic_shmem__0() ...`
+
+    Changes numerics: no.
+  }];
+}
+
 def GPUAttachTargetPass : Pass<"elfatt-gpu-attach-target", "::mlir::ModuleOp"> {
   let summary = "Attach the chip and the PTX version to each gpu.module";
   let description = [{
@@ -175,8 +194,8 @@ def GPULaunchToCallPass : Pass<"elfatt-gpu-launch-to-call", "::mlir::ModuleOp"> 
     alone is passed (as `elfatt-gpu-outline` leaves them).
 
     Postconditions: no `gpu.launch_func`. Each is a call of
-    `elfatt_launch(kernel, grid x, y, z, block x, y, z, arguments)` on 64-bit
-    numbers; the last one points to one word for each argument. `kernel` is a
+    `elfatt_launch(kernel, grid x, y, z, block x, y, z, dynamic shared bytes,
+    arguments)` on 64-bit numbers; the last one points to one word for each argument. `kernel` is a
     position in the module's `elfatt.kernels`.
 
     Before: `gpu.launch_func @kernels::@main_0 blocks in (...) threads in (...) args(%m : memref<4xf32>)`

@@ -39,7 +39,7 @@ public:
 
 private:
   static void launch(int64_t kernel, int64_t gridX, int64_t gridY, int64_t gridZ, int64_t blockX,
-                     int64_t blockY, int64_t blockZ, int64_t arguments);
+                     int64_t blockY, int64_t blockZ, int64_t sharedBytes, int64_t arguments);
   struct Record {
     int64_t kernel;
     sim::LaunchConfig config;

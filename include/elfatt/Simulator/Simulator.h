@@ -36,6 +36,8 @@ struct LaunchConfig {
   Dim3 grid, block;
   /// Orders the threads.
   uint64_t seed = 0;
+  /// Bytes of dynamic shared memory.
+  uint32_t dynamicShared = 0;
 };
 
 /// What a launch did.
