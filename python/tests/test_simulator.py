@@ -4,6 +4,7 @@ reference. The kernels are the compiler's own, from the attention op down."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Callable, Dict, Sequence, Tuple
@@ -187,3 +188,59 @@ def test_mutation_of_the_formula_is_seen(simulate, break_formula) -> None:
     text = SDPA.format(**types(q, k, v, "bf16"), causal="")
     # The loosest tolerance must see it.
     assert error(simulate(text, [q, k, v]), break_formula(q, k, v)) > TOLERANCE["bf16"]
+
+
+# What the lowered kernels look like, and what becomes of them.
+KERNEL_MUTATIONS = {
+    "dropped-barrier": (r"\n\s*nvvm\.barrier[^\n]*", ""),
+    "swapped-fragment-halves": (r"A\[(%\S+), (%\S+), (%\S+), (%\S+)\]", r"A[\2, \1, \3, \4]"),
+    "swapped-k-halves": (r"B\[(%\S+), (%\S+)\]", r"B[\2, \1]"),
+    "wrong-shuffle": (r"nvvm\.shfl\.sync\s+bfly", "nvvm.shfl.sync idx"),
+}
+
+
+def lower(text: str) -> str:
+    """@main on tensors around the lowered kernels and their launches."""
+    tool = find_tool("elfatt-opt")
+    assert tool, "elfatt-opt is not built: run 'cmake --build --preset release'"
+    done = subprocess.run(
+        [tool, "-", "--elfatt-to-gpu=chip=sm_87", "--stop-after=nvvm"],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace("func.func @main(", "func.func private @lowered(")
+
+
+def call_lowered(lowered: str, shape: Sequence[int], dtype: str) -> str:
+    """Adds a @main on tensors that calls @lowered on buffers."""
+    t, m = tensor(shape, dtype), tensor(shape, dtype).replace("tensor", "memref")
+    main = f"""
+  func.func @main(%q: {t}, %k: {t}, %v: {t}) -> {t} {{
+    %a = bufferization.to_buffer %q : {t} to {m}
+    %b = bufferization.to_buffer %k : {t} to {m}
+    %c = bufferization.to_buffer %v : {t} to {m}
+    %r = call @lowered(%a, %b, %c) : ({m}, {m}, {m}) -> {m}
+    %o = bufferization.to_tensor %r restrict : {m} to {t}
+    return %o : {t}
+  }}
+"""
+    at = lowered.rindex("}")
+    return lowered[:at] + main + lowered[at:]
+
+
+@pytest.mark.parametrize("mutation", ["none", *KERNEL_MUTATIONS])
+def test_mutation_of_the_kernel_is_seen(simulate, mutation: str) -> None:
+    shape = (1, 1, 49, 32)
+    q, k, v = draw(8, "f16", *[shape] * 3)
+    lowered = lower(SDPA.format(**types(q, k, v, "f16"), causal=""))
+    if mutation != "none":
+        pattern, replacement = KERNEL_MUTATIONS[mutation]
+        lowered, count = re.subn(pattern, replacement, lowered)
+        assert count > 0, f"nothing to mutate: {pattern}"
+    got = simulate(call_lowered(lowered, shape, "f16"), [q, k, v])
+    expected = reference.sdpa(q, k, v)
+    same = bool(np.isfinite(got).all()) and error(got, expected) <= TOLERANCE["f16"]
+    assert same == (mutation == "none")
