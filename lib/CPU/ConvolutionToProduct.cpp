@@ -54,12 +54,12 @@ Value gatherPatches(IRRewriter &rewriter, const Convolution &convolution) {
   AffineMap source = in.replaceDimsAndSymbols(toPatch, {}, rank, 0);
   Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), shape, rewriter.getF32Type());
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  auto gather = linalg::GenericOp::create(
-      rewriter, op.getLoc(), empty.getType(), op.getDpsInputs()[0], empty,
-      ArrayRef<AffineMap>{source, rewriter.getMultiDimIdentityMap(rank)}, iterators,
-      [](OpBuilder &b, Location loc, ValueRange args) {
-        linalg::YieldOp::create(b, loc, args[0]);
-      });
+  auto gather =
+      linalg::GenericOp::create(rewriter, op.getLoc(), empty.getType(), op.getDpsInputs()[0], empty,
+                                ArrayRef<AffineMap>{source, rewriter.getMultiDimIdentityMap(rank)},
+                                iterators, [](OpBuilder &b, Location loc, ValueRange args) {
+                                  linalg::YieldOp::create(b, loc, args[0]);
+                                });
   return gather.getResult(0);
 }
 

@@ -134,7 +134,8 @@ SmallVector<Dim, 2> readMerged(OpBuilder &b, DimReader &reader, ArrayRef<unsigne
       adjacent = outer && inner && *outer == *inner * *size;
     }
     if (adjacent)
-      dim.size = b.getIndexAttr(*getConstantIntValue(result.back().size) * *size), result.pop_back();
+      dim.size = b.getIndexAttr(*getConstantIntValue(result.back().size) * *size),
+      result.pop_back();
     result.push_back(dim);
   }
   return result;
@@ -201,7 +202,7 @@ void rewriteProduct(linalg::LinalgOp op, const Product &product, func::FuncOp ca
   DimReader reader(b, op);
   SmallVector<Dim, 2> batch = readMerged(b, reader, product.batch);
   SmallVector<Dim, 2> ms = readMerged(b, reader, product.m), ns = readMerged(b, reader, product.n),
-                   ks = readMerged(b, reader, product.k);
+                      ks = readMerged(b, reader, product.k);
   Dim m = takeLast(b, ms), n = takeLast(b, ns), k = takeLast(b, ks);
   // Further dims of m and n are as good as batch dims; further dims of k add
   // up in a loop.

@@ -25,8 +25,7 @@ int64_t getBindableBytes(ElementsAttr value) {
   return value.getNumElements() * (element.getIntOrFloatBitWidth() / 8);
 }
 
-struct ExternalizeConstants
-    : impl::ExternalizeConstantsPassBase<ExternalizeConstants> {
+struct ExternalizeConstants : impl::ExternalizeConstantsPassBase<ExternalizeConstants> {
   using ExternalizeConstantsPassBase::ExternalizeConstantsPassBase;
 
   void runOnOperation() override {
@@ -37,7 +36,8 @@ struct ExternalizeConstants
       constants.append(known.getValue());
     for (auto global : llvm::make_early_inc_range(module.getOps<memref::GlobalOp>())) {
       auto value = dyn_cast_or_null<ElementsAttr>(global.getInitialValueAttr());
-      if (!value || !global.getConstant() || getBindableBytes(value) < std::max<int64_t>(1, minBytes))
+      if (!value || !global.getConstant() ||
+          getBindableBytes(value) < std::max<int64_t>(1, minBytes))
         continue;
       std::string name = ("elfatt_constant_" + global.getSymName()).str();
       if (failed(symbols.rename(global, name)))

@@ -114,7 +114,8 @@ Error checkConstants(ModuleOp module) {
     if (!resource)
       continue;
     AsmResourceBlob *blob = resource.getRawHandle().getBlob();
-    size_t bytes = resource.getNumElements() * (resource.getElementType().getIntOrFloatBitWidth() / 8);
+    size_t bytes =
+        resource.getNumElements() * (resource.getElementType().getIntOrFloatBitWidth() / 8);
     if (!blob || blob->getData().size() != bytes)
       return makeError("resource '" + resource.getRawHandle().getKey() + "' has " +
                        llvm::Twine(blob ? blob->getData().size() : 0) + " bytes, expected " +

@@ -98,8 +98,8 @@ public:
     for (Value value : captured) {
       Type type = converter.convertType(value.getType());
       if (!type)
-        return forall.emitOpError("captures a value of type ") << value.getType()
-               << " that has no form in memory";
+        return forall.emitOpError("captures a value of type ")
+               << value.getType() << " that has no form in memory";
       fields.push_back(type);
     }
     auto pack = LLVM::LLVMStructType::getLiteral(b.getContext(), fields);
@@ -128,8 +128,8 @@ private:
     Value values = LLVM::LoadOp::create(b, loc, pack, address);
     for (auto [i, value] : llvm::enumerate(captured)) {
       Value field = LLVM::ExtractValueOp::create(b, loc, values, i);
-      mapping.map(value, UnrealizedConversionCastOp::create(b, loc, value.getType(), field)
-                             .getResult(0));
+      mapping.map(value,
+                  UnrealizedConversionCastOp::create(b, loc, value.getType(), field).getResult(0));
     }
     auto toIndex = [&](Value v) {
       return arith::IndexCastOp::create(b, loc, b.getIndexType(), v).getResult();
@@ -187,10 +187,10 @@ private:
     auto hash = llvm::hash_value(0);
     kernel.walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (op != kernel)
-        hash = llvm::hash_combine(hash, OperationEquivalence::computeHash(
-                                            op, OperationEquivalence::ignoreHashValue,
-                                            OperationEquivalence::ignoreHashValue,
-                                            OperationEquivalence::IgnoreLocations));
+        hash = llvm::hash_combine(
+            hash, OperationEquivalence::computeHash(op, OperationEquivalence::ignoreHashValue,
+                                                    OperationEquivalence::ignoreHashValue,
+                                                    OperationEquivalence::IgnoreLocations));
     });
     for (func::FuncOp other : known[hash]) {
       if (!OperationEquivalence::isRegionEquivalentTo(&kernel.getBody(), &other.getBody(),
@@ -228,9 +228,8 @@ private:
     LLVM::StoreOp::create(b, loc, values, slot);
     LLVM::StoreOp::create(b, loc, slot, args);
     Value count = arith::ConstantIndexOp::create(b, loc, 1);
-    for (auto [lower, upper, step] :
-         llvm::zip_equal(forall.getMixedLowerBound(), forall.getMixedUpperBound(),
-                         forall.getMixedStep()))
+    for (auto [lower, upper, step] : llvm::zip_equal(
+             forall.getMixedLowerBound(), forall.getMixedUpperBound(), forall.getMixedStep()))
       count = arith::MulIOp::create(b, loc, count, makeTripCount(b, loc, lower, upper, step));
     count = arith::IndexCastOp::create(b, loc, b.getI64Type(), count);
     Value function =
@@ -244,8 +243,8 @@ private:
       return launch;
     OpBuilder b(module.getContext());
     Type pointer = LLVM::LLVMPointerType::get(b.getContext());
-    auto launch = func::FuncOp::create(
-        module.getLoc(), launchName, b.getFunctionType({pointer, pointer, b.getI64Type()}, {}));
+    auto launch = func::FuncOp::create(module.getLoc(), launchName,
+                                       b.getFunctionType({pointer, pointer, b.getI64Type()}, {}));
     launch.setPrivate();
     symbols.insert(launch, module.getBody()->begin());
     return launch;

@@ -21,8 +21,7 @@ namespace {
 constexpr int64_t blockSize = 32;
 
 /// to[j][i] = from[i][j] for rows x columns elements.
-template <typename T>
-void transpose(const T *from, T *to, int64_t rows, int64_t columns) {
+template <typename T> void transpose(const T *from, T *to, int64_t rows, int64_t columns) {
   for (int64_t i0 = 0; i0 < rows; i0 += blockSize)
     for (int64_t j0 = 0; j0 < columns; j0 += blockSize)
       for (int64_t i = i0; i < std::min(rows, i0 + blockSize); ++i)

@@ -12,8 +12,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Passes.h"
-#include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -68,6 +68,7 @@ void buildLoops(OpPassManager &pm) {
   pm.addPass(cpu::createDenseToLibraryPass());
   pm.addNestedPass<func::FuncOp>(cpu::createLinalgToLoopsPass());
   pm.addNestedPass<func::FuncOp>(cpu::createExpandMathPass());
+  pm.addPass(cpu::createLowerAssertionsPass());
   pm.addPass(cpu::createOutlineParallelPass());
   pm.addNestedPass<func::FuncOp>(createForallToForLoopPass());
   pm.addPass(createCanonicalizerPass());

@@ -7,8 +7,7 @@
 
 namespace elfatt::run {
 
-template <typename T>
-static T load(const Array &array, int64_t i) {
+template <typename T> static T load(const Array &array, int64_t i) {
   T value;
   std::memcpy(&value, &array.data[i * sizeof(T)], sizeof(T));
   return value;

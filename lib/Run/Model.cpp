@@ -49,7 +49,8 @@ Error collectTypes(TypeRange types, llvm::StringRef what, std::vector<RankedTens
     if (!tensor || failed(getElementType(tensor.getElementType()))) {
       std::string text;
       llvm::raw_string_ostream(text) << type;
-      return makeError(llvm::Twine(what) + " " + llvm::Twine(i) + " of @main: expected a tensor of " +
+      return makeError(llvm::Twine(what) + " " + llvm::Twine(i) +
+                       " of @main: expected a tensor of " +
                        "f16, bf16, f32, f64 or integers, got " + text);
     }
     result.push_back(tensor);
@@ -89,12 +90,13 @@ Expected<Array> convert(const Array &array, RankedTensorType type, llvm::StringR
   ElementType wanted = *getElementType(element);
   if (array.type == ElementType{'f', 4} && (element.isF16() || element.isBF16()))
     return roundTo(array, cast<FloatType>(element).getFloatSemantics(), wanted);
-  bool sameBits = array.type == wanted || (isa<IntegerType>(element) && wanted.bytes == array.type.bytes &&
-                                           wanted.kind != 'b' &&
-                                           (array.type.kind == 'i' || array.type.kind == 'u'));
+  bool sameBits = array.type == wanted ||
+                  (isa<IntegerType>(element) && wanted.bytes == array.type.bytes &&
+                   wanted.kind != 'b' && (array.type.kind == 'i' || array.type.kind == 'u'));
   if (!sameBits) {
     std::string also = element.isF16() || element.isBF16() ? " or float32" : "";
-    return makeError(name + ": expected dtype " + wanted.str() + also + ", got " + array.type.str());
+    return makeError(name + ": expected dtype " + wanted.str() + also + ", got " +
+                     array.type.str());
   }
   Array result = array;
   // Any byte but 0 is true in a file; compiled code reads the lowest bit.
@@ -149,7 +151,8 @@ LogicalResult addByName(OpPassManager &pm, llvm::StringRef name, llvm::StringRef
 
 } // namespace
 
-Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module, const CompileOptions &options) {
+Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
+                               const CompileOptions &options) {
   auto main = module->lookupSymbol<func::FuncOp>("main");
   if (!main || main.isDeclaration())
     return makeError("the module has no function @main");
@@ -164,7 +167,8 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module, const C
   main->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), UnitAttr::get(context));
 
   PassManager pm(context);
-  if (options.raise && PassInfo::lookup("elfatt-raise") && failed(addByName(pm, "elfatt-raise", "")))
+  if (options.raise && PassInfo::lookup("elfatt-raise") &&
+      failed(addByName(pm, "elfatt-raise", "")))
     return makeError("cannot set up elfatt-raise");
   if (options.approximate) {
     if (!PassInfo::lookup("elfatt-approximate"))

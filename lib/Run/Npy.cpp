@@ -104,10 +104,10 @@ private:
     if (!native || rest.size() != 2 || rest.drop_front().getAsInteger(10, bytes))
       return makeError("element type '" + descr + "' is not served");
     type = {rest[0], bytes};
-    bool served = (type.kind == 'f' && (bytes == 2 || bytes == 4 || bytes == 8)) ||
-                  ((type.kind == 'i' || type.kind == 'u') && llvm::isPowerOf2_32(bytes) &&
-                   bytes <= 8) ||
-                  (type.kind == 'b' && bytes == 1);
+    bool served =
+        (type.kind == 'f' && (bytes == 2 || bytes == 4 || bytes == 8)) ||
+        ((type.kind == 'i' || type.kind == 'u') && llvm::isPowerOf2_32(bytes) && bytes <= 8) ||
+        (type.kind == 'b' && bytes == 1);
     return served ? Error::success() : makeError("element type '" + descr + "' is not served");
   }
 

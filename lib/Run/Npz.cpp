@@ -49,7 +49,8 @@ Expected<std::vector<char>> readEntry(zip_t *archive, const zip_stat_t &stat) {
 } // namespace
 
 Expected<ArrayMap> readNpz(const std::string &path) {
-  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  auto buffer =
+      llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (std::error_code code = buffer.getError())
     return makeError(path + ": " + code.message());
   // libzip takes it for an archive without entries.
@@ -57,8 +58,8 @@ Expected<ArrayMap> readNpz(const std::string &path) {
     return makeError(path + ": not a .npz file: it is empty");
   zip_error_t error;
   zip_error_init(&error);
-  zip_source_t *source = zip_source_buffer_create((*buffer)->getBufferStart(),
-                                                  (*buffer)->getBufferSize(), 0, &error);
+  zip_source_t *source =
+      zip_source_buffer_create((*buffer)->getBufferStart(), (*buffer)->getBufferSize(), 0, &error);
   Archive archive(source ? zip_open_from_source(source, ZIP_RDONLY, &error) : nullptr);
   if (!archive) {
     if (source)

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <unistd.h>
 
 using namespace mlir;
 using llvm::Error;
@@ -116,8 +117,9 @@ llvm::json::Object benchmark(const Model &model, const std::vector<Array> &input
                                 "calls, {4} threads; {5:F1} x copying the same {6:F1} MB\n",
                                 median, times.front(), times.back(), times.size(),
                                 elfatt_get_threads(), median / copy, bytes / 1e6);
-  return llvm::json::Object{{"median_ms", median}, {"min_ms", times.front()}, {"max_ms", times.back()},
-          {"copy_ms", copy},     {"limit_ms", nullptr},     {"threads", elfatt_get_threads()}};
+  return llvm::json::Object{{"median_ms", median},    {"min_ms", times.front()},
+                            {"max_ms", times.back()}, {"copy_ms", copy},
+                            {"limit_ms", nullptr},    {"threads", elfatt_get_threads()}};
 }
 
 /// One run of elfatt-run: the parsed module and what becomes of it.
@@ -139,7 +141,8 @@ public:
 
 private:
   Error readArrays() {
-    for (auto [path, arrays] : {std::pair(&options.inputs, &inputs), {&options.expect, &expected}}) {
+    for (auto [path, arrays] :
+         {std::pair(&options.inputs, &inputs), {&options.expect, &expected}}) {
       if (path->empty())
         continue;
       auto read = readNpz(*path);
@@ -186,8 +189,9 @@ private:
     for (Type type : types)
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
-    auto model = compile(approximates ? "approximate" : "exact",
-                         {options.raise, options.approximate, simulatedChip}, !options.compareExact);
+    auto model =
+        compile(approximates ? "approximate" : "exact",
+                {options.raise, options.approximate, simulatedChip}, !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
     auto prepared = model->prepareInputs(inputs);
@@ -289,7 +293,8 @@ private:
       return kDone;
     if (!stats.get("kernels"))
       stats["kernels"] = llvm::json::Array();
-    return write(options.stats, llvm::formatv("{0:2}\n", llvm::json::Value(std::move(stats))).str());
+    return write(options.stats,
+                 llvm::formatv("{0:2}\n", llvm::json::Value(std::move(stats))).str());
   }
 
   Tool &tool;
@@ -306,6 +311,14 @@ private:
 
 } // namespace
 
+/// Ends the command: compiled code cannot go on, and its threads are not ours
+/// to unwind. Nothing is written before the results are there.
+[[noreturn]] static void endWithFailure(const char *message) {
+  llvm::outs().flush();
+  llvm::errs() << "elfatt-run: error: the model failed: " << message << "\n";
+  _exit(kBadInput);
+}
+
 int runMain(Tool &tool, int argc, char **argv) {
   auto options = parseOptions(llvm::ArrayRef(argv, argc).drop_front());
   if (!options)
@@ -318,10 +331,12 @@ int runMain(Tool &tool, int argc, char **argv) {
     if (Error error = target::findChip(chip).takeError())
       return tool.error("--target=" + options->target + ": " + llvm::toString(std::move(error)));
   } else if (options->target != "cpu") {
-    return tool.error("--target=" + options->target + " is not built yet; expected cpu or sim:CHIP");
+    return tool.error("--target=" + options->target +
+                      " is not built yet; expected cpu or sim:CHIP");
   }
   if (llvm::sys::fs::is_directory(options->file))
     return tool.error(options->file + ": running a bundle is not built yet");
+  elfatt_set_failure_handler(endWithFailure);
   registerAllPasses();
   registerAllPipelines();
   return Session(tool, *options).run();

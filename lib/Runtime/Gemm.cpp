@@ -16,8 +16,7 @@ namespace {
 constexpr int64_t tileWork = int64_t(1) << 23;
 
 /// A matrix in a batch, with the strides of Runtime.h.
-template <typename T>
-struct Matrix {
+template <typename T> struct Matrix {
   T *data;
   int64_t batch0, batch1, row, column;
 

@@ -243,6 +243,33 @@ def test_modules_that_cannot_run_are_refused(
     assert message in result.stderr
 
 
+def test_a_failed_assertion_is_an_error(elfatt_run: str, tmp_path: Path) -> None:
+    (tmp_path / "m.mlir").write_text(
+        """
+func.func @main(%x: tensor<4xi64>) -> tensor<4xi64> {
+  %c2 = arith.constant 2 : i64
+  %e = tensor.empty() : tensor<4xi64>
+  %0 = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>],
+                       iterator_types = ["parallel"]}
+      ins(%x : tensor<4xi64>) outs(%e : tensor<4xi64>) {
+  ^bb0(%in: i64, %out: i64):
+    %small = arith.cmpi slt, %in, %c2 : i64
+    cf.assert %small, "index is too large"
+    linalg.yield %in : i64
+  } -> tensor<4xi64>
+  return %0 : tensor<4xi64>
+}
+"""
+    )
+    np.savez(tmp_path / "good.npz", arg0=np.zeros(4, np.int64))
+    np.savez(tmp_path / "bad.npz", arg0=np.full(4, 7))
+    assert run(elfatt_run, tmp_path, "--inputs=good.npz").returncode == 0
+    result = run(elfatt_run, tmp_path, "--inputs=bad.npz", "--save=out.npz")
+    assert result.returncode == 2
+    assert "index is too large" in result.stderr
+    assert not (tmp_path / "out.npz").exists()
+
+
 def test_results_do_not_depend_on_threads(elfatt_run: str, tmp_path: Path) -> None:
     save(models.vit_tiny_test(), tmp_path)
     outputs = []

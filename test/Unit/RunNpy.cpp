@@ -71,10 +71,10 @@ TEST(Npy, MalformedIsAnError) {
 
 TEST(Npy, TypesThatAreNotServedAreNamed) {
   for (const char *type : {">f4", "<c8", "|O1", "<U3", "<f3", "<M8"})
-    EXPECT_EQ(getError(makeNpy("{'descr': '" + std::string(type) +
-                                   "', 'fortran_order': False, 'shape': (1,)}",
-                               4)),
-              "element type '" + std::string(type) + "' is not served");
+    EXPECT_EQ(
+        getError(makeNpy(
+            "{'descr': '" + std::string(type) + "', 'fortran_order': False, 'shape': (1,)}", 4)),
+        "element type '" + std::string(type) + "' is not served");
 }
 
 TEST(Npy, SizeMustFit) {

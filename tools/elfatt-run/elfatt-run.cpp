@@ -3,6 +3,6 @@
 #include "elfatt/Tools/Tool.h"
 
 int main(int argc, char **argv) {
-  return elfatt::runTool("elfatt-run",
-                         [&](elfatt::Tool &tool) { return elfatt::run::runMain(tool, argc, argv); });
+  return elfatt::runTool(
+      "elfatt-run", [&](elfatt::Tool &tool) { return elfatt::run::runMain(tool, argc, argv); });
 }

@@ -278,4 +278,33 @@ def ExpandMathPass : Pass<"elfatt-cpu-expand-math"> {
                            "::mlir::vector::VectorDialect"];
 }
 
+def LowerAssertionsPass : Pass<"elfatt-cpu-lower-assertions", "::mlir::ModuleOp"> {
+  let summary = "Report failed assertions through the runtime";
+  let description = [{
+    A `cf.assert`, as gathers have for their indices, calls the runtime's
+    `elfatt_fail` with its message when it does not hold, so that a tool can end
+    with an error. Upstream's lowering aborts the process.
+
+    - Preconditions: none.
+    - Postconditions: no `cf.assert` is left.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    cf.assert %inside, "index out of range"
+    ```
+    After:
+    ```mlir
+    scf.if %inside {
+    } else {
+      %message = llvm.mlir.addressof @elfatt_message : !llvm.ptr
+      call @elfatt_fail(%message) : (!llvm.ptr) -> ()
+    }
+    ```
+  }];
+  let statistics = [Statistic<"numLowered", "lowered", "Assertions lowered">];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
 #endif // ELFATT_CPU_PASSES_TD
