@@ -40,6 +40,7 @@ void buildKernels(OpPassManager &pm, const GPUOptions &options) {
   pm.addPass(gpu::createGPUOutlinePass({options.chip}));
   pm.addPass(gpu::createGPUAttachTargetPass({options.chip, options.cuda}));
   addCleanup(pm);
+  pm.addPass(gpu::createGPUMergeKernelsPass());
   OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
   OpPassManager &kernel = kernels.nest<mlir::gpu::GPUFuncOp>();
   kernel.addPass(gpu::createGPUInsertBarriersPass());

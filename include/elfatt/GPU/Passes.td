@@ -39,6 +39,26 @@ def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numKernels", "kernels", "loops outlined into kernels">];
 }
 
+def GPUMergeKernelsPass : Pass<"elfatt-gpu-merge-kernels", "::mlir::ModuleOp"> {
+  let summary = "Merge kernels that are equal but for their names";
+  let description = [{
+    The layers of a model give the same kernels again and again. All but the
+    first of each kind go, and their launches name the first.
+
+    Preconditions: launches name their kernels by `gpu.launch_func` alone.
+
+    Postconditions: no two kernels of a `gpu.module` have equal types, attributes
+    and bodies.
+
+    Before: `gpu.launch_func @kernels::@main_0 ...` and, of the same body,
+    `gpu.launch_func @kernels::@main_1 ...`
+    After: `gpu.launch_func @kernels::@main_0 ...` twice
+
+    Changes numerics: no.
+  }];
+  let statistics = [Statistic<"numMerged", "merged", "kernels merged into an equal one">];
+}
+
 def GPUInsertBarriersPass : Pass<"elfatt-gpu-insert-barriers", "::mlir::gpu::GPUFuncOp"> {
   let summary = "Insert gpu.barrier where an access conflicts with one before it";
   let description = [{
