@@ -47,12 +47,18 @@ static Operation *previousPart(Operation *op) {
 /// outermost row dim where rows are many. Zero means not tiled.
 static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &limits) {
   PartShape shape = getPartShape(op);
-  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
+  auto view = cast<ViewOpInterface>(op);
+  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
   SmallVector<int64_t> sizes(ranges.size(), 0);
   for (unsigned dim : shape.batch)
     sizes[dim] = 1;
-  if (shape.rows.empty())
+  if (shape.rows.empty()) {
+    // A lone context is one tile; some loop has to hold it.
+    for (auto [dim, type] : llvm::enumerate(view.getViewIteratorTypes()))
+      if (shape.batch.empty() && type == utils::IteratorType::parallel)
+        sizes[dim] = ShapedType::isDynamic(ranges[dim]) ? 0 : ranges[dim];
     return sizes;
+  }
   int64_t inner = 1;
   for (unsigned dim : ArrayRef(shape.rows).drop_front())
     inner = ShapedType::isDynamic(ranges[dim]) ? 64 : inner * std::max<int64_t>(1, ranges[dim]);
@@ -68,6 +74,8 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
       --lines;
   if (ShapedType::isDynamic(outer) || outer > lines)
     sizes[shape.rows.front()] = lines;
+  else if (shape.batch.empty())
+    sizes[shape.rows.front()] = outer;
   return sizes;
 }
 
@@ -154,8 +162,6 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
         });
     rewriter.setInsertionPoint(root);
     auto tileable = cast<TilingInterface>(root);
-    if (llvm::all_of(sizes, [](int64_t size) { return size == 0; }))
-      return root->emitOpError("has no batch or row dim to tile");
     FailureOr<scf::SCFTileAndFuseResult> tiled =
         scf::tileConsumerAndFuseProducersUsingSCF(rewriter, tileable, options);
     if (failed(tiled))

@@ -119,3 +119,23 @@ func.func @no_keys(%q: tensor<1x1x9x8xf32>, %k: tensor<1x1x0x8xf32>, %init: tens
     outs(%init : tensor<1x1x9x8xf32>) masked_rows = nan -> tensor<1x1x9x8xf32>
   return %o : tensor<1x1x9x8xf32>
 }
+
+// Without batch dims the rows, or what else is parallel, hold the tile.
+// GPU-LABEL:   func.func @no_batch
+// GPU:           scf.forall ({{.*}}) = (0) to (9) step (9)
+// GPU:             attention.sdpa
+// GPU:           scf.forall ({{.*}}) = (0, 0) to (8, 8) step (8, 8)
+// GPU:             attention.context
+func.func @no_batch(%x: tensor<9x8xf32>, %init: tensor<9x8xf32>, %ctx: tensor<8x8xf32>)
+    -> (tensor<9x8xf32>, tensor<8x8xf32>) {
+  %o = attention.sdpa indexing_maps = [
+      affine_map<(i, j, d, e) -> (i, d)>, affine_map<(i, j, d, e) -> (j, d)>,
+      affine_map<(i, j, d, e) -> (j, e)>, affine_map<(i, j, d, e) -> (i, e)>]
+    ins(%x, %x, %x : tensor<9x8xf32>, tensor<9x8xf32>, tensor<9x8xf32>)
+    outs(%init : tensor<9x8xf32>) -> tensor<9x8xf32>
+  %c = attention.context indexing_maps = [
+      affine_map<(j, d, e) -> (j, d)>, affine_map<(j, d, e) -> (j, e)>,
+      affine_map<(j, d, e) -> (d, e)>]
+    ins(%x, %x : tensor<9x8xf32>, tensor<9x8xf32>) outs(%ctx : tensor<8x8xf32>) -> tensor<8x8xf32>
+  return %o, %c : tensor<9x8xf32>, tensor<8x8xf32>
+}
