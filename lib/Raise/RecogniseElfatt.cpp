@@ -45,6 +45,7 @@ private:
   template <typename OpTy> LogicalResult readOperands(OpTy op, const Element &at, Branch &branch);
   LogicalResult splitChannels(Branch &branch);
   LogicalResult findTokens();
+  std::pair<Index, Index> splitTokens(const Index &index, const Branch &branch);
   LogicalResult checkTokens(Branch &branch);
   LogicalResult checkLepe(Branch &branch);
   LogicalResult readGrid();
@@ -195,21 +196,31 @@ LogicalResult ElfattRecogniser::findTokens() {
   return refuse("no dim of the result holds the tokens");
 }
 
+/// The terms of `index` that count tokens, and the rest: a dim of the source may
+/// hold the batch and the tokens, as the result of a projection does.
+std::pair<Index, Index> ElfattRecogniser::splitTokens(const Index &index, const Branch &branch) {
+  Index ofTokens, rest, normal = space.normalize(index);
+  rest.offset = normal.offset;
+  for (const Term &term : normal.terms) {
+    unsigned root = space.getRoot(term.atom);
+    bool isToken = root == atoms[tokenDim] || llvm::is_contained(branch.keys, root);
+    (isToken ? ofTokens : rest).terms.push_back(term);
+  }
+  return {ofTokens, rest};
+}
+
 /// Queries stand at the tokens; keys and values too, with the token renamed where
 /// it is inside of a window (everywhere, for the global branch).
 LogicalResult ElfattRecogniser::checkTokens(Branch &branch) {
-  unsigned root = atoms[tokenDim];
   llvm::SmallDenseSet<unsigned> bound(branch.keys.begin(), branch.keys.end());
   llvm::SmallDenseMap<unsigned, unsigned> renaming;
   for (Element *element : {&branch.query, &branch.key, &branch.values}) {
     std::optional<unsigned> found;
     for (auto [dim, index] : llvm::enumerate(element->indices)) {
-      bool isToken = mentions(space, index, root);
-      for (unsigned key : branch.keys)
-        isToken |= mentions(space, index, key);
-      if (!isToken)
+      Index ofTokens = splitTokens(index, branch).first;
+      if (ofTokens.terms.empty())
         continue;
-      if (found || !space.matchRenamed(tokens, index, bound, renaming))
+      if (found || !space.matchRenamed(tokens, ofTokens, bound, renaming))
         return refuse("the tokens of an operand are not those of the result");
       found = dim;
     }
@@ -244,7 +255,9 @@ LogicalResult ElfattRecogniser::checkLepe(Branch &branch) {
   for (Index &index : expected.indices)
     for (unsigned key : branch.keys)
       if (mentions(space, index, key)) {
-        index = tokens;
+        index = splitTokens(index, branch).second;
+        llvm::append_range(index.terms, tokens.terms);
+        index = space.normalize(index);
         break;
       }
   const Element &center = branch.lepe->center;
