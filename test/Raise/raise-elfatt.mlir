@@ -178,14 +178,6 @@ func.func @different_sources(%qkv: tensor<2x16x24xf32>, %other: tensor<2x16x24xf
 // CHECK-SAME: ins(%[[X]], %[[X]], %[[X]] :
 // CHECK-SAME: grid = [4, 4] window = [2, 2]
 // CHECK-NOT: attention.
-func.func @both_branches(
-// CHECK-SAME: %[[QKV:.*]]: tensor
-// CHECK: %[[X:.*]] = tensor.expand_shape %[[QKV]] {{.*}} into tensor<2x16x3x2x4xf32>
-// CHECK: %[[O4:.*]] = attention.elfatt indexing_maps = [#[[Q]], #[[K]], #[[V]], #[[O]]]
-// CHECK-SAME: ins(%[[X]], %[[X]], %[[X]] :
-// CHECK-SAME: global_heads = 1 grid = [4, 4] window = [2, 2] -> tensor<2x16x2x4xf32>
-// CHECK: tensor.collapse_shape %[[O4]] {{\[\[}}0], [1], [2, 3]] : tensor<2x16x2x4xf32> into tensor<2x16x8xf32>
-// CHECK-NOT: attention.
 func.func @batch_and_tokens_in_one_dim(%qkv: tensor<32x24xf32>) -> tensor<2x16x8xf32> {
   %x = tensor.expand_shape %qkv [[0, 1], [2, 3]] output_shape [2, 16, 6, 4]
     : tensor<32x24xf32> into tensor<2x16x6x4xf32>
