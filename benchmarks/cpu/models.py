@@ -56,6 +56,7 @@ def measure(name: str, rounds: int, seconds: float, threads: int) -> Dict[str, A
         "error": stats["error"],
         "elfatt_ms": statistics.median(times["elfatt-run"]),
         "eager_ms": statistics.median(times["PyTorch eager"]),
+        "rounds_ms": times,
         "ratio_to_eager": common.ratio(times["elfatt-run"], times["PyTorch eager"]),
     }
 
