@@ -13,6 +13,7 @@
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
 
 using namespace mlir;
 using llvm::Error;
@@ -58,7 +59,7 @@ void setHostAttributes(llvm::Module &module, const llvm::TargetMachine &target) 
       continue;
     function.addFnAttr("target-cpu", target.getTargetCPU());
     function.addFnAttr("target-features", target.getTargetFeatureString());
-    function.addFnAttr("prefer-vector-width", "512");
+    function.addFnAttr("prefer-vector-width", std::to_string(getHostVectorBits()));
   }
 }
 
@@ -125,6 +126,13 @@ Error checkConstants(ModuleOp module) {
 }
 
 } // namespace
+
+int64_t getHostVectorBits() {
+  llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+  if (features.lookup("avx512f"))
+    return 512;
+  return features.lookup("avx2") ? 256 : 128;
+}
 
 JIT::JIT(std::unique_ptr<llvm::orc::LLJIT> jit) : jit(std::move(jit)) {}
 JIT::~JIT() = default;

@@ -190,7 +190,9 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     functions.push_back(Simulation::getLaunchFunction());
     pm.clear();
   }
-  pipelines::buildCPUPipeline(pm, pipelines::CPUOptions());
+  pipelines::CPUOptions cpuOptions;
+  cpuOptions.vectorBits = cpu::getHostVectorBits();
+  pipelines::buildCPUPipeline(pm, cpuOptions);
   tool.follow(pm);
   if (failed(pm.run(*module)))
     return makeError("the model could not be compiled");

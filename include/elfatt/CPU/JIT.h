@@ -13,6 +13,9 @@ class LLJIT;
 
 namespace elfatt::cpu {
 
+/// Width of this machine's vector registers in bits: 512, 256 or 128.
+int64_t getHostVectorBits();
+
 /// Code in memory. It reads the constants bound by `elfatt.constants` where
 /// the MLIR context holds them: the context must outlive the code.
 class JIT {
