@@ -41,8 +41,8 @@ struct ExpandExp2 : OpRewritePattern<math::Exp2Op> {
     Value shifted = arith::AddFOp::create(b, bounded, splat(kRound));
     Value whole = arith::SubFOp::create(b, shifted, splat(kRound));
     Value fraction = arith::SubFOp::create(b, bounded, whole);
-    constexpr float kCoefficients[] = {0.69314718f,    0.24022648f,    0.055503324f,
-                                       0.009618438f,   0.0013398873f,  0.00015353342f};
+    constexpr float kCoefficients[] = {0.69314718f,  0.24022648f,   0.055503324f,
+                                       0.009618438f, 0.0013398873f, 0.00015353342f};
     Value polynomial = splat(kCoefficients[5]);
     for (int power = 4; power >= 0; --power)
       polynomial = math::FmaOp::create(b, polynomial, fraction, splat(kCoefficients[power]));
@@ -53,8 +53,8 @@ struct ExpandExp2 : OpRewritePattern<math::Exp2Op> {
     Value bits = arith::AddIOp::create(b, arith::BitcastOp::create(b, ints, polynomial), exponent);
     Value result = arith::BitcastOp::create(b, type, bits);
     result = arith::SelectOp::create(b, tooSmall, splat(0.0f), result);
-    result = arith::SelectOp::create(b, tooLarge, splat(std::numeric_limits<float>::infinity()),
-                                     result);
+    result =
+        arith::SelectOp::create(b, tooLarge, splat(std::numeric_limits<float>::infinity()), result);
     rewriter.replaceOp(op, result);
     return success();
   }

@@ -122,16 +122,14 @@ Value ProductLowering::loadScalar(int64_t row, Value k) {
 
 /// Adds columns [column, column + width) of the product to `result`.
 Value ProductLowering::panel(int64_t column, int64_t width, Value result) {
-  auto rowType =
-      VectorType::get({width}, cast<MemRefType>(rhs.memref.getType()).getElementType());
+  auto rowType = VectorType::get({width}, cast<MemRefType>(rhs.memref.getType()).getElementType());
   bool whole = width == columns;
   SmallVector<Value> init;
   for (int64_t row = 0; row < rows; ++row) {
     Value acc = vector::ExtractOp::create(b, op.getAcc(), row);
     if (!whole)
       acc = vector::ExtractStridedSliceOp::create(b, acc, ArrayRef<int64_t>{column},
-                                                  ArrayRef<int64_t>{width},
-                                                  ArrayRef<int64_t>{1});
+                                                  ArrayRef<int64_t>{width}, ArrayRef<int64_t>{1});
     init.push_back(acc);
   }
   Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
@@ -157,9 +155,9 @@ Value ProductLowering::panel(int64_t column, int64_t width, Value result) {
   }
   for (int64_t row = 0; row < rows; ++row)
     result = whole ? Value(vector::InsertOp::create(b, loop.getResult(row), result, row))
-                   : Value(vector::InsertStridedSliceOp::create(
-                         b, loop.getResult(row), result, ArrayRef<int64_t>{row, column},
-                         ArrayRef<int64_t>{1}));
+                   : Value(vector::InsertStridedSliceOp::create(b, loop.getResult(row), result,
+                                                                ArrayRef<int64_t>{row, column},
+                                                                ArrayRef<int64_t>{1}));
   return result;
 }
 

@@ -78,11 +78,11 @@ struct LowerTileReduction : OpRewritePattern<vector::MultiDimReductionOp> {
       int64_t width = lanes;
       while (width > columns - column)
         width /= 2;
-      byWidth[width].push_back(
-          width == columns ? row
-                           : Value(vector::ExtractStridedSliceOp::create(
-                                 b, row, ArrayRef<int64_t>{column}, ArrayRef<int64_t>{width},
-                                 ArrayRef<int64_t>{1})));
+      byWidth[width].push_back(width == columns
+                                   ? row
+                                   : Value(vector::ExtractStridedSliceOp::create(
+                                         b, row, ArrayRef<int64_t>{column},
+                                         ArrayRef<int64_t>{width}, ArrayRef<int64_t>{1})));
       column += width;
     }
     // Fold from the widest down: halves of a vector join those of its width.

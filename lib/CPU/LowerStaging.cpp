@@ -48,9 +48,9 @@ static bool lowerRowCopy(IRRewriter &rewriter, linalg::CopyOp op) {
   }
   indices.push_back(zero);
   Value padding = arith::ConstantOp::create(b, b.getZeroAttr(target.getElementType()));
-  Value row = vector::TransferReadOp::create(
-      b, VectorType::get({columns}, target.getElementType()), op.getInputs()[0], indices, padding,
-      ArrayRef<bool>{true});
+  Value row =
+      vector::TransferReadOp::create(b, VectorType::get({columns}, target.getElementType()),
+                                     op.getInputs()[0], indices, padding, ArrayRef<bool>{true});
   vector::TransferWriteOp::create(b, row, op.getOutputs()[0], indices, ArrayRef<bool>{true});
   rewriter.eraseOp(op);
   return true;

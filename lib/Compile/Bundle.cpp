@@ -58,8 +58,8 @@ Error writeBundle(Tool &tool, StringRef path, const std::map<std::string, std::s
   SmallString<128> temporary;
   for (int attempt = 0;; ++attempt) {
     sys::fs::createUniquePath(path + ".%%%%%%", temporary, /*MakeAbsolute=*/false);
-    std::error_code code = sys::fs::create_directory(temporary, /*IgnoreExisting=*/false,
-                                                     sys::fs::all_all);
+    std::error_code code =
+        sys::fs::create_directory(temporary, /*IgnoreExisting=*/false, sys::fs::all_all);
     if (!code)
       break;
     if (code != std::errc::file_exists || attempt == 16)

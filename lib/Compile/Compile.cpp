@@ -144,8 +144,7 @@ int Compiler::run() {
   for (const Code &code : codes)
     files[code.fileName] = code.ptx;
   files["bundle.h"] = makeHeader(manifest);
-  files["manifest.json"] =
-      llvm::formatv("{0:2}\n", llvm::json::Value(std::move(manifest))).str();
+  files["manifest.json"] = llvm::formatv("{0:2}\n", llvm::json::Value(std::move(manifest))).str();
   tool.setActivity("writing " + options.output);
   if (Error error = writeBundle(tool, options.output, files))
     return tool.error(llvm::toString(std::move(error)));

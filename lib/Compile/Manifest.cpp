@@ -131,12 +131,9 @@ json::Object FunctionRecord::make() {
   });
   for (Value workspace : workspaces)
     scratch.push_back(describe(workspace.getType()));
-  return json::Object{{"name", func.getName()},
-                      {"arguments", std::move(arguments)},
-                      {"results", std::move(outputs)},
-                      {"workspaces", std::move(scratch)},
-                      {"launches", std::move(launches)},
-                      {"host_code", hasHostCode}};
+  return json::Object{{"name", func.getName()},          {"arguments", std::move(arguments)},
+                      {"results", std::move(outputs)},   {"workspaces", std::move(scratch)},
+                      {"launches", std::move(launches)}, {"host_code", hasHostCode}};
 }
 
 json::Object makeManifest(ModuleOp module, llvm::ArrayRef<Code> codes) {
@@ -161,9 +158,8 @@ json::Object makeManifest(ModuleOp module, llvm::ArrayRef<Code> codes) {
                                 {"ptx", entry.target.ptx.str()},
                                 {"kernels", std::move(kernels)}});
   }
-  return json::Object{{"schema", kManifestSchema},
-                      {"functions", std::move(functions)},
-                      {"code", std::move(code)}};
+  return json::Object{
+      {"schema", kManifestSchema}, {"functions", std::move(functions)}, {"code", std::move(code)}};
 }
 
 /// An identifier of C, in capitals.

@@ -43,8 +43,7 @@ Value Distributor::emitMma(const Fragment &lhs, const Fragment &rhs, const Fragm
   const FragmentLayout &accLayout = acc.layout;
   int64_t rows = accLayout.getShape()[0], columns = accLayout.getShape()[1];
   int64_t sums = lhs.layout.getShape()[swapped[0] ? 0 : 1];
-  Type resultType =
-      LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(4, f32));
+  Type resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(4, f32));
   std::optional<std::array<NVVM::MMATypes, 2>> types;
   if (isBF16)
     types = {NVVM::MMATypes::bf16, NVVM::MMATypes::bf16};
@@ -53,8 +52,7 @@ Value Distributor::emitMma(const Fragment &lhs, const Fragment &rhs, const Fragm
   SmallVector<SmallVector<std::array<Value, 2>>> right(columns / kMmaN);
   for (int64_t n = 0; n < columns / kMmaN; ++n)
     for (int64_t k = 0; k < sums / kMmaK; ++k)
-      right[n].push_back(
-          {pack(rhs, swapped[1], n, 4 * k), pack(rhs, swapped[1], n, 4 * k + 2)});
+      right[n].push_back({pack(rhs, swapped[1], n, 4 * k), pack(rhs, swapped[1], n, 4 * k + 2)});
 
   SmallVector<Value> results(accLayout.numLocal());
   for (int64_t i = 0; i < rows / kMmaM; ++i) {
@@ -71,11 +69,10 @@ Value Distributor::emitMma(const Fragment &lhs, const Fragment &rhs, const Fragm
       for (int64_t place : places)
         c.push_back(extract(acc.value, place));
       for (int64_t k = 0; k < sums / kMmaK; ++k) {
-        Value d = NVVM::MmaOp::create(b, loc, resultType, left[k], right[n][k], c,
-                                      ArrayRef<int64_t>{kMmaM, kMmaN, kMmaK},
-                                      /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt, types,
-                                      std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row,
-                                                                     NVVM::MMALayout::col});
+        Value d = NVVM::MmaOp::create(
+            b, loc, resultType, left[k], right[n][k], c, ArrayRef<int64_t>{kMmaM, kMmaN, kMmaK},
+            /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt, types,
+            std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
         ++numMma;
         for (int64_t r = 0; r < 4; ++r)
           c[r] = LLVM::ExtractValueOp::create(b, loc, d, r);
@@ -124,8 +121,7 @@ Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragm
 }
 
 bool Distributor::hasMma(Type element) const {
-  return (element.isF16() && chip.f16 == target::Mma::M16N8K16) ||
-         (element.isBF16() && chip.bf16);
+  return (element.isF16() && chip.f16 == target::Mma::M16N8K16) || (element.isBF16() && chip.bf16);
 }
 
 /// 16-bit elements as f32, which holds each of them exactly.
@@ -165,8 +161,8 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
   Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
   Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
   Fragment acc{get(op.getAcc(), contract->acc), contract->acc};
-  Value result = byMma ? emitMma(lhs, rhs, acc, swapped)
-                       : emitFma(widen(lhs), widen(rhs), acc, swapped);
+  Value result =
+      byMma ? emitMma(lhs, rhs, acc, swapped) : emitFma(widen(lhs), widen(rhs), acc, swapped);
   define(op.getResult(), result, contract->acc);
   return success();
 }

@@ -149,8 +149,7 @@ LogicalResult Distributor::visitWrite(vector::TransferWriteOp op) {
   for (int64_t flat = 0; flat < layout.numLocal(); flat += width) {
     Value condition = getCondition(*access, flat);
     if (holder)
-      condition =
-          condition ? arith::AndIOp::create(b, loc, condition, holder).getResult() : holder;
+      condition = condition ? arith::AndIOp::create(b, loc, condition, holder).getResult() : holder;
     OpBuilder::InsertionGuard guard(b);
     if (condition) {
       auto branch = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/false);

@@ -34,9 +34,7 @@ void Distributor::define(Value value, Value local, const FragmentLayout &layout)
   fragments[value] = {local, layout};
 }
 
-Value Distributor::constant(int64_t value) {
-  return arith::ConstantIndexOp::create(b, loc, value);
-}
+Value Distributor::constant(int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); }
 
 Value Distributor::constantI32(int64_t value) {
   return arith::ConstantIntOp::create(b, loc, value, 32);
@@ -54,9 +52,7 @@ Value Distributor::laneOffset(LaneDim dim) {
   llvm_unreachable("all lane dims are handled");
 }
 
-Value Distributor::laneI32() {
-  return arith::IndexCastOp::create(b, loc, b.getI32Type(), lane);
-}
+Value Distributor::laneI32() { return arith::IndexCastOp::create(b, loc, b.getI32Type(), lane); }
 
 Value Distributor::extract(Value vector, int64_t position) {
   // Look through what was just put together, so that no chain of inserts and
@@ -108,8 +104,8 @@ Value Distributor::isFirstHolder(const FragmentLayout &layout) {
   for (LaneDim dim : {LaneDim::Group, LaneDim::Quad}) {
     if (llvm::is_contained(layout.getDims(), dim))
       continue;
-    Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, laneOffset(dim),
-                                       constant(0));
+    Value here =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, laneOffset(dim), constant(0));
     first = first ? arith::AndIOp::create(b, loc, first, here).getResult() : here;
   }
   return first;
@@ -205,7 +201,8 @@ LogicalResult Distributor::visitFor(scf::ForOp op) {
       yielded.push_back(isa<VectorType>(arg.getType()) ? get(value, layouts[arg]) : get(value));
     scf::YieldOp::create(b, loc, yielded);
   }
-  for (auto [from, arg, to] : llvm::zip(op.getResults(), op.getRegionIterArgs(), loop.getResults())) {
+  for (auto [from, arg, to] :
+       llvm::zip(op.getResults(), op.getRegionIterArgs(), loop.getResults())) {
     if (isa<VectorType>(from.getType()))
       define(from, to, layouts[arg]);
     else
@@ -299,8 +296,7 @@ LogicalResult Distributor::run() {
   Block &block = func.getBody().front();
   for (Value argument : block.getArguments())
     if (isa<VectorType>(argument.getType()))
-      return func.emitOpError("expected no vector among the arguments, got ")
-             << argument.getType();
+      return func.emitOpError("expected no vector among the arguments, got ") << argument.getType();
   Operation *end = &block.back();
   SmallVector<Operation *> old;
   for (Operation &op : block.without_terminator())
@@ -308,8 +304,8 @@ LogicalResult Distributor::run() {
   b.setInsertionPoint(end);
   lane = mg::LaneIdOp::create(b, loc, b.getIndexAttr(kWarpSize));
   group = arith::ShRUIOp::create(b, loc, lane, constant(2));
-  quad = arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)),
-                               constant(1));
+  quad =
+      arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)), constant(1));
   for (Operation *op : old)
     if (failed(visit(op)))
       return failure();

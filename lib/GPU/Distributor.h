@@ -19,8 +19,7 @@ struct Fragment {
 
 class Distributor {
 public:
-  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts,
-              const target::Chip &chip);
+  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts, const target::Chip &chip);
 
   /// Replaces the kernel's body.
   mlir::LogicalResult run();

@@ -103,11 +103,11 @@ LogicalResult checkTypes(Operation *op) {
     if (!isa<MemRefType>(operand.getType()) && !element.isIntOrFloat())
       return op->emitOpError("expected memrefs or scalars, got ") << operand.getType();
     if (!element.isF16() && !element.isBF16() && !element.isF32())
-      return op->emitOpError("no kernel stages elements of type ") << element
-             << ", expected f16, bf16 or f32";
+      return op->emitOpError("no kernel stages elements of type ")
+             << element << ", expected f16, bf16 or f32";
   }
-  auto elements = llvm::map_range(op->getOperandTypes(),
-                                  [](Type type) { return getElementTypeOrSelf(type); });
+  auto elements =
+      llvm::map_range(op->getOperandTypes(), [](Type type) { return getElementTypeOrSelf(type); });
   auto is16 = [](Type type) { return type.isF16() || type.isBF16(); };
   Type first = *elements.begin();
   for (Type element : elements)
@@ -127,9 +127,9 @@ LogicalResult distribute(linalg::FillOp op) {
   Value value = castTo(b, loc, op.getInputs().front(), element);
   if (chunk > 1)
     value = vector::BroadcastOp::create(b, loc, VectorType::get(chunk, element), value);
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, out), chunk, [&](OpBuilder &inner, ValueRange indices) {
-    store(inner, loc, value, out, indices, chunk);
-  });
+  forEachChunk(
+      b, loc, memref::getMixedSizes(b, loc, out), chunk,
+      [&](OpBuilder &inner, ValueRange indices) { store(inner, loc, value, out, indices, chunk); });
   op.erase();
   return success();
 }
@@ -142,11 +142,13 @@ LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out) {
   int64_t chunk = getChunk({in, out});
   // The shape of the side that is better known.
   Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk, [&](OpBuilder &inner, ValueRange indices) {
-    Value value = load(inner, loc, in, indices, chunk);
-    value = castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
-    store(inner, loc, value, out, indices, chunk);
-  });
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk,
+               [&](OpBuilder &inner, ValueRange indices) {
+                 Value value = load(inner, loc, in, indices, chunk);
+                 value =
+                     castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
+                 store(inner, loc, value, out, indices, chunk);
+               });
   op.erase();
   return success();
 }
@@ -169,9 +171,8 @@ bool isCopyThatCasts(linalg::GenericOp op) {
 LogicalResult distribute(linalg::GenericOp op) {
   auto isDimOrConstant = [](AffineExpr e) { return isa<AffineDimExpr, AffineConstantExpr>(e); };
   if (op.getNumDpsInits() != 1 || op.getNumParallelLoops() != op.getNumLoops() ||
-      !llvm::all_of(op.getIndexingMapsArray(), [&](AffineMap map) {
-        return llvm::all_of(map.getResults(), isDimOrConstant);
-      }))
+      !llvm::all_of(op.getIndexingMapsArray(),
+                    [&](AffineMap map) { return llvm::all_of(map.getResults(), isDimOrConstant); }))
     return op.emitOpError("cannot be spread over lanes, expected an elementwise op");
   if (isCopyThatCasts(op))
     return distributeCopy(op, op.getInputs().front(), op.getOutputs().front());
@@ -187,17 +188,16 @@ LogicalResult distribute(linalg::GenericOp op) {
     return op.emitOpError("cannot be spread over lanes, expected every loop to index an operand");
   forEachChunk(b, loc, extents, /*chunk=*/1, [&](OpBuilder &inner, ValueRange indices) {
     auto indicesOf = [&](OpOperand &operand) {
-      return llvm::map_to_vector(
-          op.getMatchingIndexingMap(&operand).getResults(), [&](AffineExpr expr) -> Value {
-            if (auto dim = dyn_cast<AffineDimExpr>(expr))
-              return indices[dim.getPosition()];
-            return arith::ConstantIndexOp::create(inner, loc,
-                                                  cast<AffineConstantExpr>(expr).getValue());
-          });
+      return llvm::map_to_vector(op.getMatchingIndexingMap(&operand).getResults(),
+                                 [&](AffineExpr expr) -> Value {
+                                   if (auto dim = dyn_cast<AffineDimExpr>(expr))
+                                     return indices[dim.getPosition()];
+                                   return arith::ConstantIndexOp::create(
+                                       inner, loc, cast<AffineConstantExpr>(expr).getValue());
+                                 });
     };
     IRMapping mapping;
-    for (auto [operand, argument] :
-         llvm::zip(op->getOpOperands(), op.getBlock()->getArguments()))
+    for (auto [operand, argument] : llvm::zip(op->getOpOperands(), op.getBlock()->getArguments()))
       if (!argument.use_empty())
         mapping.map(argument, load(inner, loc, operand.get(), indicesOf(operand), 1));
     for (Operation &scalar : op.getBlock()->without_terminator())
@@ -217,13 +217,15 @@ LogicalResult distribute(linalg::TransposeOp op) {
   Location loc = op.getLoc();
   Value in = op.getInput(), out = op.getInit();
   // In the order of the input: it is the side in global memory.
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, in), /*chunk=*/1, [&](OpBuilder &inner, ValueRange indices) {
-    SmallVector<Value> permuted =
-        llvm::map_to_vector(op.getPermutation(), [&](int64_t d) { return indices[d]; });
-    Value value = load(inner, loc, in, indices, 1);
-    value = castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
-    store(inner, loc, value, out, permuted, 1);
-  });
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, in), /*chunk=*/1,
+               [&](OpBuilder &inner, ValueRange indices) {
+                 SmallVector<Value> permuted = llvm::map_to_vector(
+                     op.getPermutation(), [&](int64_t d) { return indices[d]; });
+                 Value value = load(inner, loc, in, indices, 1);
+                 value =
+                     castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
+                 store(inner, loc, value, out, permuted, 1);
+               });
   op.erase();
   return success();
 }

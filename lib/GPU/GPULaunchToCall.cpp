@@ -74,8 +74,7 @@ struct GPULaunchToCallPass : impl::GPULaunchToCallPassBase<GPULaunchToCallPass> 
     for (auto [i, operand] : llvm::enumerate(launch.getKernelOperands())) {
       FailureOr<Value> word = toWord(b, loc, operand);
       if (failed(word))
-        return launch.emitOpError("cannot pass a kernel an argument of type ")
-               << operand.getType();
+        return launch.emitOpError("cannot pass a kernel an argument of type ") << operand.getType();
       memref::StoreOp::create(b, loc, *word, words,
                               ValueRange{arith::ConstantIndexOp::create(b, loc, i)});
     }

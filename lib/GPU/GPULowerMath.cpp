@@ -11,9 +11,8 @@ namespace {
 using namespace mlir;
 
 Value emitExp2(OpBuilder &b, Location loc, Value x) {
-  return LLVM::CallIntrinsicOp::create(b, loc, b.getF32Type(),
-                                       b.getStringAttr("llvm.nvvm.ex2.approx.ftz.f32"),
-                                       ValueRange{x})
+  return LLVM::CallIntrinsicOp::create(
+             b, loc, b.getF32Type(), b.getStringAttr("llvm.nvvm.ex2.approx.ftz.f32"), ValueRange{x})
       .getResults();
 }
 
@@ -49,8 +48,7 @@ template <typename From, typename To> bool replaceWith(Operation *op) {
 }
 
 bool lowerToInstruction(Operation *op) {
-  return replaceWith<math::FmaOp, LLVM::FMAOp>(op) ||
-         replaceWith<math::AbsFOp, LLVM::FAbsOp>(op) ||
+  return replaceWith<math::FmaOp, LLVM::FMAOp>(op) || replaceWith<math::AbsFOp, LLVM::FAbsOp>(op) ||
          replaceWith<math::SqrtOp, LLVM::SqrtOp>(op) ||
          replaceWith<math::FloorOp, LLVM::FFloorOp>(op) ||
          replaceWith<math::CeilOp, LLVM::FCeilOp>(op) ||

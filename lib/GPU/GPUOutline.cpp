@@ -79,9 +79,9 @@ LogicalResult Outliner::checkScratch() {
     }
     scratch.push_back(op);
     scratchOffsets.push_back(scratchBytes);
-    scratchBytes += llvm::alignTo(
-        llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8),
-        kPointerAlignment);
+    scratchBytes +=
+        llvm::alignTo(llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8),
+                      kPointerAlignment);
     return WalkResult::advance();
   });
   if (result.wasInterrupted())
@@ -162,9 +162,8 @@ void Outliner::rebuildMemRefs(OpBuilder &b, Block &entry) {
     OpFoldResult mixedOffset = mixed({offset}).front();
     SmallVector<OpFoldResult> mixedSizes = mixed(arg.type.getShape());
     SmallVector<OpFoldResult> mixedStrides = mixed(strides);
-    mapping.map(arg.captured,
-                memref::ReinterpretCastOp::create(b, loc, arg.type, base, mixedOffset, mixedSizes,
-                                                  mixedStrides));
+    mapping.map(arg.captured, memref::ReinterpretCastOp::create(b, loc, arg.type, base, mixedOffset,
+                                                                mixedSizes, mixedStrides));
   }
   for (Value scalar : scalars)
     mapping.map(scalar, next());
@@ -173,12 +172,12 @@ void Outliner::rebuildMemRefs(OpBuilder &b, Block &entry) {
 /// The number of iterations of each dim, on the host.
 SmallVector<Value> Outliner::hostTripCounts() {
   SmallVector<Value> counts;
-  for (auto [lb, ub, step] : llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(),
-                                       loop.getMixedStep())) {
+  for (auto [lb, ub, step] :
+       llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(), loop.getMixedStep())) {
     Value upper = getValueOrCreateConstantIndexOp(host, loc, ub);
     if (!isZeroInteger(lb))
-      upper = arith::SubIOp::create(host, loc, upper,
-                                    getValueOrCreateConstantIndexOp(host, loc, lb));
+      upper =
+          arith::SubIOp::create(host, loc, upper, getValueOrCreateConstantIndexOp(host, loc, lb));
     if (!isOneInteger(step))
       upper = arith::CeilDivSIOp::create(host, loc, upper,
                                          getValueOrCreateConstantIndexOp(host, loc, step));
@@ -220,14 +219,13 @@ void Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic) {
     return;
   }
   auto space = mg::AddressSpaceAttr::get(b.getContext(), mg::AddressSpace::Workgroup);
-  auto bytesType = MemRefType::get({ShapedType::kDynamic}, b.getI8Type(),
-                                   MemRefLayoutAttrInterface(), space);
+  auto bytesType =
+      MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface(), space);
   Value bytes = mg::DynamicSharedMemoryOp::create(b, loc, bytesType);
   for (auto [op, offset] : llvm::zip(scratch, scratchOffsets))
-    mapping.map(op.getResult(),
-                memref::ViewOp::create(b, loc, op.getType(), bytes,
-                                       arith::ConstantIndexOp::create(b, loc, offset),
-                                       ValueRange()));
+    mapping.map(op.getResult(), memref::ViewOp::create(
+                                    b, loc, op.getType(), bytes,
+                                    arith::ConstantIndexOp::create(b, loc, offset), ValueRange()));
 }
 
 LogicalResult Outliner::run(StringRef name) {

@@ -33,7 +33,8 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     if (!llvm::is_contained({"ptx", "cubin", "fatbin", "llvm"}, format)) {
-      emitError(module.getLoc()) << "unknown format '" << format << "', expected ptx, cubin, fatbin or llvm";
+      emitError(module.getLoc()) << "unknown format '" << format
+                                 << "', expected ptx, cubin, fatbin or llvm";
       return signalPassFailure();
     }
     mg::TargetOptions options(/*toolkitPath=*/{}, /*librariesToLink=*/{}, /*cmdOptions=*/{},

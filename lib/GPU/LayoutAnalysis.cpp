@@ -137,7 +137,8 @@ bool LayoutAnalysis::tie(Operation *op) {
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
     bool changed = false;
     for (auto [i, result] : llvm::enumerate(branch.getResults()))
-      changed |= unify({result, branch.thenYield().getOperand(i), branch.elseYield().getOperand(i)});
+      changed |=
+          unify({result, branch.thenYield().getOperand(i), branch.elseYield().getOperand(i)});
     return changed;
   }
   if (isElementwise(op)) {
@@ -179,8 +180,7 @@ LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func) {
   for (int pass = 0; pass < 2; ++pass)
     for (Operation *op : ops)
       if (auto contract = dyn_cast<vector::ContractionOp>(op))
-        if (FailureOr<ContractLayouts> known = getContractLayouts(contract);
-            succeeded(known)) {
+        if (FailureOr<ContractLayouts> known = getContractLayouts(contract); succeeded(known)) {
           if (pass == 0) {
             set(contract.getResult(), known->acc);
             set(contract.getAcc(), known->acc);

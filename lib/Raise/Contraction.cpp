@@ -20,8 +20,7 @@ static constexpr unsigned kMaxConstantDepth = 24;
 bool elfatt::raise::isQuantizedContraction(Operation *op) {
   if (isa<linalg::QuantizedMatmulOp, linalg::QuantizedBatchMatmulOp>(op))
     return true;
-  return isContraction(op) &&
-         isa<IntegerType>(getElementTypeOrSelf(op->getResult(0).getType()));
+  return isContraction(op) && isa<IntegerType>(getElementTypeOrSelf(op->getResult(0).getType()));
 }
 
 bool elfatt::raise::isContraction(Operation *op) {
@@ -89,8 +88,7 @@ SmallVector<ContractionPair> elfatt::raise::findPairs(linalg::LinalgOp second) {
   // Those with an exponential between them first: they decide the report.
   SmallVector<ContractionPair> sorted;
   for (bool wanted : {true, false})
-    llvm::copy_if(pairs, std::back_inserter(sorted), [&](const ContractionPair &pair) {
-      return pair.hasExponential == wanted;
-    });
+    llvm::copy_if(pairs, std::back_inserter(sorted),
+                  [&](const ContractionPair &pair) { return pair.hasExponential == wanted; });
   return sorted;
 }

@@ -30,8 +30,7 @@ static bool isUnit(std::optional<DenseIntElementsAttr> attr) {
   return !attr || (attr->isSplat() && attr->getSplatValue<APInt>().isOne());
 }
 
-std::optional<DepthwiseConv> raise::matchDepthwiseConv(ScalarReader &reader,
-                                                       const Scalar &scalar) {
+std::optional<DepthwiseConv> raise::matchDepthwiseConv(ScalarReader &reader, const Scalar &scalar) {
   if (!scalar.element)
     return std::nullopt;
   Operation *op = scalar.element.source.getDefiningOp();

@@ -23,8 +23,8 @@ static Value buildScale(OpBuilder &builder, Location loc, const RecognisedAttent
                         FloatType type) {
   if (attention.hasDefaultScale)
     return {};
-  Value scale = arith::ConstantOp::create(
-      builder, loc, builder.getFloatAttr(type, attention.scale.constant));
+  Value scale =
+      arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, attention.scale.constant));
   for (const Scale::Factor &factor : attention.scale.factors) {
     Value value = factor.value;
     if (!value) {
@@ -47,17 +47,17 @@ static Value buildScale(OpBuilder &builder, Location loc, const RecognisedAttent
 /// `mask` with true and false swapped.
 static Value buildInverted(OpBuilder &builder, Location loc, Value mask) {
   auto type = cast<RankedTensorType>(mask.getType());
-  Value init = tensor::EmptyOp::create(
-      builder, loc, tensor::getMixedSizes(builder, loc, mask), type.getElementType());
+  Value init = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, mask),
+                                       type.getElementType());
   AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
   SmallVector<utils::IteratorType> loops(type.getRank(), utils::IteratorType::parallel);
-  return linalg::GenericOp::create(
-             builder, loc, type, mask, init, {identity, identity}, loops,
-             [](OpBuilder &nested, Location at, ValueRange args) {
-               Value one = arith::ConstantIntOp::create(nested, at, 1, 1);
-               Value inverted = arith::XOrIOp::create(nested, at, args[0], one);
-               linalg::YieldOp::create(nested, at, inverted);
-             })
+  return linalg::GenericOp::create(builder, loc, type, mask, init, {identity, identity}, loops,
+                                   [](OpBuilder &nested, Location at, ValueRange args) {
+                                     Value one = arith::ConstantIntOp::create(nested, at, 1, 1);
+                                     Value inverted =
+                                         arith::XOrIOp::create(nested, at, args[0], one);
+                                     linalg::YieldOp::create(nested, at, inverted);
+                                   })
       .getResult(0);
 }
 
@@ -97,8 +97,8 @@ static Operation *rewrite(RecognisedAttention &attention, linalg::LinalgOp secon
     op = attention::LinearOp::create(builder, loc, init.getType(), query, key, value, init,
                                      mapsAttr);
   } else {
-    FloatType type = isAnyF64(attention) ? FloatType(builder.getF64Type())
-                                         : FloatType(builder.getF32Type());
+    FloatType type =
+        isAnyF64(attention) ? FloatType(builder.getF64Type()) : FloatType(builder.getF32Type());
     Value scale = buildScale(builder, loc, attention, type);
     op = attention::SdpaOp::create(
         builder, loc, TypeRange{init.getType()}, query, key, value, biases, scale,

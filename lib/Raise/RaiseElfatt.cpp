@@ -71,8 +71,8 @@ static void rewrite(RecognisedElfatt &elfatt) {
        elfatt.value.getMap(domain, context), elfatt.output.getMap(domain, context)});
   auto op = attention::ElfattOp::create(
       builder, loc, TypeRange{init.getType()}, query, key, value, globalWeight, globalBias,
-      localWeight, localBias, elfatt.sdpa.getScale(), dynamicGrid, init, maps,
-      elfatt.globalHeads, elfatt.localFirst, staticGrid, elfatt.window, /*prefix=*/0);
+      localWeight, localBias, elfatt.sdpa.getScale(), dynamicGrid, init, maps, elfatt.globalHeads,
+      elfatt.localFirst, staticGrid, elfatt.window, /*prefix=*/0);
 
   auto hasExcess = [&](StringRef kind) {
     return llvm::any_of(ArrayRef<Operation *>{elfatt.linear, elfatt.sdpa}, [&](Operation *part) {

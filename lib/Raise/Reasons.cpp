@@ -7,8 +7,8 @@ using namespace elfatt::raise;
 
 llvm::StringRef elfatt::raise::getName(Reason reason) {
   switch (reason) {
-#define ELFATT_REASON_NAME(id, name, text)                                                   \
-  case Reason::id:                                                                           \
+#define ELFATT_REASON_NAME(id, name, text)                                                         \
+  case Reason::id:                                                                                 \
     return name;
     ELFATT_REASONS(ELFATT_REASON_NAME)
 #undef ELFATT_REASON_NAME
@@ -18,8 +18,8 @@ llvm::StringRef elfatt::raise::getName(Reason reason) {
 
 llvm::StringRef elfatt::raise::getText(Reason reason) {
   switch (reason) {
-#define ELFATT_REASON_TEXT(id, name, text)                                                   \
-  case Reason::id:                                                                           \
+#define ELFATT_REASON_TEXT(id, name, text)                                                         \
+  case Reason::id:                                                                                 \
     return text;
     ELFATT_REASONS(ELFATT_REASON_TEXT)
 #undef ELFATT_REASON_TEXT

@@ -49,8 +49,8 @@ private:
     return failure();
   }
   Scalar readOperand(linalg::LinalgOp op, unsigned operand, ArrayRef<Index> loops) {
-    auto indices = reader->getTracer().apply(
-        op.getMatchingIndexingMap(&op->getOpOperand(operand)), loops);
+    auto indices =
+        reader->getTracer().apply(op.getMatchingIndexingMap(&op->getOpOperand(operand)), loops);
     return indices ? reader->read(op->getOperand(operand), *indices) : Scalar();
   }
   bool mentions(const Element &element, ArrayRef<unsigned> roots) {
@@ -201,8 +201,7 @@ void Recogniser::judgeSite() {
       return (*loops)[dim] && mentions(Element{{}, {*(*loops)[dim]}}, roots);
     });
   };
-  bool contractsFree =
-      mentionsAny(classes.lhs, contracted) || mentionsAny(classes.rhs, contracted);
+  bool contractsFree = mentionsAny(classes.lhs, contracted) || mentionsAny(classes.rhs, contracted);
   verdict.isSite = contractsFree && (pair.hasExponential || mentionsAny(classes.batch, batch));
 }
 
@@ -213,7 +212,8 @@ LogicalResult Recogniser::noteCasts(ArrayRef<Operation *> casts) {
     if (isa<arith::TruncFOp>(cast))
       result.hasExcessPrecision = true;
     if (cast->getResult(0).getType().isF64() && isa<arith::ExtFOp>(cast))
-      return refuse(Reason::UnsupportedDtype, "part of it is computed in f64, its operands are not");
+      return refuse(Reason::UnsupportedDtype,
+                    "part of it is computed in f64, its operands are not");
   }
   return success();
 }
@@ -417,8 +417,7 @@ LogicalResult Recogniser::buildDomain() {
       result.output.getMap(domain, context), &why);
   if (failed(dims))
     return refuse(Reason::NotAView, why);
-  std::optional<int64_t> extent =
-      space.getExtent(domain.atoms[dims->channels]).getStatic();
+  std::optional<int64_t> extent = space.getExtent(domain.atoms[dims->channels]).getStatic();
   result.hasDefaultScale =
       extent && result.scale.factors.empty() &&
       std::abs(result.scale.constant * std::sqrt(double(*extent)) - 1.0) < 1e-6;

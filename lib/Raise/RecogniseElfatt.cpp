@@ -181,12 +181,10 @@ LogicalResult ElfattRecogniser::findTokens() {
   for (auto [dim, atom] : llvm::enumerate(atoms)) {
     if (dim == concat.getDim() || space.getLeaves(atom).empty())
       continue;
-    bool inKey = llvm::any_of(global->key.indices, [&](const Index &index) {
-      return mentions(space, index, atom);
-    });
-    bool inQuery = llvm::any_of(global->query.indices, [&](const Index &index) {
-      return mentions(space, index, atom);
-    });
+    bool inKey = llvm::any_of(global->key.indices,
+                              [&](const Index &index) { return mentions(space, index, atom); });
+    bool inQuery = llvm::any_of(global->query.indices,
+                                [&](const Index &index) { return mentions(space, index, atom); });
     if (inKey || !inQuery)
       continue;
     tokenDim = dim;

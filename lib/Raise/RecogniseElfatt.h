@@ -37,8 +37,7 @@ struct RecognisedElfatt {
 
 /// Reads `concat` as ELFATT; fails, with a note for debugging in `why`, where it is
 /// none.
-llvm::FailureOr<RecognisedElfatt> recogniseElfatt(mlir::tensor::ConcatOp concat,
-                                                  std::string &why);
+llvm::FailureOr<RecognisedElfatt> recogniseElfatt(mlir::tensor::ConcatOp concat, std::string &why);
 
 } // namespace elfatt::raise
 

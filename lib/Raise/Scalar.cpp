@@ -129,10 +129,10 @@ std::optional<Reduction> ScalarReader::matchReduction(const Scalar &scalar) {
     if (!compare)
       return std::nullopt;
     using Predicate = arith::CmpFPredicate;
-    bool greater = llvm::is_contained({Predicate::OGT, Predicate::OGE, Predicate::UGT,
-                                       Predicate::UGE}, compare.getPredicate());
-    bool less = llvm::is_contained({Predicate::OLT, Predicate::OLE, Predicate::ULT,
-                                    Predicate::ULE}, compare.getPredicate());
+    bool greater = llvm::is_contained(
+        {Predicate::OGT, Predicate::OGE, Predicate::UGT, Predicate::UGE}, compare.getPredicate());
+    bool less = llvm::is_contained({Predicate::OLT, Predicate::OLE, Predicate::ULT, Predicate::ULE},
+                                   compare.getPredicate());
     Value l = compare.getLhs(), r = compare.getRhs();
     reduction.isMax = (greater && l == a && r == b) || (less && l == b && r == a);
     if (!reduction.isMax)
@@ -222,8 +222,7 @@ std::optional<std::pair<int64_t, int64_t>> ScalarReader::getRange(const Scalar &
     return std::pair(loop.offset, last);
   }
   // Narrowing casts could wrap; indices in tensors do not reach that far.
-  if (isa<arith::IndexCastOp, arith::ExtSIOp>(op) &&
-      op->getResult(0).getType().isIntOrIndex())
+  if (isa<arith::IndexCastOp, arith::ExtSIOp>(op) && op->getResult(0).getType().isIntOrIndex())
     return getRange(getOperand(scalar, 0), depth + 1);
   return std::nullopt;
 }
@@ -369,8 +368,7 @@ bool ScalarReader::reaches(const Scalar &scalar, Value source) {
   return reachesFrom(scalar, source, 0);
 }
 
-Scalar raise::skipCasts(ScalarReader &reader, Scalar scalar,
-                        SmallVectorImpl<Operation *> *casts) {
+Scalar raise::skipCasts(ScalarReader &reader, Scalar scalar, SmallVectorImpl<Operation *> *casts) {
   while (true) {
     scalar = reader.open(scalar);
     Operation *op = scalar.getOp();

@@ -36,8 +36,8 @@ struct Scores {
 };
 
 /// Reads `logits` as scores over elements of `product`. Pure.
-llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const Scalar &logits,
-                                    mlir::Value product, Refusal &why);
+llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const Scalar &logits, mlir::Value product,
+                                    Refusal &why);
 
 /// Peels widening casts and factors off `scalar` into `scale` until an element that is none is
 /// reached: the operand of a contraction as a tensor, with its scale.

@@ -35,9 +35,7 @@ struct Shape {
   std::array<int64_t, 6> getSizes() const {
     return {batch, heads, queries, keys, channels, values};
   }
-  bool isStatic() const {
-    return llvm::none_of(getSizes(), ShapedType::isDynamic);
-  }
+  bool isStatic() const { return llvm::none_of(getSizes(), ShapedType::isDynamic); }
 };
 } // namespace
 
@@ -63,7 +61,10 @@ void elfatt::raise::markRefused(linalg::LinalgOp second, linalg::LinalgOp first,
     for (auto [loop, size] : llvm::enumerate(ranges)) {
       bool lhs = maps[0].isFunctionOfDim(loop), rhs = maps[1].isFunctionOfDim(loop);
       bool out = maps.back().isFunctionOfDim(loop);
-      multiply(!out ? shape.keys : lhs && rhs ? shape.batch : lhs ? shape.queries : shape.values,
+      multiply(!out         ? shape.keys
+               : lhs && rhs ? shape.batch
+               : lhs        ? shape.queries
+                            : shape.values,
                size);
     }
   };

@@ -152,8 +152,7 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
   Scalar logits = reader.getOperand(opened, 0);
   auto axis = matchReductionOf(reader, *reduction, logits);
   if (!axis || reader.getLeaves(*axis) != reader.getLeaves(softmax.axis)) {
-    why = {Reason::MaxOfOtherTensor,
-           axis ? "the maximum is over other dims than the sum" : ""};
+    why = {Reason::MaxOfOtherTensor, axis ? "the maximum is over other dims than the sum" : ""};
     return failure();
   }
   // Any start below all scores is neutral; NaN is for maxnum.
@@ -240,8 +239,8 @@ FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scala
   Scalar summand = skipCasts(reader, sum->body, &softmax.casts);
   Reduction exponentials = *sum;
   exponentials.body = summand;
-  auto axis = matchReductionOf(reader, exponentials,
-                               skipCasts(reader, quotient->numerator, nullptr));
+  auto axis =
+      matchReductionOf(reader, exponentials, skipCasts(reader, quotient->numerator, nullptr));
   if (!axis) {
     why = {Reason::SumOfOtherValues, ""};
     return failure();

@@ -211,9 +211,8 @@ static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
   } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(user)) {
     SmallVector<Size> sizes = reader.getSizes().getSizes(plan.value);
     for (const ReassociationIndices &group : collapse.getReassociationIndices()) {
-      auto index =
-          space.linearize(ArrayRef<Index>(plan.dims).slice(group.front(), group.size()),
-                          ArrayRef<Size>(sizes).slice(group.front(), group.size()));
+      auto index = space.linearize(ArrayRef<Index>(plan.dims).slice(group.front(), group.size()),
+                                   ArrayRef<Size>(sizes).slice(group.front(), group.size()));
       if (!index)
         return false;
       dims.push_back(*index);
@@ -323,8 +322,8 @@ Value ViewBuilder::buildExpanded(const ViewPlan &plan) {
       sizes.push_back(factors.size() == 1 ? tensor::getMixedSize(builder, loc, plan.source, dim)
                                           : buildSize(factor.size));
   Type element = cast<RankedTensorType>(plan.source.getType()).getElementType();
-  wanted.result = tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element),
-                                                plan.source, groups, sizes);
+  wanted.result = tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element), plan.source,
+                                                groups, sizes);
   expanded.push_back(wanted);
   return wanted.result;
 }

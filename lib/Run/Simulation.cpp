@@ -36,9 +36,8 @@ Expected<std::unique_ptr<Simulation>> Simulation::take(ModuleOp module) {
   return simulation;
 }
 
-void Simulation::launch(int64_t kernel, int64_t gridX, int64_t gridY, int64_t gridZ,
-                        int64_t blockX, int64_t blockY, int64_t blockZ, int64_t sharedBytes,
-                        int64_t arguments) {
+void Simulation::launch(int64_t kernel, int64_t gridX, int64_t gridY, int64_t gridZ, int64_t blockX,
+                        int64_t blockY, int64_t blockZ, int64_t sharedBytes, int64_t arguments) {
   Simulation &self = *current;
   if (!self.failure.empty())
     return;

@@ -148,8 +148,8 @@ Expected<bool> Block::meetInWarp(size_t first) {
     std::copy_n(thread.in, getNumOperands(head.op), in[lane].begin());
   }
   if (!(mask >> leader & 1))
-    return createStringError("block (" + Twine(position.x) + ", ...): " +
-                             describe(first + leader) + ", whose mask leaves it out");
+    return createStringError("block (" + Twine(position.x) + ", ...): " + describe(first + leader) +
+                             ", whose mask leaves it out");
   WarpOp op = head.op;
   execute(op, mask, in, out);
   ++(isShuffle ? counts.shuffles : counts.mma);

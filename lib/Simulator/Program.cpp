@@ -87,11 +87,10 @@ Expected<std::unique_ptr<Program>> Program::create(std::unique_ptr<LLVMContext> 
                             {mangle("__truncsfhf2"), symbol(truncateToHalf)},
                             {mangle("__extendhfsf2"), symbol(extendHalf)},
                             {mangle("__truncsfbf2"), symbol(truncateToBFloat)}};
-  if (Error error =
-          impl->jit->getMainJITDylib().define(orc::absoluteSymbols(std::move(symbols))))
+  if (Error error = impl->jit->getMainJITDylib().define(orc::absoluteSymbols(std::move(symbols))))
     return std::move(error);
-  if (Error error = impl->jit->addIRModule(
-          orc::ThreadSafeModule(std::move(module), std::move(context))))
+  if (Error error =
+          impl->jit->addIRModule(orc::ThreadSafeModule(std::move(module), std::move(context))))
     return std::move(error);
   for (const SharedArray &array : impl->module.shared) {
     Expected<orc::ExecutorAddr> address = impl->jit->lookup(array.name);
@@ -128,9 +127,8 @@ Expected<LaunchCounts> Program::launch(StringRef kernel, const LaunchConfig &con
   if (none_of(impl->module.kernels, [&](auto &known) { return known.name == kernel; }))
     return createStringError("no kernel '" + kernel + "'");
   if (args.size() != getNumArguments(kernel))
-    return createStringError("kernel '" + kernel + "': expected " +
-                             Twine(getNumArguments(kernel)) + " arguments, got " +
-                             Twine(args.size()));
+    return createStringError("kernel '" + kernel + "': expected " + Twine(getNumArguments(kernel)) +
+                             " arguments, got " + Twine(args.size()));
   if (config.block.count() == 0 || config.block.count() > 1024)
     return createStringError("kernel '" + kernel + "': expected 1 to 1024 threads a block, got " +
                              Twine(config.block.count()));
@@ -148,8 +146,8 @@ Expected<LaunchCounts> Program::launch(StringRef kernel, const LaunchConfig &con
       for (uint32_t x = 0; x < config.grid.x; ++x) {
         for (auto [address, bytes] : impl->shared)
           std::memset(address, kPoisonByte, bytes);
-        if (Error error = block.run(entry->toPtr<Block::Entry>(),
-                                    const_cast<void **>(args.data()), {x, y, z}))
+        if (Error error = block.run(entry->toPtr<Block::Entry>(), const_cast<void **>(args.data()),
+                                    {x, y, z}))
           return createStringError("kernel '" + kernel + "', " + toString(std::move(error)));
       }
   return counts;

@@ -96,8 +96,9 @@ FunctionCallee Rewriter::host(StringRef name, Type *resultType, ArrayRef<Type *>
 Value *Rewriter::addSite(CallInst &call, StringRef what) {
   std::string name = (what + " in " + call.getFunction()->getName()).str();
   if (const DebugLoc &loc = call.getDebugLoc())
-    name += (" (" + loc->getFilename() + ":" + Twine(loc.getLine()) + ":" + Twine(loc.getCol()) +
-             ")").str();
+    name +=
+        (" (" + loc->getFilename() + ":" + Twine(loc.getLine()) + ":" + Twine(loc.getCol()) + ")")
+            .str();
   else
     name += " (#" + std::to_string(result.sites.size()) + ")";
   result.sites.push_back(name);
@@ -140,12 +141,10 @@ Error Rewriter::rewriteCall(CallInst &call) {
                                          {constant(static_cast<uint32_t>(*special))}));
   } else if (std::optional<WarpOp> op = findWarpOp(name)) {
     rewriteCollective(call, *op);
-  } else if (name == "llvm.nvvm.barrier.cta.sync.aligned.all" &&
-             isZero(call.getArgOperand(0))) {
+  } else if (name == "llvm.nvvm.barrier.cta.sync.aligned.all" && isZero(call.getArgOperand(0))) {
     b.CreateCall(host(kBarrierFunction, voidType, {i32}), {addSite(call, "bar.sync")});
   } else if (name == "llvm.nvvm.ex2.approx.ftz.f32") {
-    call.replaceAllUsesWith(
-        b.CreateCall(host(kExp2Function, f32, {f32}), {call.getArgOperand(0)}));
+    call.replaceAllUsesWith(b.CreateCall(host(kExp2Function, f32, {f32}), {call.getArgOperand(0)}));
   } else {
     return createStringError("the simulator does not know " + name + " (in " +
                              call.getFunction()->getName() + ")");
@@ -158,8 +157,9 @@ Error Rewriter::rewriteCall(CallInst &call) {
 void Rewriter::addEntry(Function &kernel) {
   kernel.setCallingConv(CallingConv::C);
   Type *voidType = Type::getVoidTy(module.getContext());
-  auto *entry = Function::Create(FunctionType::get(voidType, {pointer}, false),
-                                 Function::ExternalLinkage, kEntryPrefix + kernel.getName(), module);
+  auto *entry =
+      Function::Create(FunctionType::get(voidType, {pointer}, false), Function::ExternalLinkage,
+                       kEntryPrefix + kernel.getName(), module);
   IRBuilder<> b(BasicBlock::Create(module.getContext(), "", entry));
   SmallVector<Value *> arguments;
   for (Argument &argument : kernel.args()) {
@@ -174,9 +174,9 @@ void Rewriter::addEntry(Function &kernel) {
 /// An array whose size the launch gives becomes one that holds the most.
 void Rewriter::addDynamicShared(GlobalVariable &global) {
   auto *type = ArrayType::get(Type::getInt8Ty(module.getContext()), kMaxDynamicShared);
-  auto *array = new GlobalVariable(module, type, /*isConstant=*/false,
-                                   GlobalValue::ExternalLinkage, Constant::getNullValue(type), "",
-                                   nullptr, GlobalValue::NotThreadLocal, kSharedSpace);
+  auto *array = new GlobalVariable(module, type, /*isConstant=*/false, GlobalValue::ExternalLinkage,
+                                   Constant::getNullValue(type), "", nullptr,
+                                   GlobalValue::NotThreadLocal, kSharedSpace);
   array->setAlignment(Align(128));
   array->takeName(&global);
   global.replaceAllUsesWith(array);
@@ -199,7 +199,8 @@ Expected<RewrittenModule> Rewriter::run() {
         Function *callee = call->getCalledFunction();
         if (!callee)
           return createStringError("the simulator does not know indirect calls or inline assembly "
-                                   "(in " + function.getName() + ")");
+                                   "(in " +
+                                   function.getName() + ")");
         if (callee->getName().starts_with("llvm.nvvm."))
           calls.push_back(call);
       }
@@ -219,9 +220,9 @@ Expected<RewrittenModule> Rewriter::run() {
     }
     global.setLinkage(GlobalValue::ExternalLinkage);
     global.setInitializer(Constant::getNullValue(global.getValueType()));
-    result.shared.push_back(
-        {global.getName().str(), layout.getTypeAllocSize(global.getValueType()).getFixedValue(),
-         /*isDynamic=*/false});
+    result.shared.push_back({global.getName().str(),
+                             layout.getTypeAllocSize(global.getValueType()).getFixedValue(),
+                             /*isDynamic=*/false});
   }
   for (Function &function : make_early_inc_range(module))
     if (function.isDeclaration() && function.use_empty())

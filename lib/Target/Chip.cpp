@@ -57,8 +57,7 @@ Expected<const Chip *> elfatt::target::findChip(StringRef name) {
   for (const Chip &chip : kChips)
     if (name == chip.name)
       return &chip;
-  return createStringError("unknown chip '" + name + "', expected one of " +
-                           listNames(getChips()));
+  return createStringError("unknown chip '" + name + "', expected one of " + listNames(getChips()));
 }
 
 Expected<PtxVersion> elfatt::target::getPtxVersion(const Chip &chip, StringRef cuda) {

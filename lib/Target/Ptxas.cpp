@@ -190,8 +190,8 @@ Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolk
   if (!result)
     return result.takeError();
   if (result->status != 0)
-    return createStringError("ptxas of CUDA " + Twine(toolkit.major) + "." +
-                             Twine(toolkit.minor) + " refused a kernel for " + chip.name + ": " +
+    return createStringError("ptxas of CUDA " + Twine(toolkit.major) + "." + Twine(toolkit.minor) +
+                             " refused a kernel for " + chip.name + ": " +
                              StringRef(result->text).trim());
   if (cubin) {
     Expected<std::string> bytes = output->read();

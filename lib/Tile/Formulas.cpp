@@ -25,7 +25,8 @@ VectorType Formulas::vectorType(ArrayRef<int64_t> shape) const {
 Value Formulas::constant(double value, Type shapedOrScalar) {
   if (auto vector = dyn_cast<VectorType>(shapedOrScalar))
     return arith::ConstantOp::create(
-        b, DenseElementsAttr::get(vector, Attribute(b.getFloatAttr(vector.getElementType(), value))));
+        b,
+        DenseElementsAttr::get(vector, Attribute(b.getFloatAttr(vector.getElementType(), value))));
   return arith::ConstantOp::create(b, b.getFloatAttr(shapedOrScalar, value));
 }
 
@@ -36,10 +37,10 @@ Value Formulas::splat(Value scalar, VectorType vector) {
 Value Formulas::alongRows(Value perRow, int64_t columns) {
   VectorType vector = typeOf(perRow);
   int64_t rows = vector.getDimSize(0);
-  Value column = vector::ShapeCastOp::create(
-      b, VectorType::get({rows, 1}, vector.getElementType()), perRow);
-  return vector::BroadcastOp::create(
-      b, VectorType::get({rows, columns}, vector.getElementType()), column);
+  Value column =
+      vector::ShapeCastOp::create(b, VectorType::get({rows, 1}, vector.getElementType()), perRow);
+  return vector::BroadcastOp::create(b, VectorType::get({rows, columns}, vector.getElementType()),
+                                     column);
 }
 
 Value Formulas::alongColumns(Value perColumn, int64_t rows) {
@@ -113,7 +114,9 @@ Value Formulas::product(Product kind, Value lhs, Value rhs, Value acc) {
   AffineExpr i, j, k;
   bindDims(b.getContext(), i, j, k);
   bool lhsTransposed = kind == Product::TN, rhsTransposed = kind == Product::NT;
-  auto map = [&](AffineExpr x, AffineExpr y) { return AffineMap::get(3, 0, {x, y}, b.getContext()); };
+  auto map = [&](AffineExpr x, AffineExpr y) {
+    return AffineMap::get(3, 0, {x, y}, b.getContext());
+  };
   SmallVector<AffineMap> maps = {lhsTransposed ? map(k, i) : map(i, k),
                                  rhsTransposed ? map(j, k) : map(k, j), map(i, j)};
   SmallVector<Attribute> iterators = {
@@ -153,8 +156,8 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
     return {product(Product::NN, operand, value), max, sum};
   Value rescale = math::Exp2Op::create(b, arith::SubFOp::create(b, state->max, pivot));
   sum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, state->sum), sum);
-  Value acc = arith::MulFOp::create(
-      b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
+  Value acc =
+      arith::MulFOp::create(b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
   return {product(Product::NN, operand, value, acc), max, sum};
 }
 

@@ -28,8 +28,7 @@ enum class Product {
 
 class Formulas {
 public:
-  Formulas(mlir::ImplicitLocOpBuilder &builder, mlir::FloatType type)
-      : b(builder), type(type) {}
+  Formulas(mlir::ImplicitLocOpBuilder &builder, mlir::FloatType type) : b(builder), type(type) {}
 
   /// lhs * rhs + acc, accumulated in the computation's type.
   mlir::Value product(Product kind, mlir::Value lhs, mlir::Value rhs, mlir::Value acc);

@@ -75,17 +75,16 @@ Value LepeLowering::readTap(const RowBlock &block, ArrayRef<int64_t> tap) {
       arith::CmpIOp::create(b, arith::CmpIPredicate::ult, positions,
                             formulas.splat(bound, cast<VectorType>(positions.getType())));
   if (onGrid)
-    rowMask = arith::AndIOp::create(
-        b, rowMask, formulas.splat(onGrid, cast<VectorType>(rowMask.getType())));
+    rowMask = arith::AndIOp::create(b, rowMask,
+                                    formulas.splat(onGrid, cast<VectorType>(rowMask.getType())));
   Value mask = formulas.alongRows(rowMask, columns);
   // The mask drops rows beyond the grid; columns are padded by the read.
   bool columnsFit = type.getShape().back() == columns;
   SmallVector<AffineExpr> results = {b.getAffineDimExpr(axes - 1), b.getAffineDimExpr(axes)};
   auto map = AffineMap::get(axes + 1, 0, results, b.getContext());
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type.getElementType()));
-  Value tile = vector::TransferReadOp::create(
-      b, vector, value, indices, AffineMapAttr::get(map), zero, mask,
-      b.getBoolArrayAttr({true, columnsFit}));
+  Value tile = vector::TransferReadOp::create(b, vector, value, indices, AffineMapAttr::get(map),
+                                              zero, mask, b.getBoolArrayAttr({true, columnsFit}));
   return formulas.widen(tile);
 }
 

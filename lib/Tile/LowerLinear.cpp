@@ -72,10 +72,8 @@ LogicalResult ContextLowering::run() {
   if (ctx.params.staged) {
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
-    keyScratch = ctx.scratch({channels, tokens},
-                             ctx.operandType(typeOf(key).getElementType()));
-    valueScratch = ctx.scratch({tokens, values},
-                               ctx.operandType(typeOf(value).getElementType()));
+    keyScratch = ctx.scratch({channels, tokens}, ctx.operandType(typeOf(key).getElementType()));
+    valueScratch = ctx.scratch({tokens, values}, ctx.operandType(typeOf(value).getElementType()));
   } else {
     weights = ctx.scratch({tokens, channels}, ctx.type);
     rescale = ctx.scratch({channels}, ctx.type);
@@ -124,9 +122,8 @@ void ContextLowering::inPlaceBlock(Value firstToken, Value numTokens) {
   if (ShapedType::isDynamic(extent) || extent % tokens != 0) {
     Value positions = formulas.indices(firstToken, tokens);
     Value bound = arith::IndexCastOp::create(b, b.getI32Type(), numTokens);
-    valid = arith::CmpIOp::create(
-        b, arith::CmpIPredicate::slt, positions,
-        formulas.splat(bound, cast<VectorType>(positions.getType())));
+    valid = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, positions,
+                                  formulas.splat(bound, cast<VectorType>(positions.getType())));
   }
   auto vector = VectorType::get({channels}, ctx.type);
   auto read = [&](Value buffer) -> Value {
@@ -137,16 +134,15 @@ void ContextLowering::inPlaceBlock(Value firstToken, Value numTokens) {
   vector::TransferWriteOp::create(b, step.max, max, ValueRange{zero}, ArrayRef<bool>{true});
   vector::TransferWriteOp::create(b, step.sum, sum, ValueRange{zero}, ArrayRef<bool>{true});
   writeTile(ctx, step.weights, weights, zero, zero);
-  vector::TransferWriteOp::create(b, step.rescale, rescale, ValueRange{zero},
-                                  ArrayRef<bool>{true});
+  vector::TransferWriteOp::create(b, step.rescale, rescale, ValueRange{zero}, ArrayRef<bool>{true});
 
   // acc[d,e] = r[d] acc[d,e] + sum_j P[j,d] V[j,e]
   TileContext rowCtx = ctx;
   rowCtx.params.rows = ctx.params.contextRows;
   forEachRowBlock(rowCtx, acc, [&](const RowBlock &block) {
-    Value scaled = arith::MulFOp::create(
-        b, formulas.alongRows(readPerRow(rowCtx, rescale, block), values),
-        readRows(rowCtx, acc, block, values));
+    Value scaled =
+        arith::MulFOp::create(b, formulas.alongRows(readPerRow(rowCtx, rescale, block), values),
+                              readRows(rowCtx, acc, block, values));
     Value lhs = readTile(rowCtx, weights, zero, block.inner, tokens, rowCtx.params.rows);
     Value rhs = formulas.widen(readTile(rowCtx, value, firstToken, zero, tokens, values));
     writeRows(rowCtx, formulas.product(Product::TN, lhs, rhs, scaled), acc, block);
@@ -169,10 +165,10 @@ void ContextLowering::stagedBlock(Value firstToken, Value numTokens) {
   stageIn(ctx, block(value), valueScratch, /*transposed=*/false);
   Value zero = ctx.index(0);
   forEachRowBlock(ctx, acc, [&](const RowBlock &rows) {
-    Value scores = formulas.widen(
-        readTile(ctx, keyScratch, rows.inner, zero, ctx.params.rows, tokens));
-    scores = arith::MulFOp::create(
-        b, scores, formulas.constant(std::log2(std::exp(1.0)), scores.getType()));
+    Value scores =
+        formulas.widen(readTile(ctx, keyScratch, rows.inner, zero, ctx.params.rows, tokens));
+    scores = arith::MulFOp::create(b, scores,
+                                   formulas.constant(std::log2(std::exp(1.0)), scores.getType()));
     scores = formulas.maskColumns(scores, count);
     Value tokensOfValue = readTile(ctx, valueScratch, zero, zero, tokens, values);
     OnlineState state{readRows(ctx, acc, rows, values), readPerRow(ctx, max, rows),

@@ -27,10 +27,10 @@ static int64_t roundUp(int64_t value, int64_t multiple) {
 namespace {
 /// The parts of a softmax over keys, as views with their batch dims dropped.
 struct SoftmaxTile {
-  Value query;  ///< [rows.., D]
-  Value key;    ///< [keys.., D]
-  Value value;  ///< [keys.., E]
-  Value scale;  ///< scalar of the computation's type
+  Value query; ///< [rows.., D]
+  Value key;   ///< [keys.., D]
+  Value value; ///< [keys.., E]
+  Value scale; ///< scalar of the computation's type
   ScoreFunction *score = nullptr;
   // sdpa: where the rows go. online: the state that is read and written.
   Value output;        ///< [rows.., E]
@@ -224,8 +224,7 @@ LogicalResult SoftmaxLowering::run() {
     lowerKeyBlock(loop.getInductionVar());
   }
   if (ownState)
-    forEachRowBlock(ctx, tile.query,
-                    [&](const RowBlock &block) { finish(block, load(block)); });
+    forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) { finish(block, load(block)); });
   if (output != tile.output)
     stageOut(ctx, output, tile.output);
   for (auto [matrix, view] : stagedState)
@@ -259,9 +258,8 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
   Value validKeys = blocks.exact ? Value() : numRows(ctx, keyLines);
   if (tile.score)
     tile.score->beginKeyBlock(firstLine, keyLines, blocks.columns);
-  forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
-    lowerRowBlock(block, firstKey, validKeys);
-  });
+  forEachRowBlock(ctx, tile.query,
+                  [&](const RowBlock &block) { lowerRowBlock(block, firstKey, validKeys); });
 }
 
 void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys) {

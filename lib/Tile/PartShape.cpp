@@ -68,18 +68,16 @@ static PartShape lepeShape(LepeOp op, ArrayRef<int64_t> ranges) {
 PartShape elfatt::tile::getPartShape(Operation *op) {
   auto view = cast<ViewOpInterface>(op);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  PartShape shape =
-      llvm::TypeSwitch<Operation *, PartShape>(op)
-          .Case([&](FinalizeOp finalize) { return finalizeShape(finalize, ranges); })
-          .Case([&](LepeOp lepe) { return lepeShape(lepe, ranges); })
-          .Case<SdpaOp, OnlineOp, ContextOp, ApplyOp>(
-              [&](auto part) { return fromDims(AttentionDims::get(part), ranges); });
+  PartShape shape = llvm::TypeSwitch<Operation *, PartShape>(op)
+                        .Case([&](FinalizeOp finalize) { return finalizeShape(finalize, ranges); })
+                        .Case([&](LepeOp lepe) { return lepeShape(lepe, ranges); })
+                        .Case<SdpaOp, OnlineOp, ContextOp, ApplyOp>(
+                            [&](auto part) { return fromDims(AttentionDims::get(part), ranges); });
   shape.extents.bits = getComputeType(view).getWidth();
   shape.extents.storageBits = 16;
   for (OpOperand *operand : view.getViewedOperands())
     if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get())))
-      shape.extents.storageBits =
-          std::max<int64_t>(shape.extents.storageBits, type.getWidth());
+      shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());
   if (auto sdpa = dyn_cast<SdpaOp>(op))
     shape.extents.hasBias = !sdpa.getBias().empty();
   if (isa<OnlineOp, FinalizeOp>(op)) {

@@ -18,7 +18,8 @@ LogicalResult ScoreFunction::verify() {
   if (op.getScore().empty())
     return success();
   for (Operation &nested : op.getScore().front().without_terminator())
-    if (!OpTrait::hasElementwiseMappableTraits(&nested) && !nested.hasTrait<OpTrait::ConstantLike>())
+    if (!OpTrait::hasElementwiseMappableTraits(&nested) &&
+        !nested.hasTrait<OpTrait::ConstantLike>())
       return op.emitOpError("cannot tile a score region that holds '")
              << nested.getName() << "'; expected elementwise ops and constants";
   return success();
@@ -123,20 +124,19 @@ void ScoreFunction::beginKeyBlock(Value firstLine, Value keyLines, int64_t colum
       target = memref::SubViewOp::create(b, reduced, target, offsets, outputShape, strides);
       targetDims.erase(targetDims.begin());
     }
-    SmallVector<AffineMap> copyMaps = {
-        AffineMap::get(loops.size(), 0, sourceDims, b.getContext()),
-        AffineMap::get(loops.size(), 0, targetDims, b.getContext())};
+    SmallVector<AffineMap> copyMaps = {AffineMap::get(loops.size(), 0, sourceDims, b.getContext()),
+                                       AffineMap::get(loops.size(), 0, targetDims, b.getContext())};
     SmallVector<utils::IteratorType> iterators(loops.size(), utils::IteratorType::parallel);
-    linalg::GenericOp::create(
-        b, ValueRange{source}, ValueRange{target}, copyMaps, iterators,
-        [&](OpBuilder &nested, Location loc, ValueRange args) {
-          Value element = args[0];
-          if (isMask)
-            element = arith::UIToFPOp::create(nested, loc, ctx.type, element);
-          else if (element.getType().getIntOrFloatBitWidth() < ctx.type.getWidth())
-            element = arith::ExtFOp::create(nested, loc, ctx.type, element);
-          linalg::YieldOp::create(nested, loc, element);
-        });
+    linalg::GenericOp::create(b, ValueRange{source}, ValueRange{target}, copyMaps, iterators,
+                              [&](OpBuilder &nested, Location loc, ValueRange args) {
+                                Value element = args[0];
+                                if (isMask)
+                                  element = arith::UIToFPOp::create(nested, loc, ctx.type, element);
+                                else if (element.getType().getIntOrFloatBitWidth() <
+                                         ctx.type.getWidth())
+                                  element = arith::ExtFOp::create(nested, loc, ctx.type, element);
+                                linalg::YieldOp::create(nested, loc, element);
+                              });
     biases.push_back({matrix, hasRows, isMask});
   }
 }
@@ -149,10 +149,9 @@ Value ScoreFunction::readBias(Formulas &formulas, const StagedBias &bias, const 
         ctx.b, VectorType::get({ctx.params.rows, columns}, ctx.type), bias.matrix,
         ValueRange{block.linear, zero}, formulas.constant(0.0, ctx.type),
         ArrayRef<bool>{true, true});
-  Value row = vector::TransferReadOp::create(ctx.b, VectorType::get({columns}, ctx.type),
-                                             bias.matrix, ValueRange{zero, zero},
-                                             formulas.constant(0.0, ctx.type),
-                                             ArrayRef<bool>{true});
+  Value row = vector::TransferReadOp::create(
+      ctx.b, VectorType::get({columns}, ctx.type), bias.matrix, ValueRange{zero, zero},
+      formulas.constant(0.0, ctx.type), ArrayRef<bool>{true});
   return formulas.alongColumns(row, ctx.params.rows);
 }
 
@@ -178,8 +177,7 @@ Value ScoreFunction::rowIndex(Formulas &formulas, unsigned dim, const RowBlock &
   auto asI32 = [&](Value value) { return arith::IndexCastOp::create(b, b.getI32Type(), value); };
   Value offset = offsetOf(dim);
   if (!flattened && !innermost)
-    return formulas.splat(
-        asI32(arith::AddIOp::create(b, offset, block.outer[index])), tileType);
+    return formulas.splat(asI32(arith::AddIOp::create(b, offset, block.outer[index])), tileType);
   if (!flattened || dims.rows.size() == 1) {
     Value base = arith::AddIOp::create(b, offset, flattened ? block.linear : block.inner);
     return formulas.alongRows(formulas.indices(base, ctx.params.rows), columns);
@@ -210,8 +208,8 @@ Value ScoreFunction::keyIndex(Formulas &formulas, unsigned dim, Value firstKey, 
       inside *= ranges[dims.keys[at]];
     linear = arith::DivUIOp::create(b, linear, formulas.splat(asI32(ctx.index(inside)), vector));
     if (index > 0)
-      linear = arith::RemUIOp::create(
-          b, linear, formulas.splat(asI32(ctx.index(ranges[dim])), vector));
+      linear =
+          arith::RemUIOp::create(b, linear, formulas.splat(asI32(ctx.index(ranges[dim])), vector));
   }
   linear = arith::AddIOp::create(b, linear, formulas.splat(asI32(offsetOf(dim)), vector));
   return formulas.alongColumns(linear, ctx.params.rows);
@@ -243,8 +241,8 @@ Value ScoreFunction::apply(Formulas &formulas, Value scores, const RowBlock &blo
   for (const StagedBias &bias : biases) {
     Value tile = readBias(formulas, bias, block, columns);
     if (bias.isMask)
-      tile = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, tile,
-                                   formulas.constant(0.0, vector));
+      tile =
+          arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, tile, formulas.constant(0.0, vector));
     tiles.push_back(tile);
   }
   if (hasRegion()) {
@@ -287,8 +285,8 @@ Value ScoreFunction::applyRegion(Formulas &formulas, Value scores, ArrayRef<Valu
     if (arg.use_empty())
       continue;
     Value indices = position(formulas, dim, block, firstKey, shape[1]);
-    mapping.map(arg, arith::IndexCastOp::create(b, VectorType::get(shape, b.getIndexType()),
-                                                indices));
+    mapping.map(arg,
+                arith::IndexCastOp::create(b, VectorType::get(shape, b.getIndexType()), indices));
   }
   auto asTile = [&](Value value) -> Value {
     if (Value mapped = mapping.lookupOrNull(value))
@@ -306,8 +304,8 @@ Value ScoreFunction::applyRegion(Formulas &formulas, Value scores, ArrayRef<Valu
     SmallVector<Type> types;
     for (Type type : nested.getResultTypes())
       types.push_back(VectorType::get(shape, type));
-    Operation *tiled = b.create(OperationState(nested.getLoc(), nested.getName(), operands, types,
-                                               nested.getAttrs()));
+    Operation *tiled = b.create(
+        OperationState(nested.getLoc(), nested.getName(), operands, types, nested.getAttrs()));
     mapping.map(nested.getResults(), tiled->getResults());
   }
   auto yield = cast<YieldOp>(body.getTerminator());

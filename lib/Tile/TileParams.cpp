@@ -30,8 +30,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   const int64_t mostKeys = (limits.vectorRegisters >= 32 ? 4 : 2) * lanes;
   TileParams params;
   params.keys = extents.keys > 0 ? std::min(roundUp(extents.keys, lanes), mostKeys) : mostKeys;
-  const int64_t rowsThatFit =
-      std::clamp<int64_t>(accumulators / (params.keys / lanes), 1, 14);
+  const int64_t rowsThatFit = std::clamp<int64_t>(accumulators / (params.keys / lanes), 1, 14);
   params.rows = preferDivisor(extents.rows, rowsThatFit);
   params.rowsPerWorker = 16 * params.rows;
   params.contextTokens = 32;

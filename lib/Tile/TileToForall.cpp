@@ -28,9 +28,8 @@ static bool isFusablePart(Operation *op) {
 
 /// A part that ends a chain: no other part accumulates on its result.
 static bool endsChain(Operation *op) {
-  return llvm::none_of(op->getUsers(), [](Operation *user) {
-    return isa<OnlineOp, FinalizeOp, LepeOp>(user);
-  });
+  return llvm::none_of(op->getUsers(),
+                       [](Operation *user) { return isa<OnlineOp, FinalizeOp, LepeOp>(user); });
 }
 
 /// The part before `op` in its chain, or null.
@@ -64,8 +63,8 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
     inner = ShapedType::isDynamic(ranges[dim]) ? 64 : inner * std::max<int64_t>(1, ranges[dim]);
   int64_t rowsPerWorker = std::numeric_limits<int64_t>::max();
   for (Operation *part = op; part; part = previousPart(part))
-    rowsPerWorker = std::min(
-        rowsPerWorker, getTileParams(limits, getPartShape(part).extents).rowsPerWorker);
+    rowsPerWorker =
+        std::min(rowsPerWorker, getTileParams(limits, getPartShape(part).extents).rowsPerWorker);
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
   // The state between online steps is scratch, so it needs a static size.
@@ -110,8 +109,8 @@ static bool replaceEmptyPart(IRRewriter &rewriter, Operation *op) {
   auto element = cast<FloatType>(type.getElementType());
   APFloat value = zero ? APFloat::getZero(element.getFloatSemantics())
                        : APFloat::getNaN(element.getFloatSemantics());
-  Value scalar = arith::ConstantOp::create(rewriter, op->getLoc(),
-                                           rewriter.getFloatAttr(element, value));
+  Value scalar =
+      arith::ConstantOp::create(rewriter, op->getLoc(), rewriter.getFloatAttr(element, value));
   rewriter.replaceOpWithNewOp<linalg::FillOp>(op, ValueRange{scalar},
                                               ValueRange{dps.getDpsInits()[0]});
   return true;

@@ -46,8 +46,7 @@ Value elfatt::tile::projectView(ImplicitLocOpBuilder &b, Value buffer, AffineMap
   SmallVector<int64_t> shape;
   for (auto [position, expr] : llvm::enumerate(map.getResults())) {
     auto dim = dyn_cast<AffineDimExpr>(expr);
-    offsets.push_back(
-        b.getIndexAttr(dim ? 0 : cast<AffineConstantExpr>(expr).getValue()));
+    offsets.push_back(b.getIndexAttr(dim ? 0 : cast<AffineConstantExpr>(expr).getValue()));
     if (dim && llvm::is_contained(order, dim.getPosition())) {
       kept.push_back(dim.getPosition());
       shape.push_back(type.getDimSize(position));
@@ -126,7 +125,8 @@ static Value shapeLike(const TileContext &ctx, Value matrix, Value view, bool tr
 }
 
 /// Copies `source` to `target`, permuted and converted as their types say.
-static void copy(const TileContext &ctx, Value source, Value target, ArrayRef<int64_t> permutation) {
+static void copy(const TileContext &ctx, Value source, Value target,
+                 ArrayRef<int64_t> permutation) {
   ImplicitLocOpBuilder &b = ctx.b;
   Type from = typeOf(source).getElementType(), to = typeOf(target).getElementType();
   bool permuted = !llvm::equal(permutation, llvm::seq<int64_t>(0, permutation.size()));
@@ -145,14 +145,15 @@ static void copy(const TileContext &ctx, Value source, Value target, ArrayRef<in
   SmallVector<AffineMap> maps = {AffineMap::get(rank, 0, sourceDims, b.getContext()),
                                  b.getMultiDimIdentityMap(rank)};
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  linalg::GenericOp::create(
-      b, ValueRange{source}, ValueRange{target}, maps, iterators,
-      [&](OpBuilder &nested, Location loc, ValueRange args) {
-        bool widens = from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth();
-        Value converted = widens ? Value(arith::ExtFOp::create(nested, loc, to, args[0]))
-                                 : Value(arith::TruncFOp::create(nested, loc, to, args[0]));
-        linalg::YieldOp::create(nested, loc, converted);
-      });
+  linalg::GenericOp::create(b, ValueRange{source}, ValueRange{target}, maps, iterators,
+                            [&](OpBuilder &nested, Location loc, ValueRange args) {
+                              bool widens =
+                                  from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth();
+                              Value converted =
+                                  widens ? Value(arith::ExtFOp::create(nested, loc, to, args[0]))
+                                         : Value(arith::TruncFOp::create(nested, loc, to, args[0]));
+                              linalg::YieldOp::create(nested, loc, converted);
+                            });
 }
 
 void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, bool transposed) {
@@ -161,8 +162,7 @@ void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, boo
   int64_t rank = viewType.getRank();
   bool full = viewType.hasStaticShape() && viewType.getNumElements() == matrixType.getNumElements();
   if (!full) {
-    Value zero =
-        arith::ConstantOp::create(b, b.getFloatAttr(matrixType.getElementType(), 0.0));
+    Value zero = arith::ConstantOp::create(b, b.getFloatAttr(matrixType.getElementType(), 0.0));
     linalg::FillOp::create(b, ValueRange{zero}, ValueRange{matrix});
   }
   SmallVector<int64_t> permutation(rank);
@@ -198,8 +198,8 @@ void elfatt::tile::forEachRowBlock(const TileContext &ctx, Value view,
     auto loop = scf::ForOp::create(b, ctx.index(0), upper, step);
     b.setInsertionPointToStart(loop.getBody());
     Value iv = loop.getInductionVar();
-    block.linear = b.createOrFold<arith::AddIOp>(
-        b.createOrFold<arith::MulIOp>(block.linear, upper), iv);
+    block.linear =
+        b.createOrFold<arith::AddIOp>(b.createOrFold<arith::MulIOp>(block.linear, upper), iv);
     if (dim == innermost)
       block.inner = iv;
     else
@@ -243,9 +243,9 @@ void elfatt::tile::writeRows(const TileContext &ctx, Value tile, Value view,
   int64_t rank = type.getRank();
   SmallVector<Value> indices = indicesOf(block);
   indices.push_back(ctx.index(0));
-  SmallVector<bool> inBounds = {
-      rowsInBounds(ctx, view, rank - 2),
-      type.getDimSize(rank - 1) == cast<VectorType>(tile.getType()).getDimSize(1)};
+  SmallVector<bool> inBounds = {rowsInBounds(ctx, view, rank - 2),
+                                type.getDimSize(rank - 1) ==
+                                    cast<VectorType>(tile.getType()).getDimSize(1)};
   vector::TransferWriteOp::create(ctx.b, tile, view, indices, ArrayRef<bool>(inBounds));
 }
 
@@ -261,8 +261,7 @@ Value elfatt::tile::readPerRow(const TileContext &ctx, Value view, const RowBloc
 void elfatt::tile::writePerRow(const TileContext &ctx, Value vector, Value view,
                                const RowBlock &block) {
   SmallVector<bool> inBounds = {rowsInBounds(ctx, view, typeOf(view).getRank() - 1)};
-  vector::TransferWriteOp::create(ctx.b, vector, view, indicesOf(block),
-                                  ArrayRef<bool>(inBounds));
+  vector::TransferWriteOp::create(ctx.b, vector, view, indicesOf(block), ArrayRef<bool>(inBounds));
 }
 
 Value elfatt::tile::readTile(const TileContext &ctx, Value matrix, Value row, Value column,

@@ -62,9 +62,8 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
   };
   return TypeSwitch<Operation *, Size>(op)
       .Case([&](tensor::EmptyOp empty) { return dynamic(empty.getMixedSizes()[dim]); })
-      .Case([&](tensor::ExpandShapeOp expand) {
-        return dynamic(expand.getMixedOutputShape()[dim]);
-      })
+      .Case(
+          [&](tensor::ExpandShapeOp expand) { return dynamic(expand.getMixedOutputShape()[dim]); })
       .Case([&](tensor::CollapseShapeOp collapse) {
         Size size;
         for (int64_t source : collapse.getReassociationIndices()[dim])
@@ -128,8 +127,8 @@ std::optional<SmallVector<Index, 0>> Tracer::apply(AffineMap map, ArrayRef<Index
   return result;
 }
 
-std::optional<SmallVector<std::optional<Index>>>
-elfatt::view::invertMap(AffineMap map, ArrayRef<Index> indices) {
+std::optional<SmallVector<std::optional<Index>>> elfatt::view::invertMap(AffineMap map,
+                                                                         ArrayRef<Index> indices) {
   SmallVector<std::optional<Index>> loops(map.getNumDims());
   for (auto [expr, index] : llvm::zip_equal(map.getResults(), indices)) {
     if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
@@ -237,8 +236,8 @@ std::optional<Element> Tracer::stepBack(const Element &element) {
     SmallVector<Size> outer = sizes.getSizes(collapse.getSrc());
     Element result{collapse.getSrc(), {}};
     for (auto [index, group] : llvm::zip(element.indices, collapse.getReassociationIndices())) {
-      auto parts = space.delinearize(
-          index, ArrayRef<Size>(outer).slice(group.front(), group.size()));
+      auto parts =
+          space.delinearize(index, ArrayRef<Size>(outer).slice(group.front(), group.size()));
       if (!parts)
         return std::nullopt;
       llvm::append_range(result.indices, *parts);

@@ -10,8 +10,8 @@ namespace {
 llvm::SmallVector<int64_t> element(const FragmentLayout &layout, int64_t lane, int64_t flat) {
   llvm::SmallVector<int64_t> result = layout.unflatten(flat);
   for (int64_t d = 0; d < layout.rank(); ++d)
-    result[d] = layout.constantOffset(d, result[d]) +
-                FragmentLayout::laneOffset(layout.getDims()[d], lane);
+    result[d] =
+        layout.constantOffset(d, result[d]) + FragmentLayout::laneOffset(layout.getDims()[d], lane);
   return result;
 }
 

@@ -109,7 +109,8 @@ std::unique_ptr<Program> compile(llvm::StringRef body, std::string *error = null
     declare i32 @llvm.nvvm.shfl.sync.bfly.i32(i32, i32, i32, i32)
     declare float @llvm.nvvm.ex2.approx.ftz.f32(float)
     declare i32 @llvm.nvvm.vote.ballot.sync(i32, i1)
-  )" + body).str();
+  )" + body)
+                         .str();
   auto module = llvm::parseAssemblyString(text, diagnostic, *context);
   EXPECT_TRUE(module) << diagnostic.getMessage().str();
   auto program = Program::create(std::move(context), std::move(module));
@@ -132,7 +133,8 @@ std::string neighbour(bool withBarrier) {
       %x = mul i32 %tid, 10
       %f = sitofp i32 %x to float
       store float %f, ptr addrspace(3) %mine
-  )") + (withBarrier ? "call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)" : "") + R"(
+  )") + (withBarrier ? "call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)" : "") +
+         R"(
       %other = xor i32 %tid, 1
       %theirs = getelementptr float, ptr addrspace(3) @tile, i32 %other
       %y = load float, ptr addrspace(3) %theirs

@@ -17,7 +17,8 @@ TEST(TileParams, AccumulatorsFitTheRegisters) {
   for (auto [bits, registers] : {std::pair{512, 32}, {256, 16}, {128, 32}, {128, 16}})
     for (int64_t keys : {int64_t(1), int64_t(8), int64_t(49), int64_t(197), kDynamic})
       for (int64_t rows : {int64_t(1), int64_t(7), int64_t(14), int64_t(197), kDynamic}) {
-        TileParams params = getTileParams(MachineLimits::cpu(bits, registers), {rows, keys, 64, 64});
+        TileParams params =
+            getTileParams(MachineLimits::cpu(bits, registers), {rows, keys, 64, 64});
         int64_t lanes = bits / 32;
         EXPECT_GE(params.rows, 1);
         EXPECT_EQ(params.keys % lanes, 0);

@@ -12,31 +12,29 @@
 namespace elfatt::raise {
 
 // name, text that stands behind "attention not raised: " in a remark.
-#define ELFATT_REASONS(X)                                                                    \
-  X(WrongSoftmaxAxis, "wrong-softmax-axis",                                                  \
-    "the softmax is not over the dims that the second product contracts")                    \
-  X(SumOfOtherValues, "sum-of-other-values",                                                 \
-    "the divisor is not the sum of the exponentials")                                        \
-  X(MaxOfOtherTensor, "max-of-other-tensor",                                                 \
-    "the maximum that is subtracted is not that of the scores")                              \
-  X(WrongInit, "wrong-init", "a reduction of the softmax does not start from its neutral value") \
-  X(MaskAfterSoftmax, "mask-after-softmax",                                                  \
-    "the probabilities are masked or scaled after the softmax")                              \
-  X(SigmoidInsteadOfSoftmax, "sigmoid-instead-of-softmax",                                   \
-    "the scores go through a sigmoid, not a softmax")                                        \
-  X(NoSoftmax, "no-softmax", "there is no softmax between the two products")                 \
-  X(ScoreFunction, "score-function",                                                         \
-    "the scores are changed by more than a scale, biases and masks")                         \
-  X(AccumulatesIntoTensor, "accumulates-into-tensor",                                        \
-    "a product adds to a tensor that is not zero")                                           \
-  X(UnsupportedDtype, "unsupported-dtype", "an element type is not supported")               \
-  X(Quantized, "quantized", "the products are on quantized integers")                        \
-  X(NotAView, "not-a-view", "an operand or the result is no view")                           \
-  X(EmptyShape, "empty-shape", "a dim has size 0")                                           \
-  X(ExcessPrecision, "excess-precision",                                                     \
-    "strict: the source rounds inside of the attention, the op would not")                   \
-  X(ExcessRange, "excess-range",                                                             \
-    "strict: the source overflows for large scores, the op would not")
+#define ELFATT_REASONS(X)                                                                          \
+  X(WrongSoftmaxAxis, "wrong-softmax-axis",                                                        \
+    "the softmax is not over the dims that the second product contracts")                          \
+  X(SumOfOtherValues, "sum-of-other-values", "the divisor is not the sum of the exponentials")     \
+  X(MaxOfOtherTensor, "max-of-other-tensor",                                                       \
+    "the maximum that is subtracted is not that of the scores")                                    \
+  X(WrongInit, "wrong-init", "a reduction of the softmax does not start from its neutral value")   \
+  X(MaskAfterSoftmax, "mask-after-softmax",                                                        \
+    "the probabilities are masked or scaled after the softmax")                                    \
+  X(SigmoidInsteadOfSoftmax, "sigmoid-instead-of-softmax",                                         \
+    "the scores go through a sigmoid, not a softmax")                                              \
+  X(NoSoftmax, "no-softmax", "there is no softmax between the two products")                       \
+  X(ScoreFunction, "score-function",                                                               \
+    "the scores are changed by more than a scale, biases and masks")                               \
+  X(AccumulatesIntoTensor, "accumulates-into-tensor",                                              \
+    "a product adds to a tensor that is not zero")                                                 \
+  X(UnsupportedDtype, "unsupported-dtype", "an element type is not supported")                     \
+  X(Quantized, "quantized", "the products are on quantized integers")                              \
+  X(NotAView, "not-a-view", "an operand or the result is no view")                                 \
+  X(EmptyShape, "empty-shape", "a dim has size 0")                                                 \
+  X(ExcessPrecision, "excess-precision",                                                           \
+    "strict: the source rounds inside of the attention, the op would not")                         \
+  X(ExcessRange, "excess-range", "strict: the source overflows for large scores, the op would not")
 
 enum class Reason {
 #define ELFATT_REASON_CASE(id, name, text) id,

@@ -50,8 +50,8 @@ class Program {
 public:
   /// Takes a module in the NVPTX dialect of LLVM IR. An error names an
   /// instruction that the simulator does not know.
-  static llvm::Expected<std::unique_ptr<Program>>
-  create(std::unique_ptr<llvm::LLVMContext> context, std::unique_ptr<llvm::Module> module);
+  static llvm::Expected<std::unique_ptr<Program>> create(std::unique_ptr<llvm::LLVMContext> context,
+                                                         std::unique_ptr<llvm::Module> module);
   /// The same from bitcode.
   static llvm::Expected<std::unique_ptr<Program>> createFromBitcode(llvm::StringRef bitcode);
   ~Program();

@@ -27,19 +27,19 @@ struct PtxVersion {
 enum class Mma { None, M8N8K4, M16N8K8, M16N8K16 };
 
 struct Chip {
-  llvm::StringLiteral name; ///< "sm_87"
-  llvm::StringLiteral board; ///< where one meets it
-  PtxVersion minPtx;        ///< the first PTX version that knows the chip
+  llvm::StringLiteral name;        ///< "sm_87"
+  llvm::StringLiteral board;       ///< where one meets it
+  PtxVersion minPtx;               ///< the first PTX version that knows the chip
   llvm::StringLiteral defaultCuda; ///< the oldest driver its boards run
-  int64_t sharedPerSM;      ///< bytes
-  int64_t sharedPerBlock;   ///< bytes, opted in; static arrays take at most 48 KiB
-  int64_t registersPerSM;   ///< of 32 bits
+  int64_t sharedPerSM;             ///< bytes
+  int64_t sharedPerBlock;          ///< bytes, opted in; static arrays take at most 48 KiB
+  int64_t registersPerSM;          ///< of 32 bits
   int64_t registersPerBlock;
   int64_t warpsPerSM;
   int64_t blocksPerSM;
-  Mma f16;                  ///< the largest product of f16
-  bool bf16;                ///< products of bf16 (m16n8k16)
-  bool asyncCopy;           ///< cp.async
+  Mma f16;        ///< the largest product of f16
+  bool bf16;      ///< products of bf16 (m16n8k16)
+  bool asyncCopy; ///< cp.async
 };
 
 /// Limits that all chips share.

@@ -12,7 +12,7 @@ namespace elfatt::target {
 
 /// A CUDA Toolkit, as far as it is needed here.
 struct Toolkit {
-  std::string root;      ///< the folder that has bin/ptxas
+  std::string root; ///< the folder that has bin/ptxas
   int major = 0, minor = 0;
   bool hasFatbinary = false;
   std::string ptxas() const { return root + "/bin/ptxas"; }

@@ -26,10 +26,10 @@ struct MachineLimits {
 
 /// Extents of one attention tile; ShapedType::kDynamic where not known.
 struct TileExtents {
-  int64_t rows;     ///< of the innermost row dim
-  int64_t keys;     ///< of all key dims together
-  int64_t channels; ///< D
-  int64_t values;   ///< E
+  int64_t rows;      ///< of the innermost row dim
+  int64_t keys;      ///< of all key dims together
+  int64_t channels;  ///< D
+  int64_t values;    ///< E
   int64_t bits = 32; ///< of the computation's type
   /// Of the widest operand, and whether a bias lies beside them in scratch (GPU).
   int64_t storageBits = 32;

@@ -65,9 +65,7 @@ Size product(llvm::ArrayRef<Size> sizes);
 struct Term {
   unsigned atom;
   Size stride;
-  bool operator==(const Term &other) const {
-    return atom == other.atom && stride == other.stride;
-  }
+  bool operator==(const Term &other) const { return atom == other.atom && stride == other.stride; }
 };
 
 /// offset + sum of stride * atom.
@@ -118,8 +116,7 @@ public:
                     llvm::SmallDenseMap<unsigned, unsigned> &renaming);
 
   /// The position in the dim that dims of these sizes collapse to (row major).
-  std::optional<Index> linearize(llvm::ArrayRef<Index> indices,
-                                 llvm::ArrayRef<Size> sizes) const;
+  std::optional<Index> linearize(llvm::ArrayRef<Index> indices, llvm::ArrayRef<Size> sizes) const;
   /// The positions in the dims that one dim expands to. Splits atoms as needed.
   /// Fails where the positions are no sums of strided atoms.
   std::optional<llvm::SmallVector<Index>> delinearize(const Index &index,

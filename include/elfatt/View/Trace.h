@@ -80,8 +80,8 @@ llvm::SmallVector<Size> getLoopSizes(mlir::linalg::LinalgOp op, SizeAnalysis &si
 
 /// The loops of a linalg op whose result `map` reads at `indices`: one Index per
 /// dim that `map` names alone, nothing for the others.
-std::optional<llvm::SmallVector<std::optional<Index>>>
-invertMap(mlir::AffineMap map, llvm::ArrayRef<Index> indices);
+std::optional<llvm::SmallVector<std::optional<Index>>> invertMap(mlir::AffineMap map,
+                                                                 llvm::ArrayRef<Index> indices);
 
 /// The operand that `op` copies unchanged to its only result, if it is a copy
 /// (possibly permuting or broadcasting).

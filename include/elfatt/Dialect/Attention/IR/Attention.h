@@ -32,10 +32,10 @@
 
 namespace elfatt::attention {
 // Upstream's AggregatedOpInterface names these without their namespace.
-using mlir::OpBuilder;
-using mlir::Value;
 using llvm::FailureOr;
 using llvm::SmallVector;
+using mlir::OpBuilder;
+using mlir::Value;
 } // namespace elfatt::attention
 
 #define GET_OP_CLASSES
@@ -52,9 +52,9 @@ struct AttentionDims {
   /// Classifies the dims of softmax and linear attention by the maps they occur
   /// in. Fails, with the reason in `why`, when a dim has no class or when there
   /// is not exactly one channel and one value dim.
-  static llvm::FailureOr<AttentionDims>
-  infer(mlir::AffineMap query, mlir::AffineMap key, mlir::AffineMap value,
-        mlir::AffineMap output, std::string *why = nullptr);
+  static llvm::FailureOr<AttentionDims> infer(mlir::AffineMap query, mlir::AffineMap key,
+                                              mlir::AffineMap value, mlir::AffineMap output,
+                                              std::string *why = nullptr);
 
   /// The dims of verified ops.
   static AttentionDims get(SdpaOp op);
