@@ -12,8 +12,6 @@ using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
 
-static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
-
 namespace {
 class LepeLowering {
 public:
@@ -96,17 +94,12 @@ LogicalResult LepeLowering::run() {
     order.push_back(dim);
   axes = order.size();
   order.push_back(numDims - 1);
+  if (failed(checkUnitBatch(op)))
+    return failure();
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op.getOperation()));
-  for (unsigned dim = 0; dim < numDims; ++dim)
-    if (!llvm::is_contained(order, dim) && ranges[dim] != 1)
-      return op.emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), "
-                            "got d")
-             << dim;
   if (ShapedType::isDynamic(ranges.back()))
     return op.emitOpError("expected a static value extent");
-  columns = (ranges.back() + ctx.params.padTo - 1) / ctx.params.padTo * ctx.params.padTo;
-  if (!ctx.params.staged)
-    columns = ranges.back();
+  columns = ctx.params.staged ? roundUp(ranges.back(), ctx.params.padTo) : ranges.back();
   value = projectView(b, op.getValue(), maps[0], order);
   init = projectView(b, op.getInit(), maps.back(), order);
 

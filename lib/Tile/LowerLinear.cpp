@@ -17,18 +17,10 @@ using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
 
-static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
-static int64_t roundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 static LogicalResult checkTile(ViewOpInterface op, const AttentionDims &dims) {
+  if (failed(checkUnitBatch(op)))
+    return failure();
   SmallVector<int64_t> ranges = getStaticLoopRanges(op);
-  for (unsigned dim : dims.batch)
-    if (ranges[dim] != 1)
-      return op->emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), "
-                             "got d")
-             << dim;
   if (ShapedType::isDynamic(ranges[dims.channels]) || ShapedType::isDynamic(ranges[dims.values]))
     return op->emitOpError("expected static channel and value extents");
   return success();
@@ -223,14 +215,10 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits) 
   Formulas formulas(b, type);
   Value output = target;
   if (ctx.params.staged) {
-    int64_t rows = 1;
-    for (int64_t dim = 0, e = dims.rows.size(); dim < e; ++dim) {
-      FailureOr<int64_t> bound = staticBound(op, query, dim);
-      if (failed(bound))
-        return failure();
-      rows *= *bound;
-    }
-    rows = roundUp(std::max<int64_t>(rows, 1), ctx.params.rows);
+    FailureOr<int64_t> bound = staticRowBound(op, query);
+    if (failed(bound))
+      return failure();
+    int64_t rows = roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows);
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
     Type queryType = typeOf(query).getElementType();

@@ -19,11 +19,6 @@ using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
 
-static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
-static int64_t roundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 namespace {
 /// The parts of a softmax over keys, as views with their batch dims dropped.
 struct SoftmaxTile {
@@ -107,14 +102,10 @@ LogicalResult SoftmaxLowering::stageRows() {
   output = tile.output;
   if (!ctx.params.staged)
     return success();
-  int64_t rows = 1;
-  for (int64_t dim = 0, e = typeOf(tile.query).getRank() - 1; dim < e; ++dim) {
-    FailureOr<int64_t> bound = staticBound(op, tile.query, dim);
-    if (failed(bound))
-      return failure();
-    rows *= *bound;
-  }
-  rows = roundUp(std::max<int64_t>(rows, 1), ctx.params.rows);
+  FailureOr<int64_t> bound = staticRowBound(op, tile.query);
+  if (failed(bound))
+    return failure();
+  int64_t rows = roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows);
   auto toScratch = [&](Value view, int64_t columns) {
     Value matrix = ctx.scratch({rows, columns}, typeOf(view).getElementType());
     stageIn(ctx, view, matrix, /*transposed=*/false);
@@ -306,17 +297,6 @@ void SoftmaxLowering::store(const RowBlock &block, const OnlineState &state) {
 // The ops
 //===----------------------------------------------------------------------===//
 
-/// Every batch dim of a tile has extent 1.
-static LogicalResult checkBatch(ViewOpInterface op, ArrayRef<unsigned> batch) {
-  SmallVector<int64_t> ranges = getStaticLoopRanges(op);
-  for (unsigned dim : batch)
-    if (ranges[dim] != 1)
-      return op->emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), "
-                             "got d")
-             << dim;
-  return success();
-}
-
 static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
   SmallVector<unsigned> all(dims);
   all.push_back(last);
@@ -326,7 +306,7 @@ static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
 LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkBatch(view, dims.batch)))
+  if (failed(checkUnitBatch(op)))
     return failure();
   if (dims.rows.empty() || dims.keys.empty())
     return op.emitOpError("expected at least one row dim and one key dim");
@@ -361,7 +341,7 @@ LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
 LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkBatch(view, dims.batch)))
+  if (failed(checkUnitBatch(op)))
     return failure();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);

@@ -86,3 +86,13 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
   }
   return shape;
 }
+
+LogicalResult elfatt::tile::checkUnitBatch(Operation *op) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
+  for (unsigned dim : getPartShape(op).batch)
+    if (ranges[dim] != 1)
+      return op->emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), "
+                             "got d")
+             << dim;
+  return success();
+}

@@ -19,6 +19,9 @@ struct PartShape {
 /// the grid dims are rows and the last dim holds the values.
 PartShape getPartShape(mlir::Operation *op);
 
+/// Every batch dim of a tile has extent 1; an error at `op` where one has not.
+llvm::LogicalResult checkUnitBatch(mlir::Operation *op);
+
 } // namespace elfatt::tile
 
 #endif // ELFATT_LIB_TILE_PARTSHAPE_H

@@ -12,8 +12,6 @@ using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
 
-static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
-
 LogicalResult ScoreFunction::verify() {
   if (op.getScore().empty())
     return success();
@@ -28,16 +26,12 @@ LogicalResult ScoreFunction::verify() {
 LogicalResult ScoreFunction::setRows(Value queryView, bool rowsAreFlattened) {
   query = queryView;
   flattened = rowsAreFlattened;
-  rowBound = 1;
-  for (unsigned dim = 0, e = dims.rows.size(); dim < e; ++dim) {
-    FailureOr<int64_t> bound = staticBound(op, query, dim);
-    if (failed(bound))
-      return failure();
-    rowBound *= *bound;
-  }
+  FailureOr<int64_t> bound = staticRowBound(op, query);
+  if (failed(bound))
+    return failure();
   int64_t rows = ctx.params.rows;
   // The last block of every line may reach beyond it.
-  rowBound = (rowBound + rows - 1) / rows * rows + rows;
+  rowBound = roundUp(*bound, rows) + rows;
   return success();
 }
 

@@ -5,10 +5,6 @@
 
 using namespace elfatt::tile;
 
-static int64_t roundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 /// The largest divisor of `extent` that is at most `most`, unless a remainder block
 /// costs less: where it is small, or where there are many blocks; then `most`.
 static int64_t preferDivisor(int64_t extent, int64_t most) {

@@ -12,8 +12,6 @@
 using namespace mlir;
 using namespace elfatt::tile;
 
-static MemRefType typeOf(Value view) { return cast<MemRefType>(view.getType()); }
-
 Value TileContext::index(int64_t value) const { return arith::ConstantIndexOp::create(b, value); }
 
 Value TileContext::index(OpFoldResult value) const {
@@ -76,6 +74,17 @@ FailureOr<int64_t> elfatt::tile::staticBound(Operation *op, Value view, int64_t 
     return op->emitOpError("needs a static bound of a token extent that has none; expected a "
                            "static window or a tile of static size");
   return bound;
+}
+
+FailureOr<int64_t> elfatt::tile::staticRowBound(Operation *op, Value view) {
+  int64_t rows = 1;
+  for (int64_t dim = 0, e = typeOf(view).getRank() - 1; dim < e; ++dim) {
+    FailureOr<int64_t> bound = staticBound(op, view, dim);
+    if (failed(bound))
+      return failure();
+    rows *= *bound;
+  }
+  return rows;
 }
 
 Value elfatt::tile::numRows(const TileContext &ctx, Value view) {

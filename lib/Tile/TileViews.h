@@ -14,6 +14,11 @@
 
 namespace elfatt::tile {
 
+/// The type of a view of memory.
+inline mlir::MemRefType typeOf(mlir::Value view) {
+  return llvm::cast<mlir::MemRefType>(view.getType());
+}
+
 /// What lowering one part needs to know of its surroundings.
 struct TileContext {
   mlir::ImplicitLocOpBuilder &b;
@@ -37,6 +42,9 @@ mlir::Value projectView(mlir::ImplicitLocOpBuilder &b, mlir::Value buffer, mlir:
 /// Static extent of dim `dim` of `view`, or an upper bound of it; an error at
 /// `op` when there is none.
 llvm::FailureOr<int64_t> staticBound(mlir::Operation *op, mlir::Value view, int64_t dim);
+
+/// The same for the product of the extents of all dims of `view` but the last.
+llvm::FailureOr<int64_t> staticRowBound(mlir::Operation *op, mlir::Value view);
 
 /// Product of the extents of all dims of `view` but the last.
 mlir::Value numRows(const TileContext &ctx, mlir::Value view);

@@ -57,6 +57,11 @@ struct TileParams {
   bool narrowOperands;
 };
 
+/// The least multiple of `multiple` that is not below `value`.
+constexpr int64_t roundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
 TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
 
 } // namespace elfatt::tile
