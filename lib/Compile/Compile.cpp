@@ -6,14 +6,13 @@
 #include "Options.h"
 #include "elfatt/InitAll.h"
 #include "elfatt/Pipelines/GPU.h"
+#include "elfatt/Tools/SourceModule.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/MLIRContext.h"
-#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/SourceMgr.h"
 
 using namespace mlir;
 using llvm::Error;
@@ -29,7 +28,6 @@ public:
   int run();
 
 private:
-  bool parse();
   Error runPipeline(ModuleOp module, llvm::StringRef what,
                     llvm::function_ref<LogicalResult(OpPassManager &)> build);
   Error raise();
@@ -37,32 +35,13 @@ private:
 
   Tool &tool;
   const Options &options;
-  std::unique_ptr<MLIRContext> context;
-  std::shared_ptr<llvm::SourceMgr> sources;
-  std::unique_ptr<SourceMgrDiagnosticHandler> handler;
-  OwningOpRef<ModuleOp> module;
+  SourceModule source;
 };
 } // namespace
 
-bool Compiler::parse() {
-  DialectRegistry registry;
-  registerUpstreamDialects(registry);
-  registerAllDialects(registry);
-  context = std::make_unique<MLIRContext>(registry);
-  context->loadAllAvailableDialects();
-  auto file = tool.readInput(options.file);
-  if (!file)
-    return false;
-  sources = std::make_shared<llvm::SourceMgr>();
-  sources->AddNewSourceBuffer(std::move(file), SMLoc());
-  handler = std::make_unique<SourceMgrDiagnosticHandler>(*sources, context.get());
-  module = parseSourceFile<ModuleOp>(sources, context.get());
-  return static_cast<bool>(module);
-}
-
 Error Compiler::runPipeline(ModuleOp target, llvm::StringRef what,
                             llvm::function_ref<LogicalResult(OpPassManager &)> build) {
-  PassManager pm(context.get());
+  PassManager pm(source.context.get());
   if (failed(build(pm)))
     return llvm::createStringError("cannot set up " + what);
   tool.follow(pm);
@@ -73,7 +52,7 @@ Error Compiler::runPipeline(ModuleOp target, llvm::StringRef what,
 
 Error Compiler::raise() {
   if (options.raise)
-    if (Error error = runPipeline(*module, "elfatt-raise", [](OpPassManager &pm) {
+    if (Error error = runPipeline(*source.module, "elfatt-raise", [](OpPassManager &pm) {
           return parsePassPipeline("elfatt-raise", pm);
         }))
       return error;
@@ -81,13 +60,13 @@ Error Compiler::raise() {
     return Error::success();
   if (!PassInfo::lookup("elfatt-approximate"))
     return llvm::createStringError("--approximate is not built yet");
-  return runPipeline(*module, "elfatt-approximate", [&](OpPassManager &pm) {
+  return runPipeline(*source.module, "elfatt-approximate", [&](OpPassManager &pm) {
     return parsePassPipeline("elfatt-approximate{" + *options.approximate + "}", pm);
   });
 }
 
 Expected<Code> Compiler::compileFor(const GPUTarget &target, OwningOpRef<ModuleOp> &lowered) {
-  lowered = module->clone();
+  lowered = source.module->clone();
   pipelines::GPUOptions gpu;
   gpu.chip = target.chip->name.str();
   gpu.cuda = target.cuda;
@@ -127,7 +106,7 @@ Expected<Code> Compiler::compileFor(const GPUTarget &target, OwningOpRef<ModuleO
 }
 
 int Compiler::run() {
-  if (!parse())
+  if (!source.parse(tool, options.file))
     return kBadInput;
   if (Error error = raise())
     return tool.error(llvm::toString(std::move(error)));

@@ -5,14 +5,13 @@
 #include "elfatt/Run/Model.h"
 #include "elfatt/Runtime.h"
 #include "elfatt/Target/Chip.h"
+#include "elfatt/Tools/SourceModule.h"
 
 #include "mlir/IR/MLIRContext.h"
-#include "mlir/Parser/Parser.h"
 #include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
@@ -155,26 +154,16 @@ private:
 
   bool parse() {
     auto start = Clock::now();
-    DialectRegistry registry;
-    registerUpstreamDialects(registry);
-    registerAllDialects(registry);
-    context = std::make_unique<MLIRContext>(registry);
-    context->loadAllAvailableDialects();
-    auto file = tool.readInput(options.file);
-    if (!file)
+    if (!source.parse(tool, options.file))
       return false;
-    sources = std::make_shared<llvm::SourceMgr>();
-    sources->AddNewSourceBuffer(std::move(file), SMLoc());
-    handler = std::make_unique<SourceMgrDiagnosticHandler>(*sources, context.get());
-    module = parseSourceFile<ModuleOp>(sources, context.get());
-    if (module)
-      llvm::outs() << llvm::formatv("parsed in {0:F2} s\n", secondsSince(start));
-    return static_cast<bool>(module);
+    llvm::outs() << llvm::formatv("parsed in {0:F2} s\n", secondsSince(start));
+    return true;
   }
 
   Expected<Model> compile(llvm::StringRef what, const CompileOptions &compileOptions, bool last) {
     auto start = Clock::now();
-    OwningOpRef<ModuleOp> copy = last ? std::move(module) : OwningOpRef<ModuleOp>(module->clone());
+    OwningOpRef<ModuleOp> copy =
+        last ? std::move(source.module) : OwningOpRef<ModuleOp>(source.module->clone());
     auto model = Model::compile(tool, std::move(copy), compileOptions);
     if (model)
       llvm::outs() << llvm::formatv("compiled {0} model in {1:F2} s\n", what, secondsSince(start));
@@ -184,7 +173,7 @@ private:
 
   int execute() {
     std::vector<Type> types;
-    if (auto main = dyn_cast_or_null<FunctionOpInterface>(module->lookupSymbol("main")))
+    if (auto main = dyn_cast_or_null<FunctionOpInterface>(source.module->lookupSymbol("main")))
       types.assign(main.getResultTypes().begin(), main.getResultTypes().end());
     for (Type type : types)
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
@@ -301,10 +290,7 @@ private:
   const Options &options;
   std::string simulatedChip;
   ArrayMap inputs, expected;
-  std::unique_ptr<MLIRContext> context;
-  std::shared_ptr<llvm::SourceMgr> sources;
-  std::unique_ptr<SourceMgrDiagnosticHandler> handler;
-  OwningOpRef<ModuleOp> module;
+  SourceModule source;
   std::vector<bool> isBF16;
   llvm::json::Object stats;
 };
