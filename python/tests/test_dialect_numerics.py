@@ -131,6 +131,7 @@ def check(result: np.ndarray, expected: np.ndarray, dtype: str) -> None:
 
 B, H, N, M, D, E = 2, 3, 7, 11, 8, 5
 SDPA = "b, h, i, j, d, e"
+SHAPES = ((B, H, N, D), (B, H, M, D), (B, H, M, E))
 
 
 def run_sdpa(
@@ -168,7 +169,7 @@ def run_sdpa(
 
 @pytest.fixture
 def qkv() -> List[np.ndarray]:
-    return random(1, (B, H, N, D), (B, H, M, D), (B, H, M, E))
+    return random(1, *SHAPES)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

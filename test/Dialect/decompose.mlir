@@ -2,7 +2,7 @@
 
 // O = softmax(scale * Q K^T) V in the order of the formula.
 // CHECK-LABEL: func.func @sdpa
-// CHECK-SAME:    %[[Q:.*]]: tensor<2x7x8xf32>, %[[K:.*]]: tensor<2x9x8xf32>, %[[V:.*]]: tensor<2x9x5xf32>, %[[INIT:.*]]: tensor<2x7x5xf32>
+// CHECK-SAME:    %[[Q:.*]]: tensor<2x7x8xf32>, %[[K:.*]]: tensor<2x9x8xf32>, %[[V:.*]]: tensor<2x9x5xf32>, %{{.*}}: tensor<2x7x5xf32>
 // CHECK:         %[[QK:.*]] = linalg.generic {{.*}} ins(%[[Q]], %[[K]]
 // CHECK:           arith.mulf
 // CHECK:           arith.addf
@@ -19,7 +19,8 @@
 // CHECK:         %[[P:.*]] = linalg.generic {{.*}} ins(%[[EXP]], %[[SUM]], %[[MAX]]
 // CHECK:           arith.divf
 // CHECK:           arith.select
-// CHECK:         %[[ZERO:.*]] = linalg.fill {{.*}} outs(%[[INIT]]
+// CHECK:         %[[EMPTY:.*]] = tensor.empty() : tensor<2x7x5xf32>
+// CHECK:         %[[ZERO:.*]] = linalg.fill {{.*}} outs(%[[EMPTY]]
 // CHECK:         %[[O:.*]] = linalg.generic {{.*}} ins(%[[P]], %[[V]] {{.*}} outs(%[[ZERO]]
 // CHECK:         return %[[O]]
 func.func @sdpa(%q: tensor<2x7x8xf32>, %k: tensor<2x9x8xf32>, %v: tensor<2x9x5xf32>,
@@ -187,4 +188,19 @@ func.func @elfatt(%qkv: tensor<?x201x3x4x8xf32>, %init: tensor<?x201x4x8xf32>)
     outs(%init : tensor<?x201x4x8xf32>) global_heads = 2 grid = [14, 14] window = [7, 7]
     prefix = 5 -> tensor<?x201x4x8xf32>
   return %o : tensor<?x201x4x8xf32>
+}
+
+// -----
+
+// A destination of unknown size, where the operands tell it.
+// CHECK-LABEL: func.func @dynamic_destination
+// CHECK:         %[[CAST:.*]] = tensor.cast %{{.*}} : tensor<7x8xf32> to tensor<?x8xf32>
+// CHECK:         return %[[CAST]]
+func.func @dynamic_destination(%q: tensor<7x8xf32>, %init: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %o = attention.sdpa indexing_maps = [
+      affine_map<(i, j, d, e) -> (i, d)>, affine_map<(i, j, d, e) -> (j, d)>,
+      affine_map<(i, j, d, e) -> (j, e)>, affine_map<(i, j, d, e) -> (i, e)>]
+    ins(%q, %q, %q : tensor<7x8xf32>, tensor<7x8xf32>, tensor<7x8xf32>)
+    outs(%init : tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %o : tensor<?x8xf32>
 }

@@ -193,9 +193,16 @@ Term expBelow(LinalgFormulas &f, Term x, Term max) {
   });
 }
 
-Term times(LinalgFormulas &f, Term x, Term factor) {
-  return f.map(x.dims, {x, factor}, [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
-    return arith::MulFOp::create(b, v[0], v[1]);
+/// factor * x + summand
+Term timesPlus(LinalgFormulas &f, Term factor, Term x, Term summand) {
+  return f.map(x.dims, {factor, x, summand}, [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+    return arith::AddFOp::create(b, arith::MulFOp::create(b, v[0], v[1]), v[2]);
+  });
+}
+
+Term maximum(LinalgFormulas &f, Term x, Term y) {
+  return f.map(x.dims, {x, y}, [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+    return arith::MaximumFOp::create(b, v[0], v[1]);
   });
 }
 
@@ -210,11 +217,13 @@ SmallVector<Value> decompose(OpBuilder &builder, OnlineOp op) {
   Term acc = f.read(op.getAcc(), maps[3]), max = f.read(op.getMax(), maps[4]);
   Term sum = f.read(op.getSum(), maps[5]);
 
-  Term newMax = f.maxWith(max, scores);
+  // Reductions start from constants and are joined to what was there afterwards:
+  // IREE 3.13 fails at some that go on from a tensor.
+  Term newMax = maximum(f, max, f.maxWith(f.fill(max.dims, -kInfinity), scores));
   Term r = expBelow(f, max, newMax);
   Term p = expBelow(f, scores, newMax);
-  Term newSum = f.addSum(times(f, sum, r), p);
-  Term newAcc = f.addProduct(times(f, acc, r), p, f.read(op.getValue(), maps[2]));
+  Term newSum = timesPlus(f, r, sum, f.addSum(f.fill(sum.dims, 0.0), p));
+  Term newAcc = timesPlus(f, r, acc, f.contract(acc.dims, p, f.read(op.getValue(), maps[2])));
   return {f.write(newAcc, op.getAcc(), maps[3]), f.write(newMax, op.getMax(), maps[4]),
           f.write(newSum, op.getSum(), maps[5])};
 }
