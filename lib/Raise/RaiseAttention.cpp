@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Passes.h"
 
+#include "Positions.h"
 #include "Recognise.h"
 #include "Rewrite.h"
 
@@ -44,21 +45,35 @@ static Value buildScale(OpBuilder &builder, Location loc, const RecognisedAttent
   return scale;
 }
 
+/// What `build` makes of each element of `tensor`.
+static Value buildElementwise(OpBuilder &builder, Location loc, Value tensor, Type element,
+                              llvm::function_ref<Value(OpBuilder &, Location, Value)> build) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, tensor);
+  Value init = tensor::EmptyOp::create(builder, loc, sizes, element);
+  AffineMap identity = builder.getMultiDimIdentityMap(sizes.size());
+  SmallVector<utils::IteratorType> loops(sizes.size(), utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             builder, loc, init.getType(), tensor, init, {identity, identity}, loops,
+             [&](OpBuilder &nested, Location at, ValueRange args) {
+               linalg::YieldOp::create(nested, at, build(nested, at, args[0]));
+             })
+      .getResult(0);
+}
+
 /// `mask` with true and false swapped.
 static Value buildInverted(OpBuilder &builder, Location loc, Value mask) {
-  auto type = cast<RankedTensorType>(mask.getType());
-  Value init = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, mask),
-                                       type.getElementType());
-  AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
-  SmallVector<utils::IteratorType> loops(type.getRank(), utils::IteratorType::parallel);
-  return linalg::GenericOp::create(builder, loc, type, mask, init, {identity, identity}, loops,
-                                   [](OpBuilder &nested, Location at, ValueRange args) {
-                                     Value one = arith::ConstantIntOp::create(nested, at, 1, 1);
-                                     Value inverted =
-                                         arith::XOrIOp::create(nested, at, args[0], one);
-                                     linalg::YieldOp::create(nested, at, inverted);
-                                   })
-      .getResult(0);
+  return buildElementwise(builder, loc, mask, builder.getI1Type(),
+                          [](OpBuilder &nested, Location at, Value keep) -> Value {
+                            Value one = arith::ConstantIntOp::create(nested, at, 1, 1);
+                            return arith::XOrIOp::create(nested, at, keep, one);
+                          });
+}
+
+static Value buildWidened(OpBuilder &builder, Location loc, Value tensor, Type type) {
+  return buildElementwise(builder, loc, tensor, type,
+                          [&](OpBuilder &nested, Location at, Value value) -> Value {
+                            return arith::ExtFOp::create(nested, at, type, value);
+                          });
 }
 
 static bool isAnyF64(const RecognisedAttention &attention) {
@@ -67,11 +82,51 @@ static bool isAnyF64(const RecognisedAttention &attention) {
          isF64(attention.value.source) || isF64(attention.output.value);
 }
 
+/// `linear` from the positions of the domain's dims.
+static Value buildPosition(OpBuilder &builder, Location loc, const Linear &linear,
+                           const Domain &domain, llvm::function_ref<Value(unsigned)> getPosition) {
+  Value sum;
+  auto add = [&](Value value) {
+    sum = sum ? arith::AddIOp::create(builder, loc, sum, value).getResult() : value;
+  };
+  for (auto [atom, coefficient] : linear.terms) {
+    Value position = getPosition(*domain.find(atom));
+    if (coefficient != 1)
+      position = arith::MulIOp::create(builder, loc, position,
+                                       arith::ConstantIndexOp::create(builder, loc, coefficient));
+    add(position);
+  }
+  if (linear.constant != 0 || !sum)
+    add(arith::ConstantIndexOp::create(builder, loc, linear.constant));
+  return sum;
+}
+
+/// Fills the score region of `op`, which computes in `type`.
+static void buildScoreRegion(OpBuilder builder, attention::SdpaOp op,
+                             const RecognisedAttention &attention, FloatType type) {
+  Location loc = op.getLoc();
+  Block *block = builder.createBlock(&op.getScore());
+  Value score = block->addArgument(type, loc);
+  SmallVector<Value> elements;
+  for (Value bias : op.getBias())
+    elements.push_back(block->addArgument(getElementTypeOrSelf(bias.getType()), loc));
+  SmallVector<unsigned> dims = attention.dims.getPositionDims();
+  for (size_t i = 0; i < dims.size(); ++i)
+    block->addArgument(builder.getIndexType(), loc);
+  auto getPosition = [&](unsigned dim) -> Value {
+    return block->getArgument(1 + elements.size() + (llvm::find(dims, dim) - dims.begin()));
+  };
+  Value result = buildScoreProgram(
+      builder, loc, *attention.program, type, score, elements, [&](const view::Index &index) {
+        return buildPosition(builder, loc, *toLinear(attention.reader->getSpace(), index),
+                             attention.domain, getPosition);
+      });
+  attention::YieldOp::create(builder, loc, result);
+}
+
 /// Builds the op in front of what it replaces; gives the op.
-static Operation *rewrite(RecognisedAttention &attention, linalg::LinalgOp second) {
-  Operation *end = attention.output.value.getDefiningOp();
-  OpBuilder builder(end);
-  Location loc = second.getLoc();
+static Operation *rewrite(RecognisedAttention &attention, Location loc) {
+  OpBuilder builder(attention.output.value.getDefiningOp());
   MLIRContext *context = builder.getContext();
   ViewBuilder views(builder, loc, *attention.reader);
   const Domain &domain = attention.domain;
@@ -92,18 +147,24 @@ static Operation *rewrite(RecognisedAttention &attention, linalg::LinalgOp secon
   maps.push_back(attention.output.getMap(domain, context));
   ArrayAttr mapsAttr = builder.getAffineMapArrayAttr(maps);
 
+  FloatType type = builder.getF32Type();
+  if (isAnyF64(attention))
+    type = builder.getF64Type();
+  else if (attention.computesInF64)
+    query = buildWidened(builder, loc, query, type = builder.getF64Type());
   Operation *op;
   if (attention.isLinear) {
     op = attention::LinearOp::create(builder, loc, init.getType(), query, key, value, init,
                                      mapsAttr);
   } else {
-    FloatType type =
-        isAnyF64(attention) ? FloatType(builder.getF64Type()) : FloatType(builder.getF32Type());
     Value scale = buildScale(builder, loc, attention, type);
-    op = attention::SdpaOp::create(
+    auto sdpa = attention::SdpaOp::create(
         builder, loc, TypeRange{init.getType()}, query, key, value, biases, scale,
-        /*offsets=*/ValueRange{}, init, mapsAttr, /*causal=*/false,
+        /*offsets=*/ValueRange{}, init, mapsAttr, attention.isCausal,
         attention.zeroMaskedRows ? attention::MaskedRows::Zero : attention::MaskedRows::NaN);
+    if (attention.program)
+      buildScoreRegion(builder, sdpa, attention, type);
+    op = sdpa;
   }
   markRaised(op, attention.hasExcessPrecision, attention.hasExcessRange);
   Value result = views.buildResult(attention.output, op->getResult(0));
@@ -118,35 +179,40 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
   void runOnOperation() override {
     // Contractions in order: none is erased before it is looked at, since what is
     // erased comes before the op that replaces it.
-    SmallVector<Operation *> contractions;
-    getOperation()->walk([&](Operation *op) {
-      if (isContraction(op) || isQuantizedContraction(op))
-        contractions.push_back(op);
-    });
-    for (Operation *op : contractions)
-      raiseAt(cast<linalg::LinalgOp>(op));
+    // softmax(x W) V with a weight W is attention with constant queries, but also the
+    // inner half of linear attention: that goes first.
+    for (Queries queries : {Queries::Activations, Queries::Constants}) {
+      SmallVector<linalg::LinalgOp> contractions;
+      getOperation()->walk([&](linalg::LinalgOp op) {
+        if (matchContraction(op) || matchQuantizedContraction(op))
+          contractions.push_back(op);
+      });
+      for (linalg::LinalgOp op : contractions)
+        if (!op->hasAttr(kRefusedAttr))
+          raiseAt(op, queries);
+    }
   }
 
-  void raiseAt(linalg::LinalgOp second) {
+  void raiseAt(linalg::LinalgOp second, Queries queries) {
     std::optional<Verdict> refused;
-    linalg::LinalgOp first;
-    for (const ContractionPair &pair : findPairs(second)) {
+    std::optional<ContractionPair> refusedPair;
+    for (const ContractionPair &pair : findPairs(second, queries)) {
       Verdict verdict = recognise(pair, {strict});
       if (verdict.attention) {
         Operation *end = verdict.attention->output.value.getDefiningOp();
         ++(verdict.attention->isLinear ? numLinear : numSdpa);
-        rewrite(*verdict.attention, second);
+        rewrite(*verdict.attention, second.getLoc());
         eraseDead(end);
         return;
       }
       if (verdict.isSite && !refused) {
         refused = std::move(verdict);
-        first = pair.first;
+        refusedPair = pair;
       }
     }
     if (refused) {
       ++numRefused;
-      markRefused(second, first, refused->refusal);
+      markRefused(*refusedPair, refused->refusal);
     }
   }
 };

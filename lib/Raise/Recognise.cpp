@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Recognise.h"
 
+#include "Positions.h"
 #include "Softmax.h"
 
-#include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 #include <cmath>
@@ -17,20 +17,14 @@ using view::Size;
 
 namespace {
 
-/// The loops of a contraction by the operands they occur in.
-struct Loops {
-  SmallVector<unsigned> batch, lhs, rhs, reduced;
-
-  explicit Loops(linalg::LinalgOp op) {
-    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-    for (unsigned loop = 0, e = op.getNumLoops(); loop < e; ++loop) {
-      bool inLhs = maps[0].isFunctionOfDim(loop), inRhs = maps[1].isFunctionOfDim(loop);
-      if (!maps[2].isFunctionOfDim(loop))
-        reduced.push_back(loop);
-      else
-        (inLhs && inRhs ? batch : inLhs ? lhs : rhs).push_back(loop);
-    }
-  }
+/// Where an attention ends: after the second contraction, or after the division
+/// that follows it. One element of `result`, and what it is of the contraction's.
+struct Ending {
+  Value result;
+  SmallVector<Index> indices;
+  Element product;
+  /// Set where the division comes after.
+  std::optional<Scalar> divisor;
 };
 
 /// One attempt at one pair.
@@ -48,17 +42,23 @@ private:
     verdict.refusal = {reason, detail.str()};
     return failure();
   }
-  Scalar readOperand(linalg::LinalgOp op, unsigned operand, ArrayRef<Index> loops) {
-    auto indices =
-        reader->getTracer().apply(op.getMatchingIndexingMap(&op->getOpOperand(operand)), loops);
-    return indices ? reader->read(op->getOperand(operand), *indices) : Scalar();
+  Scalar readSide(const Contraction &contraction, unsigned side, ArrayRef<Index> loops) {
+    return reader->resolve(contraction.sides[side], reader->addFrame(contraction.op, loops));
   }
-  bool mentions(const Element &element, ArrayRef<unsigned> roots) {
-    for (const Index &index : element.indices)
-      for (const view::Term &term : space.normalize(index).terms)
-        if (llvm::is_contained(roots, space.getRoot(term.atom)))
-          return true;
-    return false;
+  /// Whether one of `atoms` occurs in `index`.
+  bool mentions(const Index &index, ArrayRef<unsigned> atoms) {
+    llvm::SmallDenseSet<unsigned> leaves = getLeaves(atoms);
+    return llvm::any_of(space.normalize(index).terms,
+                        [&](const view::Term &term) { return leaves.contains(term.atom); });
+  }
+  bool mentions(const Element &element, ArrayRef<unsigned> atoms) {
+    return llvm::any_of(element.indices,
+                        [&](const Index &index) { return mentions(index, atoms); });
+  }
+  /// Whether a side of the first contraction depends on one of `atoms`.
+  bool mentions(unsigned side, ArrayRef<unsigned> atoms) {
+    return llvm::any_of(pair.first.loops[side].set_bits(),
+                        [&](unsigned loop) { return mentions(firstLoops[loop], atoms); });
   }
   llvm::SmallDenseSet<unsigned> getLeaves(ArrayRef<unsigned> roots) {
     llvm::SmallDenseSet<unsigned> leaves;
@@ -69,14 +69,18 @@ private:
   }
 
   LogicalResult checkShapes();
+  Ending endPlainly();
+  std::optional<Ending> findDivision();
   bool readSecond();
   LogicalResult readFirst(const Element &product);
   void judgeSite();
   LogicalResult matchSdpa();
   LogicalResult matchLinear(const Element &context);
-  LogicalResult noteCasts(ArrayRef<Operation *> casts);
+  void noteCasts(ArrayRef<Operation *> casts);
   LogicalResult plan();
+  SmallVector<unsigned> getWhole();
   LogicalResult planOperand(const Element &start, ViewPlan &view);
+  LogicalResult checkPositions();
   LogicalResult buildDomain();
 
   ContractionPair pair;
@@ -86,11 +90,13 @@ private:
   Verdict verdict;
   RecognisedAttention result;
 
-  // Roots of the atoms by class; the channels are d.
+  Ending ending;
+  // Atoms by class; the channels are d.
   SmallVector<unsigned> batch, rows, keys, values, channels;
   /// What `second` contracts: keys, or the channels of linear attention.
   SmallVector<unsigned> contracted;
   SmallVector<Index> secondLoops, firstLoops;
+  SmallVector<Operation *> endingCasts;
   /// P (or Q of linear attention), and the other operand of `second`.
   Scalar near, far;
   Element queryStart, keyStart, valueStart;
@@ -105,11 +111,13 @@ static bool isSupported(Type type) {
 }
 
 LogicalResult Recogniser::checkShapes() {
-  for (linalg::LinalgOp op : {pair.first, pair.second}) {
-    if (isQuantizedContraction(op))
-      return refuse(Reason::Quantized);
+  if (pair.isQuantized)
+    return refuse(Reason::Quantized);
+  for (Operation *op : {pair.first.op.getOperation(), pair.second.op.getOperation()}) {
     for (Value operand : op->getOperands()) {
-      auto type = cast<RankedTensorType>(operand.getType());
+      auto type = dyn_cast<RankedTensorType>(operand.getType());
+      if (!type)
+        continue;
       if (!isSupported(type.getElementType()))
         return refuse(Reason::UnsupportedDtype,
                       "expected f16, bf16, f32 or f64 elements, got " +
@@ -121,37 +129,77 @@ LogicalResult Recogniser::checkShapes() {
   return success();
 }
 
-/// Reads the second contraction: classes of its loops, P and V.
-bool Recogniser::readSecond() {
-  linalg::LinalgOp op = pair.second;
-  SmallVector<Size> extents = view::getLoopSizes(op, reader->getSizes());
-  SmallVector<unsigned> atoms;
-  for (const Size &extent : extents) {
-    atoms.push_back(space.addAtom(extent));
-    secondLoops.push_back(space.get(atoms.back()));
+/// The end after the second contraction.
+Ending Recogniser::endPlainly() {
+  Ending plain{pair.second.getResult(), {}, {}, std::nullopt};
+  for (const Size &size : reader->getSizes().getSizes(plain.result))
+    plain.indices.push_back(space.get(space.addAtom(size)));
+  plain.product = {plain.result, llvm::to_vector<0>(plain.indices)};
+  return plain;
+}
+
+/// The end after O / Z, with O the second contraction's result and nothing but data
+/// movement between.
+std::optional<Ending> Recogniser::findDivision() {
+  Value value = pair.second.getResult();
+  while (value.hasOneUse()) {
+    Operation *user = *value.user_begin();
+    if (user->getNumResults() != 1 || !isa<RankedTensorType>(user->getResult(0).getType()))
+      return std::nullopt;
+    value = user->getResult(0);
+    auto linalg = dyn_cast<linalg::LinalgOp>(user);
+    if (!linalg || view::getCopiedOperand(linalg))
+      continue;
+    Ending divided{value, {}, {}, std::nullopt};
+    for (const Size &size : reader->getSizes().getSizes(value))
+      divided.indices.push_back(space.get(space.addAtom(size)));
+    SmallVector<Operation *> casts;
+    Scalar scalar = skipCasts(*reader, reader->read(value, divided.indices), &casts);
+    std::optional<Quotient> quotient = matchQuotient(*reader, scalar);
+    if (!quotient)
+      return std::nullopt;
+    divided.product = skipCasts(*reader, quotient->numerator, &casts).element;
+    divided.divisor = quotient->divisor;
+    endingCasts = casts;
+    return divided.product.source == pair.second.getResult() ? std::optional(divided)
+                                                             : std::nullopt;
   }
-  Loops loops(op);
-  auto collect = [&](ArrayRef<unsigned> from, SmallVectorImpl<unsigned> &into) {
+  return std::nullopt;
+}
+
+/// Reads the second contraction at the ending: classes of its loops, P and V.
+bool Recogniser::readSecond() {
+  const Contraction &second = pair.second;
+  auto loops = view::invertMap(second.getResultMap(), ending.product.indices);
+  if (!loops)
+    return false;
+  SmallVector<Size> extents = view::getLoopSizes(second.op, reader->getSizes());
+  secondLoops.clear();
+  for (auto [loop, index] : llvm::enumerate(*loops))
+    secondLoops.push_back(index ? *index : space.get(space.addAtom(extents[loop])));
+  auto collect = [&](ArrayRef<unsigned> from, SmallVector<unsigned> &into) {
+    into.clear();
     for (unsigned loop : from)
-      into.push_back(atoms[loop]);
+      for (const view::Term &term : space.normalize(secondLoops[loop]).terms)
+        into.push_back(term.atom);
   };
-  collect(loops.batch, batch);
-  collect(pair.operand == 0 ? loops.lhs : loops.rhs, rows);
-  collect(pair.operand == 0 ? loops.rhs : loops.lhs, values);
-  collect(loops.reduced, keys);
+  collect(second.batch, batch);
+  collect(second.free[pair.side], rows);
+  collect(second.free[1 - pair.side], values);
+  collect(second.reduced, keys);
   contracted = keys;
-  near = readOperand(op, pair.operand, secondLoops);
-  far = readOperand(op, 1 - pair.operand, secondLoops);
+  near = readSide(second, pair.side, secondLoops);
+  far = readSide(second, 1 - pair.side, secondLoops);
   return near && far;
 }
 
 /// Loops of the first contraction where its result is read at `product`.
 LogicalResult Recogniser::readFirst(const Element &product) {
-  linalg::LinalgOp op = pair.first;
-  auto loops = view::invertMap(op.getIndexingMapsArray().back(), product.indices);
+  const Contraction &first = pair.first;
+  auto loops = view::invertMap(first.getResultMap(), product.indices);
   if (!loops)
     return refuse(Reason::NotAView);
-  SmallVector<Size> extents = view::getLoopSizes(op, reader->getSizes());
+  SmallVector<Size> extents = view::getLoopSizes(first.op, reader->getSizes());
   firstLoops.clear();
   for (auto [loop, index] : llvm::enumerate(*loops)) {
     if (index) {
@@ -161,10 +209,10 @@ LogicalResult Recogniser::readFirst(const Element &product) {
     channels.push_back(space.addAtom(extents[loop]));
     firstLoops.push_back(space.get(channels.back()));
   }
-  for (linalg::LinalgOp each : {pair.first, pair.second}) {
-    SmallVector<Index> zeros(each.getNumLoops());
-    Scalar init = readOperand(each, 2, zeros);
-    if (!init || reader->getConstantDouble(init) != 0.0)
+  for (const Contraction *each : {&pair.first, &pair.second}) {
+    Value init = each->getInit();
+    SmallVector<Index> zeros(cast<RankedTensorType>(init.getType()).getRank());
+    if (reader->getConstantDouble(reader->read(init, zeros)) != 0.0)
       return refuse(Reason::AccumulatesIntoTensor);
   }
   return success();
@@ -179,7 +227,7 @@ void Recogniser::judgeSite() {
   std::optional<Element> product;
   for (unsigned steps = 0; !stack.empty() && steps < 256 && !product; ++steps) {
     scalar = reader->open(stack.pop_back_val());
-    if (scalar.element && scalar.element.source == pair.first->getResult(0)) {
+    if (scalar.element && scalar.element.source == pair.first.getResult()) {
       product = scalar.element;
     } else if (std::optional<Reduction> reduction = reader->matchReduction(scalar)) {
       stack.insert(stack.begin(), reduction->body);
@@ -192,38 +240,39 @@ void Recogniser::judgeSite() {
     verdict.isSite = pair.hasExponential;
     return;
   }
-  auto loops = view::invertMap(pair.first.getIndexingMapsArray().back(), product->indices);
+  auto loops = view::invertMap(pair.first.getResultMap(), product->indices);
   if (!loops)
     return;
-  Loops classes(pair.first);
-  auto mentionsAny = [&](ArrayRef<unsigned> dims, ArrayRef<unsigned> roots) {
-    return llvm::any_of(dims, [&](unsigned dim) {
-      return (*loops)[dim] && mentions(Element{{}, {*(*loops)[dim]}}, roots);
-    });
+  auto mentionsAny = [&](ArrayRef<unsigned> dims, ArrayRef<unsigned> atoms) {
+    return llvm::any_of(
+        dims, [&](unsigned dim) { return (*loops)[dim] && mentions(*(*loops)[dim], atoms); });
   };
-  bool contractsFree = mentionsAny(classes.lhs, contracted) || mentionsAny(classes.rhs, contracted);
-  verdict.isSite = contractsFree && (pair.hasExponential || mentionsAny(classes.batch, batch));
+  bool contractsFree = llvm::any_of(ArrayRef<unsigned>{0, 1}, [&](unsigned side) {
+    return mentionsAny(pair.first.free[side], contracted) && !pair.first.isConstantSide(side);
+  });
+  verdict.isSite = contractsFree && (pair.hasExponential || mentionsAny(pair.first.batch, batch));
 }
 
 /// What casts on the way mean for the op, which computes in f32, or in f64 where
-/// an operand is f64.
-LogicalResult Recogniser::noteCasts(ArrayRef<Operation *> casts) {
+/// an operand is f64: where the source widens to f64 between smaller operands, one of
+/// them has to be.
+void Recogniser::noteCasts(ArrayRef<Operation *> casts) {
   for (Operation *cast : casts) {
-    if (isa<arith::TruncFOp>(cast))
-      result.hasExcessPrecision = true;
-    if (cast->getResult(0).getType().isF64() && isa<arith::ExtFOp>(cast))
-      return refuse(Reason::UnsupportedDtype,
-                    "part of it is computed in f64, its operands are not");
+    result.hasExcessPrecision |= isa<arith::TruncFOp>(cast);
+    result.computesInF64 |= cast->getResult(0).getType().isF64() && isa<arith::ExtFOp>(cast);
   }
-  return success();
+  result.hasExcessPrecision |= result.computesInF64;
 }
 
 LogicalResult Recogniser::matchSdpa() {
-  FailureOr<Softmax> softmax = matchSoftmax(*reader, near, verdict.refusal);
+  FailureOr<Softmax> softmax = ending.divisor
+                                   ? matchSoftmax(*reader, near, *ending.divisor, verdict.refusal)
+                                   : matchSoftmax(*reader, near, verdict.refusal);
   if (failed(softmax))
     return failure();
-  FailureOr<Scores> scores =
-      matchScores(*reader, softmax->logits, pair.first->getResult(0), verdict.refusal);
+  ScoresQuery query{softmax->logits, softmax->factor, pair.first.getResult(), rows, keys,
+                    options.strict};
+  FailureOr<Scores> scores = matchScores(*reader, query, verdict.refusal);
   if (failed(scores))
     return failure();
   if (reader->getLeaves(softmax->axis) != getLeaves(keys))
@@ -231,17 +280,20 @@ LogicalResult Recogniser::matchSdpa() {
   if (failed(readFirst(scores->product)))
     return failure();
   result.scale = scores->scale;
+  result.isCausal = scores->isCausal;
+  result.program = std::move(scores->program);
   biases = std::move(scores->biases);
   SmallVector<Operation *> casts(softmax->casts);
   llvm::append_range(casts, scores->casts);
+  llvm::append_range(casts, endingCasts);
 
-  SmallVector<Element, 0> starts;
-  for (unsigned operand : {0, 1}) {
-    Scalar scalar = readOperand(pair.first, operand, firstLoops);
+  Element starts[2];
+  for (unsigned side : {0, 1}) {
+    Scalar scalar = readSide(pair.first, side, firstLoops);
     auto start = scalar ? peelScale(*reader, scalar, result.scale, casts) : std::nullopt;
     if (!start)
       return refuse(Reason::NotAView);
-    starts.push_back(*start);
+    starts[side] = *start;
   }
   Scale one;
   auto start = peelScale(*reader, far, one, casts);
@@ -250,17 +302,20 @@ LogicalResult Recogniser::matchSdpa() {
   if (!start->source)
     return refuse(Reason::NotAView);
   valueStart = *start;
-  bool swapped = mentions(starts[0], keys);
-  queryStart = starts[swapped], keyStart = starts[!swapped];
+  unsigned querySide = mentions(starts[0], keys) ? 1 : 0;
+  queryStart = starts[querySide], keyStart = starts[1 - querySide];
   if (mentions(queryStart, keys) || mentions(keyStart, rows) || !mentions(keyStart, keys)) {
     // A single key or a single query has no atoms to tell it by.
     bool single = getLeaves(keys).empty() || getLeaves(rows).empty();
     if (!single || mentions(queryStart, keys) || mentions(keyStart, rows))
       return refuse(Reason::NotAView, "the first product is not one of queries and keys");
   }
+  if (isConstant(keyStart.source))
+    return refuse(Reason::NoSoftmax, "the keys are constant");
   result.zeroMaskedRows = softmax->zeroMaskedRows;
-  result.hasExcessRange = !softmax->hasMax;
-  return noteCasts(casts);
+  result.hasExcessRange = !softmax->hasMax || softmax->hasExcessRange || scores->hasExcessRange;
+  noteCasts(casts);
+  return success();
 }
 
 /// O[b,i,e] = sum_d softmax_d(Q) C[b,d,e],  C[b,d,e] = sum_j softmax_j(K) V[b,j,e]:
@@ -280,10 +335,10 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
     return failure();
   if (reader->getLeaves(ofQuery->axis) != getLeaves(channels))
     return refuse(Reason::WrongSoftmaxAxis, "the queries' softmax is not over the channels");
-  Scalar sides[] = {readOperand(pair.first, 0, firstLoops), readOperand(pair.first, 1, firstLoops)};
+  Scalar sides[] = {readSide(pair.first, 0, firstLoops), readSide(pair.first, 1, firstLoops)};
   if (!sides[0] || !sides[1])
     return refuse(Reason::NotAView);
-  unsigned keySide = mentions(sides[0].start, channels) ? 0 : 1;
+  unsigned keySide = mentions(0u, channels) ? 0 : 1;
   FailureOr<Softmax> ofKey = matchSoftmax(*reader, sides[keySide], verdict.refusal);
   if (failed(ofKey))
     return failure();
@@ -300,18 +355,32 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
   if (!peel(ofQuery->logits, queryStart) || !peel(ofKey->logits, keyStart) ||
       !peel(sides[1 - keySide], valueStart))
     return refuse(Reason::NotAView);
-  result.hasExcessRange = !ofQuery->hasMax || !ofKey->hasMax;
-  return noteCasts(casts);
+  for (const Softmax *softmax : {&*ofQuery, &*ofKey}) {
+    if (softmax->factor != 1.0)
+      return refuse(Reason::ScoreFunction, "linear attention with a temperature");
+    result.hasExcessRange |= !softmax->hasMax || softmax->hasExcessRange;
+  }
+  noteCasts(casts);
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
 // From elements to the op
 //===----------------------------------------------------------------------===//
 
-LogicalResult Recogniser::planOperand(const Element &start, ViewPlan &view) {
+/// Atoms that no movement may split: the op has one dim for each.
+SmallVector<unsigned> Recogniser::getWhole() {
   SmallVector<unsigned> whole(channels);
   llvm::append_range(whole, values);
-  std::optional<ViewPlan> plan = planSource(*reader, start, whole);
+  if (result.isCausal) {
+    llvm::append_range(whole, rows);
+    llvm::append_range(whole, keys);
+  }
+  return whole;
+}
+
+LogicalResult Recogniser::planOperand(const Element &start, ViewPlan &view) {
+  std::optional<ViewPlan> plan = planSource(*reader, start, getWhole());
   if (!plan)
     return refuse(Reason::NotAView);
   view = std::move(*plan);
@@ -319,21 +388,16 @@ LogicalResult Recogniser::planOperand(const Element &start, ViewPlan &view) {
 }
 
 LogicalResult Recogniser::plan() {
-  SmallVector<unsigned> whole(channels);
-  llvm::append_range(whole, values);
+  SmallVector<unsigned> whole = getWhole();
   // Movements cut atoms as they are traced: first trace all, then plan with the
   // cuts that are there in the end.
   for (const Element &start : {queryStart, keyStart, valueStart})
     reader->getTracer().traceAll(start, whole);
   for (const Bias &bias : biases)
     reader->getTracer().traceAll(bias.start, whole);
-  auto indices = reader->getTracer().apply(pair.second.getIndexingMapsArray().back(), secondLoops);
-  if (!indices)
-    return refuse(Reason::NotAView);
-  for (Index &index : *indices)
+  for (Index &index : ending.indices)
     index = space.normalize(index);
-  std::optional<OutputPlan> output =
-      planOutput(*reader, pair.second->getResult(0), *indices, whole);
+  std::optional<OutputPlan> output = planOutput(*reader, ending.result, ending.indices, whole);
   if (!output)
     return refuse(Reason::NotAView, "the result is no view");
   result.output = std::move(*output);
@@ -410,17 +474,38 @@ LogicalResult Recogniser::buildDomain() {
     known &= isKnown(bias.view);
   if (!known)
     return refuse(Reason::NotAView, "the views do not agree on how dims are split");
-  MLIRContext *context = pair.second->getContext();
+  MLIRContext *context = pair.second.op.getContext();
   std::string why;
   auto dims = attention::AttentionDims::infer(
       q->getMap(domain, context), k->getMap(domain, context), v->getMap(domain, context),
       result.output.getMap(domain, context), &why);
   if (failed(dims))
     return refuse(Reason::NotAView, why);
+  result.dims = *dims;
+  if (result.isCausal && (dims->keys.size() != 1 || dims->rows.empty()))
+    return refuse(Reason::NotAView, "the triangle is over keys of several dims");
+  if (result.program && failed(checkPositions()))
+    return failure();
   std::optional<int64_t> extent = space.getExtent(domain.atoms[dims->channels]).getStatic();
   result.hasDefaultScale =
       extent && result.scale.factors.empty() &&
       std::abs(result.scale.constant * std::sqrt(double(*extent)) - 1.0) < 1e-6;
+  return success();
+}
+
+/// Positions are sums of the op's dims, with strides that are known.
+LogicalResult Recogniser::checkPositions() {
+  SmallVector<unsigned> dims = result.dims.getPositionDims();
+  for (const ScoreProgram::Node &node : result.program->nodes) {
+    if (node.kind != ScoreProgram::Node::Position)
+      continue;
+    std::optional<Linear> position = toLinear(space, node.position);
+    if (!position || !llvm::all_of(position->terms, [&](auto term) {
+          std::optional<unsigned> dim = result.domain.find(term.first);
+          return dim && llvm::is_contained(dims, *dim);
+        }))
+      return refuse(Reason::ScoreFunction, "a position has an unknown stride");
+  }
   return success();
 }
 
@@ -429,9 +514,16 @@ Verdict Recogniser::run() {
     verdict.isSite = pair.hasExponential;
     return std::move(verdict);
   }
+  ending = endPlainly();
   if (!readSecond())
     return std::move(verdict);
-  Value product = pair.first->getResult(0);
+  if (isExponential(*reader, near))
+    if (std::optional<Ending> division = findDivision()) {
+      ending = std::move(*division);
+      if (!readSecond())
+        return std::move(verdict);
+    }
+  Value product = pair.first.getResult();
   SmallVector<Operation *> casts;
   Scalar direct = skipCasts(*reader, near, &casts);
   LogicalResult matched = failure();
@@ -439,8 +531,8 @@ Verdict Recogniser::run() {
     matched = matchLinear(direct.element);
   else
     matched = matchSdpa();
-  for (linalg::LinalgOp op : {pair.first, pair.second}) {
-    Type type = getElementTypeOrSelf(op->getResult(0).getType());
+  for (const Contraction *each : {&pair.first, &pair.second}) {
+    Type type = getElementTypeOrSelf(each->getResult().getType());
     result.hasExcessPrecision |= type.isF16() || type.isBF16();
   }
   if (succeeded(matched) && options.strict && result.hasExcessPrecision)

@@ -9,6 +9,8 @@
 #include "Scores.h"
 #include "ViewPlan.h"
 
+#include "elfatt/Dialect/Attention/IR/Attention.h"
+
 #include <memory>
 
 namespace elfatt::raise {
@@ -24,6 +26,7 @@ struct RecognisedAttention {
   /// `attention.sdpa`, or `attention.linear`.
   bool isLinear = false;
   Domain domain;
+  attention::AttentionDims dims;
   ViewPlan query, key, value;
   OutputPlan output;
   Scale scale;
@@ -34,7 +37,12 @@ struct RecognisedAttention {
     bool isInverted;
   };
   llvm::SmallVector<BiasPlan, 0> biases;
+  bool isCausal = false;
+  /// The function of a score, in place of the rule for biases.
+  std::optional<ScoreProgram> program;
   bool zeroMaskedRows = false;
+  /// The source computes in f64 whatever its operands are.
+  bool computesInF64 = false;
   /// The op rounds less, or overflows later, than the source.
   bool hasExcessPrecision = false, hasExcessRange = false;
 };

@@ -28,6 +28,11 @@ Scalar ScalarReader::read(Value tensor, ArrayRef<Index> indices) {
   return Scalar{{}, nullptr, tracer.trace(start), start};
 }
 
+const Frame *ScalarReader::addFrame(linalg::LinalgOp op, ArrayRef<Index> loops) {
+  frames.push_back({op, llvm::to_vector(loops)});
+  return &frames.back();
+}
+
 Scalar ScalarReader::resolve(Value value, const Frame *frame) {
   if (auto argument = dyn_cast<BlockArgument>(value);
       argument && frame && argument.getOwner() == frame->op.getBlock()) {
@@ -63,12 +68,8 @@ const Frame *ScalarReader::getElementwiseFrame(const Element &element, Value &yi
   auto loops = view::invertMap(op.getMatchingIndexingMap(init), element.indices);
   if (!loops || llvm::is_contained(*loops, std::nullopt))
     return nullptr;
-  Frame frame{op, {}};
-  for (std::optional<Index> &loop : *loops)
-    frame.loops.push_back(*loop);
-  frames.push_back(std::move(frame));
   yielded = op.getBlock()->getTerminator()->getOperand(result.getResultNumber());
-  return &frames.back();
+  return addFrame(op, llvm::map_to_vector(*loops, [](auto &loop) { return *loop; }));
 }
 
 Scalar ScalarReader::open(Scalar scalar) {
@@ -97,11 +98,11 @@ std::optional<Reduction> ScalarReader::matchReduction(const Scalar &scalar) {
   if (!loops)
     return std::nullopt;
   Reduction reduction;
-  Frame frame{op, {}};
+  SmallVector<Index> positions;
   SmallVector<Size> extents = view::getLoopSizes(op, sizes);
   for (auto [dim, type] : llvm::enumerate(op.getIteratorTypesArray())) {
     if (std::optional<Index> &loop = (*loops)[dim]) {
-      frame.loops.push_back(*loop);
+      positions.push_back(*loop);
       continue;
     }
     if (type != utils::IteratorType::reduction)
@@ -110,9 +111,9 @@ std::optional<Reduction> ScalarReader::matchReduction(const Scalar &scalar) {
     if (isNew)
       entry->second = space.addAtom(extents[dim]);
     reduction.bound.push_back(entry->second);
-    frame.loops.push_back(space.get(entry->second));
+    positions.push_back(space.get(entry->second));
   }
-  frames.push_back(std::move(frame));
+  const Frame *frame = addFrame(op, positions);
   Block *body = op.getBlock();
   Value yielded = body->getTerminator()->getOperand(number);
   Value accumulator = op.getMatchingBlockArgument(init);
@@ -120,7 +121,7 @@ std::optional<Reduction> ScalarReader::matchReduction(const Scalar &scalar) {
   if (!combiner || combiner->getBlock() != body)
     return std::nullopt;
   reduction.combiner = combiner;
-  reduction.init = resolve(accumulator, &frames.back());
+  reduction.init = resolve(accumulator, frame);
   Value a, b;
   if (auto select = dyn_cast<arith::SelectOp>(combiner)) {
     // select(x > y, x, y) is a maximum.
@@ -145,12 +146,12 @@ std::optional<Reduction> ScalarReader::matchReduction(const Scalar &scalar) {
   }
   if ((a == accumulator) == (b == accumulator))
     return std::nullopt;
-  reduction.body = resolve(a == accumulator ? b : a, &frames.back());
+  reduction.body = resolve(a == accumulator ? b : a, frame);
   return reduction;
 }
 
 //===----------------------------------------------------------------------===//
-// Constants and ranges
+// Constants
 //===----------------------------------------------------------------------===//
 
 std::optional<APFloat> ScalarReader::getConstant(const Scalar &closed) {
@@ -185,91 +186,6 @@ std::optional<double> ScalarReader::getConstantDouble(const Scalar &scalar) {
   bool losesInfo;
   value->convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &losesInfo);
   return value->convertToDouble();
-}
-
-std::optional<std::pair<int64_t, int64_t>> ScalarReader::getRange(const Scalar &closed,
-                                                                  unsigned depth) {
-  if (depth > kMaxDepth)
-    return std::nullopt;
-  Scalar scalar = open(closed);
-  APInt constant;
-  if (scalar.value && matchPattern(scalar.value, m_ConstantInt(&constant)) &&
-      constant.getSignificantBits() <= 64)
-    return std::pair(constant.getSExtValue(), constant.getSExtValue());
-  if (scalar.element) {
-    ElementsAttr attr;
-    if (!matchPattern(scalar.element.source, m_Constant(&attr)))
-      return std::nullopt;
-    auto dense = dyn_cast<DenseIntElementsAttr>(attr);
-    if (!dense || !dense.isSplat() || dense.getSplatValue<APInt>().getSignificantBits() > 64)
-      return std::nullopt;
-    int64_t value = dense.getSplatValue<APInt>().getSExtValue();
-    return std::pair(value, value);
-  }
-  Operation *op = scalar.getOp();
-  if (!op)
-    return std::nullopt;
-  if (auto index = dyn_cast<linalg::IndexOp>(op); index && scalar.frame) {
-    Index loop = space.normalize(scalar.frame->loops[index.getDim()]);
-    int64_t last = loop.offset;
-    for (const view::Term &term : loop.terms) {
-      Size span = term.stride * space.getExtent(term.atom);
-      // A symbol bounds nothing from above, but an index stays below 2^62.
-      last = span.isStatic() && last < (int64_t(1) << 62)
-                 ? last + span.getNumber() - term.stride.getNumber()
-                 : int64_t(1) << 62;
-    }
-    return std::pair(loop.offset, last);
-  }
-  // Narrowing casts could wrap; indices in tensors do not reach that far.
-  if (isa<arith::IndexCastOp, arith::ExtSIOp>(op) && op->getResult(0).getType().isIntOrIndex())
-    return getRange(getOperand(scalar, 0), depth + 1);
-  return std::nullopt;
-}
-
-std::optional<bool> ScalarReader::getTruth(const Scalar &closed) {
-  Scalar scalar = open(closed);
-  if (!scalar.getType().isInteger(1))
-    return std::nullopt;
-  if (auto range = getRange(scalar, 0); range && range->first == range->second)
-    return range->first != 0;
-  Operation *op = scalar.getOp();
-  if (!op)
-    return std::nullopt;
-  if (isa<arith::AndIOp, arith::OrIOp>(op)) {
-    bool isOr = isa<arith::OrIOp>(op);
-    std::optional<bool> a = getTruth(getOperand(scalar, 0));
-    if (a == isOr)
-      return a;
-    std::optional<bool> b = getTruth(getOperand(scalar, 1));
-    if (b == isOr)
-      return b;
-    return a && b ? std::optional<bool>(!isOr) : std::nullopt;
-  }
-  auto compare = dyn_cast<arith::CmpIOp>(op);
-  if (!compare)
-    return std::nullopt;
-  auto a = getRange(getOperand(scalar, 0), 0), b = getRange(getOperand(scalar, 1), 0);
-  if (!a || !b)
-    return std::nullopt;
-  switch (compare.getPredicate()) {
-  case arith::CmpIPredicate::slt:
-    std::swap(a, b);
-    [[fallthrough]];
-  case arith::CmpIPredicate::sgt:
-    if (a->first > b->second)
-      return true;
-    return a->second <= b->first ? std::optional<bool>(false) : std::nullopt;
-  case arith::CmpIPredicate::sle:
-    std::swap(a, b);
-    [[fallthrough]];
-  case arith::CmpIPredicate::sge:
-    if (a->first >= b->second)
-      return true;
-    return a->second < b->first ? std::optional<bool>(false) : std::nullopt;
-  default:
-    return std::nullopt;
-  }
 }
 
 //===----------------------------------------------------------------------===//

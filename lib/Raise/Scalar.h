@@ -61,6 +61,8 @@ public:
   Scalar open(Scalar scalar);
   /// Operand `index` of the op that `scalar` stands for, traced but not opened.
   Scalar getOperand(const Scalar &scalar, unsigned index);
+  /// `op` at these loop positions, for `resolve`.
+  const Frame *addFrame(mlir::linalg::LinalgOp op, llvm::ArrayRef<view::Index> loops);
   /// Another value of the same body.
   Scalar resolve(mlir::Value value, const Frame *frame);
 
@@ -70,9 +72,6 @@ public:
   /// Its value where it is a constant, through casts (which round as they say).
   std::optional<llvm::APFloat> getConstant(const Scalar &scalar);
   std::optional<double> getConstantDouble(const Scalar &scalar);
-  /// The truth of an i1 where it is the same at every position, by constants and
-  /// the ranges of indices.
-  std::optional<bool> getTruth(const Scalar &scalar);
 
   /// Whether two scalars are the same computation on the same elements, when
   /// atoms of `b` with a root in `bound` stand for others of `a` (`renaming`).
@@ -89,8 +88,6 @@ public:
 private:
   bool reachesFrom(const Scalar &scalar, mlir::Value source, unsigned depth);
   const Frame *getElementwiseFrame(const view::Element &element, mlir::Value &yielded);
-  /// A range that an integer or index lies in.
-  std::optional<std::pair<int64_t, int64_t>> getRange(const Scalar &scalar, unsigned depth);
 
   view::IndexSpace space;
   view::SizeAnalysis sizes;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Scores.h"
 
+#include "Positions.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 #include <cmath>
@@ -9,11 +11,6 @@ using namespace mlir;
 using namespace elfatt::raise;
 using elfatt::view::Element;
 namespace view = elfatt::view;
-
-static bool isMinusInfinity(ScalarReader &reader, const Scalar &scalar) {
-  std::optional<double> value = reader.getConstantDouble(scalar);
-  return value && std::isinf(*value) && *value < 0;
-}
 
 /// Takes `factor` into `scale` if it is the same at every position.
 static bool takeFactor(ScalarReader &reader, const Scalar &factor, bool isDivisor, Scale &scale) {
@@ -41,121 +38,338 @@ static bool takeFactor(ScalarReader &reader, const Scalar &factor, bool isDiviso
   return true;
 }
 
+//===----------------------------------------------------------------------===//
+// Masks
+//===----------------------------------------------------------------------===//
+
+static bool isMinusInfinity(Attribute attr) {
+  auto number = dyn_cast_or_null<FloatAttr>(attr);
+  return number && number.getValue().isInfinity() && number.getValue().isNegative();
+}
+static bool isMinusInfinity(ScalarReader &reader, const Scalar &scalar) {
+  std::optional<double> value = reader.getConstantDouble(scalar);
+  return value && std::isinf(*value) && *value < 0;
+}
+
+/// Finite, but so low that exp(x - max) is 0 beside any score that is not close to
+/// it: finfo.min, or the 0.7 of it that JAX takes.
+static bool isLowest(Attribute attr) {
+  auto number = dyn_cast_or_null<FloatAttr>(attr);
+  if (!number || !number.getValue().isFinite())
+    return false;
+  APFloat lowest = APFloat::getLargest(number.getValue().getSemantics(), /*Negative=*/true);
+  return number.getValueAsDouble() <= 0.5 * lowest.convertToDouble();
+}
+
 namespace {
-/// Walks from the logits inwards to the product.
-struct ScoreWalk {
+/// Scores are kept where `condition` is true, or, with `isInverted`, false.
+struct Mask {
+  Scalar condition;
+  bool isInverted;
+};
+
+/// What a score becomes where a mask hides it.
+enum class Hidden { MinusInfinity, Lowest };
+
+/// One attempt at the plain rule, from the logits inwards to the product.
+struct PlainScores {
   ScalarReader &reader;
-  Value product;
-  Scores &scores;
-  Refusal &why;
+  const ScoresQuery &query;
+  Scores scores;
+  /// Causality comes from a mask to the lowest number.
+  bool isCausalByLowest = false;
 
-  LogicalResult refuse(StringRef detail) {
-    why = {Reason::ScoreFunction, detail.str()};
-    return failure();
-  }
-
-  /// Which of the two operands the product is in.
-  std::optional<unsigned> findSide(const Scalar &scalar, unsigned first) {
-    bool a = reader.reaches(reader.getOperand(scalar, first), product);
-    bool b = reader.reaches(reader.getOperand(scalar, first + 1), product);
-    if (a == b)
-      return std::nullopt;
-    return a ? first : first + 1;
-  }
-
-  LogicalResult addBias(Scalar bias) {
-    // What a cast widens is added as it was.
-    while (!bias.element && isa_and_nonnull<arith::ExtFOp>(bias.getOp()))
-      bias = reader.getOperand(bias, 0);
-    if (reader.getConstantDouble(bias) == 0.0)
-      return success();
-    Scalar opened = reader.open(bias);
-    if (isa_and_nonnull<arith::SelectOp>(opened.getOp())) {
-      Scalar ifTrue = reader.getOperand(opened, 1), ifFalse = reader.getOperand(opened, 2);
-      Scalar condition = reader.getOperand(opened, 0);
-      if (std::optional<bool> truth = reader.getTruth(condition))
-        return addBias(*truth ? ifTrue : ifFalse);
-      bool keepsTrue = reader.getConstantDouble(ifTrue) == 0.0;
-      if (keepsTrue ? isMinusInfinity(reader, ifFalse)
-                    : isMinusInfinity(reader, ifTrue) && reader.getConstantDouble(ifFalse) == 0.0)
-        if (succeeded(addMask(condition, !keepsTrue)))
-          return success();
-    }
-    if (!scores.scale.isOne())
-      return refuse("a bias is scaled together with the scores");
-    if (!bias.element)
-      return refuse("a bias is no tensor of its own");
-    scores.biases.push_back({bias.start, false, false});
-    return success();
-  }
-
-  LogicalResult addMask(Scalar condition, bool isInverted) {
-    if (std::optional<bool> truth = reader.getTruth(condition))
-      if (*truth != isInverted)
-        return success();
-    Scalar opened = reader.open(condition);
-    // not m: keep where m is false.
-    if (isa_and_nonnull<arith::XOrIOp>(opened.getOp()))
-      for (unsigned side : {0, 1})
-        if (reader.getTruth(reader.getOperand(opened, side)) == true)
-          return addMask(reader.getOperand(opened, 1 - side), !isInverted);
-    if (!condition.element)
-      return refuse("a mask is no tensor of its own");
-    scores.biases.push_back({condition.start, true, isInverted});
-    return success();
-  }
-
-  LogicalResult run(Scalar scalar) {
-    // Bounded by the depth of the expression, which is finite.
-    while (true) {
-      scalar = skipCasts(reader, scalar, &scores.casts);
-      if (scalar.element) {
-        if (scalar.element.source != product)
-          return refuse("");
-        scores.product = scalar.element;
-        return success();
-      }
-      Operation *op = scalar.getOp();
-      if (!op)
-        return refuse("");
-      if (isa<arith::SelectOp>(op)) {
-        bool keepsTrue = isMinusInfinity(reader, reader.getOperand(scalar, 2));
-        if (!keepsTrue && !isMinusInfinity(reader, reader.getOperand(scalar, 1)))
-          return refuse("masked scores are not -inf");
-        if (failed(addMask(reader.getOperand(scalar, 0), !keepsTrue)))
-          return failure();
-        scalar = reader.getOperand(scalar, keepsTrue ? 1 : 2);
-        continue;
-      }
-      if (isa<arith::NegFOp>(op)) {
-        scores.scale.constant = -scores.scale.constant;
-        scalar = reader.getOperand(scalar, 0);
-        continue;
-      }
-      if (!isa<arith::AddFOp, arith::MulFOp, arith::DivFOp>(op))
-        return refuse(op->getName().getStringRef());
-      std::optional<unsigned> side = findSide(scalar, 0);
-      if (!side)
-        return refuse("");
-      Scalar other = reader.getOperand(scalar, 1 - *side);
-      if (isa<arith::AddFOp>(op)) {
-        if (failed(addBias(other)))
-          return failure();
-      } else if ((isa<arith::DivFOp>(op) && *side == 1) ||
-                 !takeFactor(reader, other, isa<arith::DivFOp>(op), scores.scale)) {
-        return refuse("the scores are scaled by a tensor");
-      }
-      scalar = reader.getOperand(scalar, *side);
-    }
+  LogicalResult run(Scalar scalar);
+  LogicalResult addBias(Scalar bias);
+  LogicalResult addMask(const Mask &mask);
+  LogicalResult addSelect(Scalar &scalar);
+  LogicalResult addCausal(Hidden hidden);
+  std::optional<unsigned> findSide(const Scalar &scalar);
+  /// A mask commutes with a positive scale, a bias with none.
+  bool hasPositiveScale() const {
+    return scores.scale.factors.empty() && scores.scale.constant > 0.0;
   }
 };
 } // namespace
 
-FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const Scalar &logits,
-                                             Value product, Refusal &why) {
-  Scores scores;
-  if (failed(ScoreWalk{reader, product, scores, why}.run(logits)))
+/// Whether `condition` >= 0 keeps the keys up to the row; false too where rows or keys
+/// are several dims.
+static bool isCausal(ScalarReader &reader, const ScoresQuery &query, const Linear &condition) {
+  auto getOnly = [&](ArrayRef<unsigned> roots) -> std::optional<unsigned> {
+    SmallVector<unsigned> leaves;
+    for (unsigned root : roots)
+      llvm::append_range(leaves, reader.getSpace().getLeaves(root));
+    return leaves.size() == 1 ? std::optional(leaves.front()) : std::nullopt;
+  };
+  std::optional<unsigned> row = getOnly(query.rows), key = getOnly(query.keys);
+  if (!row || !key)
+    return false;
+  Linear triangle{{{*row, 1}, {*key, -1}}, 0};
+  llvm::sort(triangle.terms);
+  return condition == triangle;
+}
+
+/// Whether `choice` is `kept` where keys are up to the row; then `hidden` is the other.
+static bool isCausalChoice(ScalarReader &reader, const ScoresQuery &query, const Choice &choice,
+                           llvm::function_ref<bool(Attribute)> isKept, Attribute &hidden) {
+  if (!choice.condition)
+    return false;
+  hidden = choice.ifFalse;
+  if (isKept(choice.ifTrue) && isCausal(reader, query, *choice.condition))
+    return true;
+  hidden = choice.ifTrue;
+  return isKept(choice.ifFalse) && isCausal(reader, query, choice.condition->complement());
+}
+
+static bool isCausalMask(ScalarReader &reader, const ScoresQuery &query, const Mask &mask) {
+  std::optional<Choice> choice = readChoice(reader, mask.condition);
+  Attribute hidden;
+  return choice && isCausalChoice(
+                       reader, query, *choice,
+                       [&](Attribute value) {
+                         auto truth = dyn_cast<BoolAttr>(value);
+                         return truth && truth.getValue() != mask.isInverted;
+                       },
+                       hidden);
+}
+
+/// The masks that hold where `mask` holds: the sides of a conjunction.
+static void collectConjuncts(ScalarReader &reader, const Mask &mask,
+                             SmallVectorImpl<Mask> &conjuncts) {
+  Scalar opened = reader.open(mask.condition);
+  Operation *op = opened.getOp();
+  if (isa_and_nonnull<arith::XOrIOp>(op))
+    for (unsigned side : {0, 1})
+      if (getTruth(reader, reader.getOperand(opened, side)) == true)
+        return collectConjuncts(reader, {reader.getOperand(opened, 1 - side), !mask.isInverted},
+                                conjuncts);
+  bool isConjunction =
+      mask.isInverted ? isa_and_nonnull<arith::OrIOp>(op) : isa_and_nonnull<arith::AndIOp>(op);
+  if (!isConjunction || conjuncts.size() > 8) {
+    conjuncts.push_back(mask);
+    return;
+  }
+  for (unsigned side : {0, 1})
+    collectConjuncts(reader, {reader.getOperand(opened, side), mask.isInverted}, conjuncts);
+}
+
+//===----------------------------------------------------------------------===//
+// The plain rule
+//===----------------------------------------------------------------------===//
+
+/// Which of the first two operands the product is in.
+std::optional<unsigned> PlainScores::findSide(const Scalar &scalar) {
+  bool a = reader.reaches(reader.getOperand(scalar, 0), query.product);
+  bool b = reader.reaches(reader.getOperand(scalar, 1), query.product);
+  return a != b ? std::optional(a ? 0u : 1u) : std::nullopt;
+}
+
+LogicalResult PlainScores::addCausal(Hidden hidden) {
+  if (!hasPositiveScale() || (query.strict && hidden == Hidden::Lowest))
     return failure();
+  // The op masks last: what was added to a masked score could have made it NaN.
+  bool isAddedTo = llvm::any_of(scores.biases, [](const Bias &bias) { return !bias.isMask; });
+  if (query.strict && isAddedTo)
+    return failure();
+  scores.hasExcessRange |= isAddedTo || hidden == Hidden::Lowest;
+  isCausalByLowest |= hidden == Hidden::Lowest;
+  scores.isCausal = true;
+  return success();
+}
+
+LogicalResult PlainScores::addMask(const Mask &mask) {
+  SmallVector<Mask> conjuncts;
+  collectConjuncts(reader, mask, conjuncts);
+  bool isWorthSplitting = !mask.condition.element;
+  llvm::erase_if(conjuncts, [&](const Mask &part) {
+    bool isAlwaysTrue = getTruth(reader, part.condition) == !part.isInverted;
+    bool isTriangle = !isAlwaysTrue && isCausalMask(reader, query, part);
+    scores.isCausal |= isTriangle;
+    isWorthSplitting |= isAlwaysTrue || isTriangle;
+    return isAlwaysTrue || isTriangle;
+  });
+  if (!isWorthSplitting)
+    conjuncts = {mask};
+  for (const Mask &part : conjuncts) {
+    // Without a tensor of its own it is the score region that computes it.
+    Scalar condition = part.condition;
+    if (!condition.element || isPositional(reader, condition) ||
+        reader.reaches(condition, query.product))
+      return failure();
+    scores.biases.push_back({condition.start, true, part.isInverted});
+  }
+  return success();
+}
+
+LogicalResult PlainScores::addBias(Scalar bias) {
+  // What a cast widens is added as it was.
+  while (!bias.element && isa_and_nonnull<arith::ExtFOp>(bias.getOp()))
+    bias = reader.getOperand(bias, 0);
+  if (std::optional<Choice> choice = readChoice(reader, bias)) {
+    auto isZero = [](Attribute value) {
+      auto number = dyn_cast<FloatAttr>(value);
+      return number && number.getValue().isZero();
+    };
+    if (!choice->condition)
+      return success(isZero(choice->ifTrue));
+    Attribute hidden;
+    if (isCausalChoice(reader, query, *choice, isZero, hidden) && !query.strict &&
+        (isMinusInfinity(hidden) || isLowest(hidden))) {
+      // A score of +inf or NaN stays NaN in the source.
+      scores.hasExcessRange = true;
+      return addCausal(isMinusInfinity(hidden) ? Hidden::MinusInfinity : Hidden::Lowest);
+    }
+    // A function of positions, which the score region computes.
+    if (isPositional(reader, bias))
+      return failure();
+  }
+  Scalar opened = reader.open(bias);
+  if (isa_and_nonnull<arith::SelectOp>(opened.getOp()) && !query.strict && hasPositiveScale()) {
+    Scalar ifTrue = reader.getOperand(opened, 1), ifFalse = reader.getOperand(opened, 2);
+    Mask mask{reader.getOperand(opened, 0), reader.getConstantDouble(ifTrue) != 0.0};
+    const Scalar &kept = mask.isInverted ? ifFalse : ifTrue;
+    const Scalar &hidden = mask.isInverted ? ifTrue : ifFalse;
+    if (reader.getConstantDouble(kept) == 0.0 && isMinusInfinity(reader, hidden)) {
+      Scores before = scores;
+      scores.hasExcessRange = true;
+      if (succeeded(addMask(mask)))
+        return success();
+      scores = std::move(before);
+    }
+  }
+  if (!scores.scale.isOne() || !bias.element || !isa<FloatType>(bias.getType()))
+    return failure();
+  scores.biases.push_back({bias.start, false, false});
+  return success();
+}
+
+/// select(mask, S, -inf); goes on with S.
+LogicalResult PlainScores::addSelect(Scalar &scalar) {
+  std::optional<unsigned> side;
+  for (unsigned operand : {1, 2})
+    if (reader.reaches(reader.getOperand(scalar, operand), query.product))
+      side = side ? 0 : operand;
+  if (side.value_or(0) == 0)
+    return failure();
+  Mask mask{reader.getOperand(scalar, 0), *side == 2};
+  std::optional<Choice> other = readChoice(reader, reader.getOperand(scalar, 3 - *side));
+  if (!other || other->condition || !hasPositiveScale())
+    return failure();
+  if (isLowest(other->ifTrue)) {
+    if (!isCausalMask(reader, query, mask) || failed(addCausal(Hidden::Lowest)))
+      return failure();
+  } else if (isMinusInfinity(other->ifTrue)) {
+    bool wasCausal = scores.isCausal;
+    if (failed(addMask(mask)) ||
+        (scores.isCausal && !wasCausal && failed(addCausal(Hidden::MinusInfinity))))
+      return failure();
+  } else {
+    return failure();
+  }
+  scalar = reader.getOperand(scalar, *side);
+  return success();
+}
+
+LogicalResult PlainScores::run(Scalar scalar) {
+  // Bounded by the depth of the expression, which is finite.
+  while (true) {
+    scalar = skipCasts(reader, scalar, &scores.casts);
+    if (scalar.element) {
+      if (scalar.element.source != query.product)
+        return failure();
+      scores.product = scalar.element;
+      // Where another mask hides all that the triangle keeps, a score of the lowest
+      // number counts again.
+      return success(!isCausalByLowest || scores.biases.empty());
+    }
+    Operation *op = scalar.getOp();
+    if (isa_and_nonnull<arith::SelectOp>(op)) {
+      if (std::optional<bool> truth = getTruth(reader, reader.getOperand(scalar, 0)))
+        scalar = reader.getOperand(scalar, *truth ? 1 : 2);
+      else if (failed(addSelect(scalar)))
+        return failure();
+      continue;
+    }
+    if (isa_and_nonnull<arith::NegFOp>(op)) {
+      scores.scale.constant = -scores.scale.constant;
+      scalar = reader.getOperand(scalar, 0);
+      continue;
+    }
+    if (!isa_and_nonnull<arith::AddFOp, arith::MulFOp, arith::DivFOp>(op))
+      return failure();
+    std::optional<unsigned> side = findSide(scalar);
+    if (!side)
+      return failure();
+    Scalar other = reader.getOperand(scalar, 1 - *side);
+    if (isa<arith::AddFOp>(op)) {
+      if (failed(addBias(other)))
+        return failure();
+    } else if ((isa<arith::DivFOp>(op) && *side == 1) ||
+               !takeFactor(reader, other, isa<arith::DivFOp>(op), scores.scale)) {
+      return failure();
+    }
+    scalar = reader.getOperand(scalar, *side);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Any function
+//===----------------------------------------------------------------------===//
+
+/// Takes causal masks off the outside of `scalar`: the flag masks last.
+static Scalar hoistCausal(ScalarReader &reader, const ScoresQuery &query, Scalar scalar,
+                          Scores &scores) {
+  while (true) {
+    SmallVector<Operation *> casts;
+    Scalar opened = skipCasts(reader, scalar, &casts);
+    Operation *op = opened.getOp();
+    std::optional<Scalar> inner;
+    if (isa_and_nonnull<arith::SelectOp>(op))
+      for (unsigned side : {1, 2})
+        if (isMinusInfinity(reader, reader.getOperand(opened, 3 - side)) &&
+            isCausalMask(reader, query, {reader.getOperand(opened, 0), side == 2}))
+          inner = reader.getOperand(opened, side);
+    if (isa_and_nonnull<arith::AddFOp>(op) && !query.strict)
+      for (unsigned side : {0, 1}) {
+        std::optional<Choice> choice = readChoice(reader, reader.getOperand(opened, 1 - side));
+        auto isZero = [](Attribute value) {
+          auto number = dyn_cast<FloatAttr>(value);
+          return number && number.getValue().isZero();
+        };
+        Attribute hidden;
+        if (choice && isCausalChoice(reader, query, *choice, isZero, hidden) &&
+            isMinusInfinity(hidden)) {
+          scores.hasExcessRange = true;
+          inner = reader.getOperand(opened, side);
+        }
+      }
+    if (!inner)
+      return scalar;
+    llvm::append_range(scores.casts, casts);
+    scores.isCausal = true;
+    scalar = *inner;
+  }
+}
+
+FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQuery &query,
+                                             Refusal &why) {
+  PlainScores plain{reader, query, {}};
+  plain.scores.scale.constant = query.factor;
+  if (succeeded(plain.run(query.logits)))
+    return std::move(plain.scores);
+  Scores scores;
+  Scalar inner =
+      query.factor > 0.0 ? hoistCausal(reader, query, query.logits, scores) : query.logits;
+  FailureOr<ScoreProgram> program = readScoreProgram(reader, inner, query.product, why);
+  if (failed(program))
+    return failure();
+  program->factor = query.factor;
+  scores.product = program->product;
+  for (const Element &element : program->elements)
+    scores.biases.push_back(
+        {element, getElementTypeOrSelf(element.source.getType()).isInteger(1), false});
+  llvm::append_range(scores.casts, program->casts);
+  scores.program = std::move(*program);
   return scores;
 }
 

@@ -2,8 +2,7 @@
 #ifndef ELFATT_LIB_RAISE_SCORES_H
 #define ELFATT_LIB_RAISE_SCORES_H
 
-#include "Scalar.h"
-#include "elfatt/Raise/Reasons.h"
+#include "ScoreProgram.h"
 
 namespace elfatt::raise {
 
@@ -27,17 +26,37 @@ struct Bias {
   bool isMask = false, isInverted = false;
 };
 
-/// X = scale * S + biases, masked to -inf, with S an element of a contraction.
+/// X = scale * S + biases, masked to -inf, or another function of S, with S an
+/// element of a contraction.
 struct Scores {
   view::Element product;
   Scale scale;
   llvm::SmallVector<Bias, 0> biases;
+  /// Keys behind the row are masked, after all else.
+  bool isCausal = false;
+  /// Set where a score is more than the plain rule: what it is of S and of the
+  /// biases, which are then elements alone.
+  std::optional<ScoreProgram> program;
+  /// The plain rule or the flag gives a number where the source gives NaN.
+  bool hasExcessRange = false;
   llvm::SmallVector<mlir::Operation *> casts;
 };
 
-/// Reads `logits` as scores over elements of `product`. Pure.
-llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const Scalar &logits, mlir::Value product,
-                                    Refusal &why);
+/// What `matchScores` is asked.
+struct ScoresQuery {
+  /// The logits are `factor` times this scalar.
+  Scalar logits;
+  double factor = 1.0;
+  /// The result of the first contraction.
+  mlir::Value product;
+  /// Atoms of the position that count queries and keys.
+  llvm::ArrayRef<unsigned> rows, keys;
+  /// Take no form that has an excess of range.
+  bool strict = false;
+};
+
+/// Reads logits as scores over elements of `product`. Pure.
+llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const ScoresQuery &query, Refusal &why);
 
 /// Peels widening casts and factors off `scalar` into `scale` until an element that is none is
 /// reached: the operand of a contraction as a tensor, with its scale.

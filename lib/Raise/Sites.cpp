@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Sites.h"
 
+#include "Contraction.h"
+
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -44,8 +46,8 @@ static void multiply(int64_t &product, int64_t size) {
                                                                           : product * size;
 }
 
-void elfatt::raise::markRefused(linalg::LinalgOp second, linalg::LinalgOp first,
-                                const Refusal &refusal) {
+void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refusal) {
+  linalg::LinalgOp second = pair.second.op, first = pair.first.op;
   Builder builder(second.getContext());
   std::string message = getText(refusal.reason).str();
   if (!refusal.detail.empty())
@@ -53,25 +55,17 @@ void elfatt::raise::markRefused(linalg::LinalgOp second, linalg::LinalgOp first,
   SmallVector<NamedAttribute> entries = {
       builder.getNamedAttr("message", builder.getStringAttr(message)),
       builder.getNamedAttr("reason", builder.getStringAttr(getName(refusal.reason)))};
-  // Which operand the first product feeds is not always known; a contraction's
-  // two sides are reported as queries and values.
-  auto addLoops = [&](linalg::LinalgOp op, Shape &shape) {
+  auto multiplyAll = [](linalg::LinalgOp op, ArrayRef<unsigned> loops, int64_t &product) {
     SmallVector<int64_t> ranges = op.getStaticLoopRanges();
-    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-    for (auto [loop, size] : llvm::enumerate(ranges)) {
-      bool lhs = maps[0].isFunctionOfDim(loop), rhs = maps[1].isFunctionOfDim(loop);
-      bool out = maps.back().isFunctionOfDim(loop);
-      multiply(!out         ? shape.keys
-               : lhs && rhs ? shape.batch
-               : lhs        ? shape.queries
-                            : shape.values,
-               size);
-    }
+    for (unsigned loop : loops)
+      multiply(product, ranges[loop]);
   };
-  Shape shape, inner;
-  addLoops(second, shape);
-  addLoops(first, inner);
-  shape.channels = inner.keys;
+  Shape shape;
+  multiplyAll(second, pair.second.batch, shape.batch);
+  multiplyAll(second, pair.second.free[pair.side], shape.queries);
+  multiplyAll(second, pair.second.reduced, shape.keys);
+  multiplyAll(second, pair.second.free[1 - pair.side], shape.values);
+  multiplyAll(first, pair.first.reduced, shape.channels);
   for (auto [name, size] : llvm::zip_equal(Shape::kNames, shape.getSizes()))
     if (!ShapedType::isDynamic(size))
       entries.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(size)));
@@ -213,8 +207,8 @@ template <typename OpTy> static Site getRaised(OpTy op) {
   site.message = llvm::formatv("raised to {0}:{1}, bias {2}", op->getName(), text, bias).str();
   if (auto excess = op->template getAttrOfType<ArrayAttr>(kExcessAttr))
     for (auto kind : excess.template getAsRange<StringAttr>())
-      site.message += kind == "precision" ? ", rounds less than the source"
-                                          : ", stays finite where the source overflows";
+      site.message +=
+          kind == "precision" ? ", rounds less than the source" : ", differs where rows overflow";
   site.record["status"] = "raised";
   site.record["op"] = op->getName().getStringRef();
   site.record["reason"] = nullptr;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Softmax.h"
 
+#include "Positions.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -11,14 +13,7 @@ using namespace elfatt::raise;
 
 using Renaming = llvm::SmallDenseMap<unsigned, unsigned>;
 
-namespace {
-/// The parts of a quotient E / Z, however it is written.
-struct Quotient {
-  Scalar numerator, divisor;
-};
-} // namespace
-
-static std::optional<Quotient> matchQuotient(ScalarReader &reader, const Scalar &scalar) {
+std::optional<Quotient> elfatt::raise::matchQuotient(ScalarReader &reader, const Scalar &scalar) {
   Operation *op = scalar.getOp();
   if (isa_and_nonnull<arith::DivFOp>(op))
     return Quotient{reader.getOperand(scalar, 0), reader.getOperand(scalar, 1)};
@@ -35,29 +30,50 @@ static std::optional<Quotient> matchQuotient(ScalarReader &reader, const Scalar 
   return std::nullopt;
 }
 
-/// x of exp(x), also where it is written with base 2.
-static std::optional<Scalar> matchExponent(ScalarReader &reader, const Scalar &scalar) {
+namespace {
+/// exp(factor * exponent).
+struct Exponential {
+  Scalar exponent;
+  double factor;
+};
+} // namespace
+
+/// An exponential to any constant base.
+static std::optional<Exponential> matchExponential(ScalarReader &reader, const Scalar &scalar) {
   Operation *op = scalar.getOp();
   if (isa_and_nonnull<math::ExpOp>(op))
-    return reader.getOperand(scalar, 0);
-  Scalar exponent;
+    return Exponential{reader.getOperand(scalar, 0), 1.0};
   if (isa_and_nonnull<math::Exp2Op>(op))
-    exponent = reader.getOperand(scalar, 0);
-  else if (isa_and_nonnull<math::PowFOp>(op) &&
-           reader.getConstantDouble(reader.getOperand(scalar, 0)) == 2.0)
-    exponent = reader.getOperand(scalar, 1);
-  else
+    return Exponential{reader.getOperand(scalar, 0), std::log(2.0)};
+  if (!isa_and_nonnull<math::PowFOp>(op))
     return std::nullopt;
-  // exp2(x * log2(e)) = exp(x), to the rounding of the constant.
-  exponent = reader.open(exponent);
-  if (!isa_and_nonnull<arith::MulFOp>(exponent.getOp()))
+  std::optional<double> base = reader.getConstantDouble(reader.getOperand(scalar, 0));
+  if (!base || !(*base > 0.0) || !std::isfinite(*base))
     return std::nullopt;
-  for (unsigned side : {0, 1}) {
-    std::optional<double> factor = reader.getConstantDouble(reader.getOperand(exponent, side));
-    if (factor && std::abs(*factor - 1.4426950408889634) < 2e-3)
-      return reader.getOperand(exponent, 1 - side);
+  return Exponential{reader.getOperand(scalar, 1), std::log(*base)};
+}
+
+bool elfatt::raise::isExponential(ScalarReader &reader, const Scalar &scalar) {
+  return matchExponential(reader, skipCasts(reader, scalar)).has_value();
+}
+
+/// Takes constant factors off `scalar`, which is opened.
+static Scalar peelConstantFactors(ScalarReader &reader, Scalar scalar, double &factor,
+                                  SmallVectorImpl<Operation *> &casts) {
+  while (Operation *op = scalar.getOp()) {
+    if (!isa<arith::MulFOp, arith::DivFOp>(op))
+      break;
+    bool isDivision = isa<arith::DivFOp>(op);
+    std::optional<double> right = reader.getConstantDouble(reader.getOperand(scalar, 1));
+    std::optional<double> left;
+    if (!right && !isDivision)
+      left = reader.getConstantDouble(reader.getOperand(scalar, 0));
+    if ((!right && !left) || (isDivision && *right == 0.0))
+      break;
+    factor = isDivision ? factor / *right : factor * (right ? *right : *left);
+    scalar = skipCasts(reader, reader.getOperand(scalar, right ? 0 : 1), &casts);
   }
-  return std::nullopt;
+  return scalar;
 }
 
 /// Whether `bound`, all of it, is renamed: to what.
@@ -106,51 +122,146 @@ static bool matchGuard(ScalarReader &reader, Scalar &scalar, Scalar &condition, 
   return true;
 }
 
-static bool isAllMasked(ScalarReader &reader, const Scalar &condition, const Softmax &softmax) {
-  std::optional<Reduction> all = reader.matchReduction(condition);
-  if (!all || !isa<arith::AndIOp>(all->combiner) || reader.getTruth(all->init) != true)
-    return false;
-  Scalar masked = reader.open(all->body);
-  auto compare = dyn_cast_or_null<arith::CmpFOp>(masked.getOp());
-  if (!compare || compare.getPredicate() != arith::CmpFPredicate::OEQ)
-    return false;
-  std::optional<double> bound = reader.getConstantDouble(reader.getOperand(masked, 1));
-  if (!bound || !std::isinf(*bound) || *bound > 0)
-    return false;
-  // The comparison may be in a wider type.
-  Scalar score = reader.getOperand(masked, 0);
-  Scalar opened = reader.open(score);
-  if (isa_and_nonnull<arith::ExtFOp>(opened.getOp()))
-    score = reader.getOperand(opened, 0);
-  Renaming renaming;
-  llvm::SmallDenseSet<unsigned> bounds(all->bound.begin(), all->bound.end());
-  if (!reader.match(softmax.logits, score, bounds, renaming))
-    return false;
-  auto axis = getAxis(reader, all->bound, renaming);
+static bool isInfinity(ScalarReader &reader, const Scalar &scalar, bool isNegative) {
+  std::optional<double> value = reader.getConstantDouble(scalar);
+  return value && std::isinf(*value) && (*value < 0) == isNegative;
+}
+
+/// Whether the reduction is over the axis of `softmax`, of `body`.
+static bool isAlongAxis(ScalarReader &reader, const Reduction &reduction, const Scalar &body,
+                        const Softmax &softmax) {
+  auto axis = matchReductionOf(reader, reduction, body);
   return axis && reader.getLeaves(*axis) == reader.getLeaves(softmax.axis);
 }
 
-/// Splits X - max X; without a maximum X is all of `exponent`.
-static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, Softmax &softmax,
-                                  Refusal &why) {
-  softmax.logits = exponent;
-  Scalar opened = skipCasts(reader, exponent, &softmax.casts);
-  if (!isa_and_nonnull<arith::SubFOp>(opened.getOp()))
-    return success();
-  Scalar max = skipCasts(reader, reader.getOperand(opened, 1), &softmax.casts);
+/// Whether `scalar` is an addend of the logits.
+static bool isAddend(ScalarReader &reader, const Scalar &logits, const Reduction &reduction,
+                     const Softmax &softmax) {
+  Scalar opened = skipCasts(reader, logits);
+  if (!isa_and_nonnull<arith::AddFOp>(opened.getOp()))
+    return false;
+  for (unsigned side : {0, 1}) {
+    Scalar addend = reader.getOperand(opened, side);
+    if (isAlongAxis(reader, reduction, addend, softmax) ||
+        isAddend(reader, addend, reduction, softmax))
+      return true;
+  }
+  return false;
+}
+
+/// Whether `condition` says that all logits of the row are -inf:
+///   all_r (X == -inf)     max_r X == -inf     max_r bias == -inf
+static bool isAllMasked(ScalarReader &reader, const Scalar &condition, Softmax &softmax) {
+  auto matchEqual = [&](const Scalar &scalar) -> Scalar {
+    auto compare = dyn_cast_or_null<arith::CmpFOp>(scalar.getOp());
+    if (!compare || compare.getPredicate() != arith::CmpFPredicate::OEQ ||
+        !isInfinity(reader, reader.getOperand(scalar, 1), /*isNegative=*/true))
+      return {};
+    // The comparison may be in a wider type.
+    Scalar compared = reader.getOperand(scalar, 0);
+    Scalar opened = reader.open(compared);
+    return isa_and_nonnull<arith::ExtFOp>(opened.getOp()) ? reader.getOperand(opened, 0) : compared;
+  };
+  if (std::optional<Reduction> all = reader.matchReduction(condition)) {
+    if (!isa<arith::AndIOp>(all->combiner) || getTruth(reader, all->init) != true)
+      return false;
+    all->body = matchEqual(reader.open(all->body));
+    return all->body && isAlongAxis(reader, *all, softmax.logits, softmax);
+  }
+  Scalar compared = matchEqual(condition);
+  std::optional<Reduction> max =
+      compared ? reader.matchReduction(skipCasts(reader, compared)) : std::nullopt;
+  if (!max || !max->isMax)
+    return false;
+  if (isAlongAxis(reader, *max, softmax.logits, softmax))
+    return true;
+  // Without a bias of -inf scores are so only if they overflow.
+  softmax.hasExcessRange = true;
+  return isAddend(reader, softmax.logits, *max, softmax);
+}
+
+/// A maximum that is replaced by a finite number where it is infinite: the maximum.
+static Scalar peelMaximumGuard(ScalarReader &reader, const Scalar &scalar, Softmax &softmax) {
+  auto select = dyn_cast_or_null<arith::SelectOp>(scalar.getOp());
+  if (!select)
+    return scalar;
+  Scalar condition = reader.open(reader.getOperand(scalar, 0));
+  auto compare = dyn_cast_or_null<arith::CmpFOp>(condition.getOp());
+  if (!compare)
+    return scalar;
+  using Predicate = arith::CmpFPredicate;
+  Predicate predicate = compare.getPredicate();
+  bool isEqual = predicate == Predicate::OEQ || predicate == Predicate::UEQ;
+  if (!isEqual && predicate != Predicate::ONE && predicate != Predicate::UNE)
+    return scalar;
+  Scalar guarded = reader.getOperand(scalar, isEqual ? 2 : 1);
+  std::optional<double> instead =
+      reader.getConstantDouble(reader.getOperand(scalar, isEqual ? 1 : 2));
+  if (!instead || !std::isfinite(*instead))
+    return scalar;
+  // max == -inf, or |max| == inf.
+  Scalar compared = skipCasts(reader, reader.getOperand(condition, 0));
+  bool isAbsolute = isa_and_nonnull<math::AbsFOp>(compared.getOp());
+  if (isAbsolute)
+    compared = reader.getOperand(compared, 0);
+  if (!isInfinity(reader, reader.getOperand(condition, 1), !isAbsolute) ||
+      !reader.isSame(skipCasts(reader, compared), skipCasts(reader, guarded)))
+    return scalar;
+  softmax.hasExcessRange |= isAbsolute;
+  softmax.isMaxGuarded = true;
+  return skipCasts(reader, guarded, &softmax.casts);
+}
+
+/// The parts of Z where rows without a key are kept from dividing by 0:
+///   select(Z == 0, c, Z)     max(Z, c)
+static Scalar peelSumGuard(ScalarReader &reader, const Scalar &scalar, bool &isGuarded,
+                           bool &needsMax) {
+  Operation *op = scalar.getOp();
+  if (isa_and_nonnull<arith::MaximumFOp, arith::MaxNumFOp>(op))
+    for (unsigned side : {0, 1}) {
+      std::optional<double> least = reader.getConstantDouble(reader.getOperand(scalar, side));
+      // With the maximum subtracted one summand is 1.
+      if (least && *least > 0.0 && *least <= 1.0) {
+        isGuarded = needsMax = true;
+        return skipCasts(reader, reader.getOperand(scalar, 1 - side));
+      }
+    }
+  if (!isa_and_nonnull<arith::SelectOp>(op))
+    return scalar;
+  Scalar condition = reader.open(reader.getOperand(scalar, 0));
+  auto compare = dyn_cast_or_null<arith::CmpFOp>(condition.getOp());
+  std::optional<double> instead = reader.getConstantDouble(reader.getOperand(scalar, 1));
+  if (!compare || compare.getPredicate() != arith::CmpFPredicate::OEQ || !instead ||
+      !(*instead > 0.0) || reader.getConstantDouble(reader.getOperand(condition, 1)) != 0.0 ||
+      !reader.isSame(reader.getOperand(condition, 0), reader.getOperand(scalar, 2)))
+    return scalar;
+  isGuarded = true;
+  return skipCasts(reader, reader.getOperand(scalar, 2));
+}
+
+/// Whether `shift` is max_r of `logits`, or both are the same multiple of such.
+static FailureOr<bool> matchShift(ScalarReader &reader, const Scalar &logits, Scalar shift,
+                                  Softmax &softmax, Refusal &why) {
+  shift = peelMaximumGuard(reader, skipCasts(reader, shift, &softmax.casts), softmax);
   // A second maximum with -inf changes nothing.
-  if (isa_and_nonnull<arith::MaximumFOp, arith::MaxNumFOp>(max.getOp()))
+  if (isa_and_nonnull<arith::MaximumFOp, arith::MaxNumFOp>(shift.getOp()))
     for (unsigned side : {0, 1})
-      if (std::optional<double> bound = reader.getConstantDouble(reader.getOperand(max, side));
-          bound && std::isinf(*bound) && *bound < 0) {
-        max = skipCasts(reader, reader.getOperand(max, 1 - side), &softmax.casts);
+      if (isInfinity(reader, reader.getOperand(shift, side), /*isNegative=*/true)) {
+        shift = skipCasts(reader, reader.getOperand(shift, 1 - side), &softmax.casts);
         break;
       }
-  std::optional<Reduction> reduction = reader.matchReduction(max);
+  Scalar of = logits;
+  if (isa_and_nonnull<arith::MulFOp, arith::DivFOp>(shift.getOp())) {
+    double shiftFactor = 1.0, factor = 1.0;
+    shift = peelConstantFactors(reader, shift, shiftFactor, softmax.casts);
+    of = peelConstantFactors(reader, skipCasts(reader, logits), factor, softmax.casts);
+    if (shiftFactor != factor || !(factor > 0.0))
+      return false;
+  }
+  std::optional<Reduction> reduction = reader.matchReduction(shift);
   if (!reduction || !reduction->isMax)
-    return success();
-  Scalar logits = reader.getOperand(opened, 0);
-  auto axis = matchReductionOf(reader, *reduction, logits);
+    return false;
+  auto axis = matchReductionOf(reader, *reduction, of);
   if (!axis || reader.getLeaves(*axis) != reader.getLeaves(softmax.axis)) {
     why = {Reason::MaxOfOtherTensor, axis ? "the maximum is over other dims than the sum" : ""};
     return failure();
@@ -161,9 +272,34 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
     why = {Reason::WrongInit, "the maximum does not start from -inf"};
     return failure();
   }
-  softmax.logits = logits;
-  softmax.hasMax = true;
-  return success();
+  // Below the start of its maximum a row overflows.
+  auto type = cast<FloatType>(reduction->init.getType());
+  APFloat lowest = APFloat::getLargest(type.getFloatSemantics(), /*Negative=*/true);
+  softmax.hasExcessRange |= *init > lowest.convertToDouble();
+  return true;
+}
+
+/// Splits factor * (X - max X), as often as it is done; without a maximum X is all
+/// of `exponent`.
+static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, Softmax &softmax,
+                                  Refusal &why) {
+  softmax.logits = exponent;
+  while (true) {
+    double factor = softmax.factor;
+    Scalar opened = skipCasts(reader, softmax.logits, &softmax.casts);
+    opened = peelConstantFactors(reader, opened, factor, softmax.casts);
+    if (!isa_and_nonnull<arith::SubFOp>(opened.getOp()))
+      return success();
+    Scalar logits = reader.getOperand(opened, 0);
+    FailureOr<bool> isShift =
+        matchShift(reader, logits, reader.getOperand(opened, 1), softmax, why);
+    if (failed(isShift) || !*isShift)
+      return LogicalResult(isShift);
+    softmax.logits = logits;
+    softmax.factor = factor;
+    // A negative factor makes the maximum the minimum, which protects nothing.
+    softmax.hasMax |= factor > 0.0;
+  }
 }
 
 /// Says what stands where a softmax is not: a sigmoid, or a softmax that is changed
@@ -175,7 +311,7 @@ static Reason classify(ScalarReader &reader, const Scalar &scalar) {
     Scalar sum = skipCasts(reader, quotient->divisor);
     if (isa_and_nonnull<arith::AddFOp>(sum.getOp()))
       for (unsigned side : {0, 1})
-        if (matchExponent(reader, skipCasts(reader, reader.getOperand(sum, side))))
+        if (matchExponential(reader, skipCasts(reader, reader.getOperand(sum, side))))
           return Reason::SigmoidInsteadOfSoftmax;
   }
   if (isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SelectOp>(op))
@@ -209,6 +345,49 @@ static bool matchSoftmaxOp(ScalarReader &reader, const Scalar &scalar, Softmax &
   return true;
 }
 
+/// Reads numerator / divisor; the guards are known.
+static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
+                                const Scalar &divisor, Softmax &softmax, Refusal &why) {
+  Scalar exponential = skipCasts(reader, numerator, &softmax.casts);
+  std::optional<Exponential> exponent = matchExponential(reader, exponential);
+  if (!exponent) {
+    why = {Reason::NoSoftmax, ""};
+    return failure();
+  }
+  bool isGuarded = false, needsMax = false;
+  Scalar total = skipCasts(reader, divisor, &softmax.casts);
+  total = peelSumGuard(reader, total, isGuarded, needsMax);
+  std::optional<Reduction> sum = reader.matchReduction(total);
+  if (!sum || !isa<arith::AddFOp>(sum->combiner)) {
+    why = {Reason::SumOfOtherValues, ""};
+    return failure();
+  }
+  // The exponentials may be rounded or widened before they are summed.
+  Reduction exponentials = *sum;
+  exponentials.body = skipCasts(reader, sum->body, &softmax.casts);
+  auto axis = matchReductionOf(reader, exponentials, exponential);
+  if (!axis) {
+    why = {Reason::SumOfOtherValues, ""};
+    return failure();
+  }
+  if (reader.getConstantDouble(sum->init) != 0.0) {
+    why = {Reason::WrongInit, "the sum does not start from 0"};
+    return failure();
+  }
+  softmax.axis = *axis;
+  softmax.factor = exponent->factor;
+  if (failed(matchMaximum(reader, exponent->exponent, softmax, why)))
+    return failure();
+  if (needsMax && !softmax.hasMax) {
+    why = {Reason::SumOfOtherValues, "the divisor is at least a constant"};
+    return failure();
+  }
+  // A masked row is exp(-inf - 0) / guard where nothing made it NaN before.
+  if (isGuarded && (!softmax.hasMax || softmax.isMaxGuarded))
+    softmax.zeroMaskedRows = true;
+  return success();
+}
+
 FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,
                                                Refusal &why) {
   Softmax softmax;
@@ -222,40 +401,26 @@ FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scala
     scalar = skipCasts(reader, scalar, &softmax.casts);
 
   std::optional<Quotient> quotient = matchQuotient(reader, scalar);
-  std::optional<Scalar> exponent;
-  if (quotient)
-    exponent = matchExponent(reader, skipCasts(reader, quotient->numerator, &softmax.casts));
-  if (!exponent) {
+  if (!quotient || !matchExponential(reader, skipCasts(reader, quotient->numerator))) {
     why = {classify(reader, scalar), ""};
     return failure();
   }
-  std::optional<Reduction> sum =
-      reader.matchReduction(skipCasts(reader, quotient->divisor, &softmax.casts));
-  if (!sum || !isa<arith::AddFOp>(sum->combiner)) {
-    why = {Reason::SumOfOtherValues, ""};
+  if (failed(matchParts(reader, quotient->numerator, quotient->divisor, softmax, why)))
     return failure();
-  }
-  // The exponentials may be rounded or widened before they are summed.
-  Scalar summand = skipCasts(reader, sum->body, &softmax.casts);
-  Reduction exponentials = *sum;
-  exponentials.body = summand;
-  auto axis =
-      matchReductionOf(reader, exponentials, skipCasts(reader, quotient->numerator, nullptr));
-  if (!axis) {
-    why = {Reason::SumOfOtherValues, ""};
-    return failure();
-  }
-  if (reader.getConstantDouble(sum->init) != 0.0) {
-    why = {Reason::WrongInit, "the sum does not start from 0"};
-    return failure();
-  }
-  softmax.axis = *axis;
-  if (failed(matchMaximum(reader, *exponent, softmax, why)))
-    return failure();
-  softmax.zeroMaskedRows = isGuarded;
+  softmax.zeroMaskedRows |= isGuarded;
+  // The guard also catches rows that are NaN for another reason; the op does not.
+  softmax.hasExcessRange |= isNaNGuard;
   if (isGuarded && !isNaNGuard && !isAllMasked(reader, guard, softmax)) {
     why = {Reason::MaskAfterSoftmax, ""};
     return failure();
   }
+  return softmax;
+}
+
+FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &numerator,
+                                               const Scalar &divisor, Refusal &why) {
+  Softmax softmax;
+  if (failed(matchParts(reader, numerator, divisor, softmax, why)))
+    return failure();
   return softmax;
 }

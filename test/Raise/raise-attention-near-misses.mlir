@@ -292,11 +292,11 @@ func.func @mask_after_softmax(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: 
 
 // -----
 
-// Scores squared are no scores with a scale.
+// Integers have no place beside a score.
 #id = affine_map<(b, i, j) -> (b, i, j)>
 #row = affine_map<(b, i, j) -> (b, i)>
 #col = affine_map<(b, i, j) -> (b, j)>
-func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2x6x8xf32>) -> tensor<2x4x8xf32> {
+func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2x6x8xf32>, %ids: tensor<2x4x6xi32>) -> tensor<2x4x8xf32> {
   %zero = arith.constant 0.0 : f32
   %lowest = arith.constant 0xFF800000 : f32
   %start = arith.constant 0.0 : f32
@@ -305,10 +305,11 @@ func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tens
   %es = tensor.empty() : tensor<2x4x6xf32>
   %zs = linalg.fill ins(%zero : f32) outs(%es : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
   %s0 = linalg.batch_matmul ins(%q, %kt : tensor<2x4x8xf32>, tensor<2x8x6xf32>) outs(%zs : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
-  %s = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel"]}
-    ins(%s0 : tensor<2x4x6xf32>) outs(%es : tensor<2x4x6xf32>) {
-  ^bb0(%a0: f32, %o: f32):
-    %x = arith.mulf %a0, %a0 : f32
+  %s = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s0, %ids : tensor<2x4x6xf32>, tensor<2x4x6xi32>) outs(%es : tensor<2x4x6xf32>) {
+  ^bb0(%a0: f32, %id: i32, %o: f32):
+    %f = arith.sitofp %id : i32 to f32
+    %x = arith.addf %a0, %f : f32
     linalg.yield %x : f32
   } -> tensor<2x4x6xf32>
   %er = tensor.empty() : tensor<2x4xf32>
@@ -338,7 +339,7 @@ func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tens
   } -> tensor<2x4x6xf32>
   %eo = tensor.empty() : tensor<2x4x8xf32>
   %zo = linalg.fill ins(%zero : f32) outs(%eo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
-  // expected-remark @below {{attention not raised (score-function)}}
+  // expected-remark @below {{a score depends on a tensor of integers}}
   %r = linalg.batch_matmul ins(%p, %v : tensor<2x4x6xf32>, tensor<2x6x8xf32>) outs(%zo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
   return %r : tensor<2x4x8xf32>
 }

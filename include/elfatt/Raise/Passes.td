@@ -52,8 +52,9 @@ def RaiseAttentionPass : Pass<"elfatt-raise-attention"> {
       left alone.
     - Postconditions: no proven attention is left in linalg.
     - Changes numerics: no, except for the order of sums and two excesses that are
-      reported: an inner rounding that is dropped, and a finite result where a
-      softmax without its maximum overflowed. `strict` refuses both.
+      reported: an inner rounding that is dropped, and rows that overflow or hold
+      NaN, where the op has no maximum or guard less or more than the source.
+      `strict` takes the form that has none, or refuses.
 
     Before:
     ```mlir

@@ -25,7 +25,7 @@ namespace elfatt::raise {
     "the scores go through a sigmoid, not a softmax")                                              \
   X(NoSoftmax, "no-softmax", "there is no softmax between the two products")                       \
   X(ScoreFunction, "score-function",                                                               \
-    "the scores are changed by more than a scale, biases and masks")                               \
+    "a score is no function of one product, of elements beside it and of positions")                               \
   X(AccumulatesIntoTensor, "accumulates-into-tensor",                                              \
     "a product adds to a tensor that is not zero")                                                 \
   X(UnsupportedDtype, "unsupported-dtype", "an element type is not supported")                     \
@@ -34,7 +34,7 @@ namespace elfatt::raise {
   X(EmptyShape, "empty-shape", "a dim has size 0")                                                 \
   X(ExcessPrecision, "excess-precision",                                                           \
     "strict: the source rounds inside of the attention, the op would not")                         \
-  X(ExcessRange, "excess-range", "strict: the source overflows for large scores, the op would not")
+  X(ExcessRange, "excess-range", "strict: rows that overflow or hold NaN would come out differently")
 
 enum class Reason {
 #define ELFATT_REASON_CASE(id, name, text) id,

@@ -13,6 +13,8 @@
 
 namespace elfatt::raise {
 
+struct ContractionPair;
+
 /// On a raised op: what it computes better than its source did, a list of
 /// "precision" and "range". Absent where it is exact.
 inline constexpr llvm::StringLiteral kExcessAttr = "attention.excess";
@@ -21,8 +23,8 @@ inline constexpr llvm::StringLiteral kExcessAttr = "attention.excess";
 inline constexpr llvm::StringLiteral kRefusedAttr = attention::kRefusedAttrName;
 
 void markRaised(mlir::Operation *op, bool excessPrecision, bool excessRange);
-void markRefused(mlir::linalg::LinalgOp second, mlir::linalg::LinalgOp first,
-                 const Refusal &refusal);
+/// Marks the site that ends in `pair`'s second contraction.
+void markRefused(const ContractionPair &pair, const Refusal &refusal);
 
 struct Site {
   mlir::Operation *op;

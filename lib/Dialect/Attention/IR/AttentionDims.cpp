@@ -7,6 +7,14 @@
 using namespace mlir;
 using namespace elfatt::attention;
 
+SmallVector<unsigned> AttentionDims::getPositionDims() const {
+  SmallVector<unsigned> positions = batch;
+  llvm::append_range(positions, rows);
+  llvm::append_range(positions, keys);
+  llvm::sort(positions);
+  return positions;
+}
+
 FailureOr<AttentionDims> AttentionDims::infer(AffineMap query, AffineMap key, AffineMap value,
                                               AffineMap output, std::string *why) {
   AttentionDims dims;

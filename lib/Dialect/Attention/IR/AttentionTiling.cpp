@@ -46,12 +46,7 @@ SmallVector<unsigned> SdpaOp::getPositionDims() {
   // Without a causal mask or a score function no index matters.
   if (!getCausal() && getScore().empty())
     return {};
-  AttentionDims dims = AttentionDims::get(*this);
-  SmallVector<unsigned> positions = dims.batch;
-  llvm::append_range(positions, dims.rows);
-  llvm::append_range(positions, dims.keys);
-  llvm::sort(positions);
-  return positions;
+  return AttentionDims::get(*this).getPositionDims();
 }
 
 SmallVector<unsigned> LepeOp::getPositionDims() {

@@ -63,8 +63,7 @@ LogicalResult SdpaOp::verifyRegions() {
   SmallVector<Type> expected = {scoreType};
   for (Value bias : getBias())
     expected.push_back(getElementTypeOrSelf(bias));
-  AttentionDims dims = AttentionDims::get(*this);
-  expected.append(dims.batch.size() + dims.rows.size() + dims.keys.size(),
+  expected.append(AttentionDims::get(*this).getPositionDims().size(),
                   IndexType::get(getContext()));
   // sdpa_c5
   if (!llvm::equal(block.getArgumentTypes(), expected)) {

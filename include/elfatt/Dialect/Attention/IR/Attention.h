@@ -49,6 +49,10 @@ struct AttentionDims {
   llvm::SmallVector<unsigned> batch, rows, keys;
   unsigned channels = 0, values = 0;
 
+  /// The dims whose position a score region is given: batch, rows and keys, in the
+  /// domain's order.
+  llvm::SmallVector<unsigned> getPositionDims() const;
+
   /// Classifies the dims of softmax and linear attention by the maps they occur
   /// in. Fails, with the reason in `why`, when a dim has no class or when there
   /// is not exactly one channel and one value dim.
