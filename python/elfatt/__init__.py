@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Python side of ELFATT-MLIR: models go in, MLIR modules come out.
 
-Importing this package is cheap: torch and torch-mlir are loaded only by the
+Importing this package is cheap: torch, onnx and torch-mlir are loaded only by the
 function that needs them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence, Tuple
+import os
+from typing import TYPE_CHECKING, Mapping, Sequence, Tuple, Union
 
 from elfatt.errors import Error
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
 __all__ = ["Error", "import_onnx", "import_stablehlo", "import_torch"]
@@ -44,15 +46,53 @@ def import_torch(
     return import_module(module, args, dynamic=dynamic).text()
 
 
-def import_onnx(path: str) -> str:
-    """Imports an ONNX file. Not built yet: raises ``Error``."""
-    from elfatt.importer import import_source
+def import_onnx(
+    model: Union[str, "os.PathLike[str]", "onnx.ModelProto"],
+    *,
+    sizes: Mapping[str, int] = {},
+    static: bool = False,
+) -> str:
+    """Imports an ONNX model as MLIR text.
 
-    return import_source(path, kind="onnx").text()
+    Args:
+        model: a file, beside which its external data lies, or a model with its data.
+        sizes: sizes of dimensions that the model leaves open, by their name in it or
+            as ``input:dimension``. What is not named stays open.
+        static: refuse a model with an open dimension.
+
+    Returns:
+        As ``import_torch``; locations are names of nodes.
+
+    Raises:
+        Error: the model is bad or cannot be lowered; the text names the node.
+    """
+    from elfatt.importer import ImportOptions
+    from elfatt.importer.onnx_frontend import import_model, import_source
+
+    options = ImportOptions(sizes=sizes, static=static)
+    if isinstance(model, (str, os.PathLike)):
+        return import_source(os.fspath(model), options).text()
+    return import_model(model, options).text()
 
 
-def import_stablehlo(path: str) -> str:
-    """Imports StableHLO text or bytecode. Not built yet: raises ``Error``."""
-    from elfatt.importer import import_source
+def import_stablehlo(source: Union[str, bytes, "os.PathLike[str]"]) -> str:
+    """Imports StableHLO as MLIR text.
 
-    return import_source(path, kind="stablehlo").text()
+    Args:
+        source: text, MLIR bytecode, a portable artifact, or a file with one of them.
+
+    Returns:
+        As ``import_torch``; locations are those that the source has, or places in it.
+
+    Raises:
+        Error: the source is no StableHLO or cannot be lowered; the text says where.
+    """
+    from elfatt.importer import ImportOptions
+    from elfatt.importer import stablehlo_frontend as front_end
+
+    is_file = isinstance(source, os.PathLike) or (
+        isinstance(source, str) and "\n" not in source and "(" not in source
+    )
+    if is_file:
+        return front_end.import_source(os.fspath(source), ImportOptions()).text()
+    return front_end.import_stablehlo(source, ImportOptions()).text()

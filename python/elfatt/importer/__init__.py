@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import Callable, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Callable, Mapping, Protocol, Sequence, Tuple
 
 import numpy
 
@@ -25,14 +25,36 @@ class ImportOptions:
     """What a user can ask of an import.
 
     Attributes:
-        dynamic: pairs (argument, dimension) whose size stays open.
+        dynamic: PyTorch: pairs (argument, dimension) whose size stays open.
+        sizes: ONNX: sizes of open dimensions, by ``parameter`` or ``input:dimension``.
+        static: ONNX: refuse a model with an open dimension.
+        inputs: ONNX and StableHLO: example inputs by ``argN`` or by name; what is not
+            given is random.
+        want_inputs: make example inputs, where the source brings none.
         want_outputs: also run the source model on the example inputs.
         progress: told the name of each long step as it begins.
     """
 
     dynamic: Sequence[Tuple[int, int]] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    static: bool = False
+    inputs: Mapping[str, numpy.ndarray] = field(default_factory=dict)
+    want_inputs: bool = False
     want_outputs: bool = False
     progress: Progress = field(default=lambda step: None)
+
+    def refuse(self, source: str, *names: str) -> None:
+        """Refuses options that mean nothing for a kind of SOURCE.
+
+        Raises:
+            Error: one of them is set; the text has its command line spelling.
+        """
+        for name in names:
+            if getattr(self, name):
+                raise Error(f"--{_OPTIONS.get(name, name)} is not for {source}")
+
+
+_OPTIONS = {"sizes": "dim"}
 
 
 class ByteSink(Protocol):
@@ -68,65 +90,53 @@ class FrontEnd:
 
     Attributes:
         kind: short name, for messages.
-        module: the Python module with ``import_source(source, options)``, or None
-            while this front end is not built.
-        accepts: whether a SOURCE is of this kind, by its spelling alone.
+        module: the Python module with ``import_source(source, options)``.
+        accepts: whether a SOURCE is of this kind.
     """
 
     kind: str
-    module: Optional[str]
+    module: str
     accepts: Callable[[str], bool]
 
 
-def _has_suffix(*suffixes: str) -> Callable[[str], bool]:
-    return lambda source: source.lower().endswith(suffixes)
+def _is_onnx(source: str) -> bool:
+    return source.lower().endswith(".onnx")
 
 
-# The torch kind is last: "C:\\x.onnx" and "a:b.mlir" have a colon, too.
+def _is_stablehlo(source: str) -> bool:
+    return source.lower().endswith((".stablehlo", ".shlo", ".mlir", ".mlirbc", ".bc"))
+
+
+# "C:\\x.onnx" and "a:b.mlir" have a colon, too: the callable is last.
 FRONT_ENDS: Tuple[FrontEnd, ...] = (
-    FrontEnd("onnx", None, _has_suffix(".onnx")),
-    FrontEnd(
-        "stablehlo",
-        None,
-        _has_suffix(".stablehlo", ".mlir", ".mlirbc", ".stablehlo.bc"),
-    ),
-    FrontEnd(
-        "torch", "elfatt.importer.torch_frontend", lambda source: ":" in source
-    ),
+    FrontEnd("onnx", "elfatt.importer.onnx_frontend", _is_onnx),
+    FrontEnd("stablehlo", "elfatt.importer.stablehlo_frontend", _is_stablehlo),
+    FrontEnd("python", "elfatt.importer.python_frontend", lambda source: ":" in source),
 )
 
 
-def front_end_of(source: str, kind: Optional[str] = None) -> FrontEnd:
-    """The front end for a SOURCE, by its spelling or by ``kind``.
+def front_end_of(source: str) -> FrontEnd:
+    """The front end for a SOURCE, by its spelling.
 
     Raises:
-        Error: no front end takes it, or the one that does is not built yet.
+        Error: no front end takes it.
     """
     for front_end in FRONT_ENDS:
-        if front_end.kind != kind and (kind or not front_end.accepts(source)):
-            continue
-        if front_end.module is None:
-            raise Error(
-                f"the {front_end.kind} front end is not built yet, so '{source}' "
-                "cannot be imported; PyTorch modules (package.module:callable) can"
-            )
-        return front_end
+        if front_end.accepts(source):
+            return front_end
     raise Error(
-        f"expected SOURCE to be package.module:callable, FILE.onnx or "
-        f"FILE.stablehlo, got '{source}'"
+        "expected SOURCE to be package.module:callable, FILE.onnx, FILE.stablehlo or "
+        f"FILE.mlir, got '{source}'"
     )
 
 
 def import_source(
-    source: str,
-    options: ImportOptions = ImportOptions(),
-    kind: Optional[str] = None,
+    source: str, options: ImportOptions = ImportOptions()
 ) -> Imported:
     """Imports a SOURCE of any kind.
 
     Raises:
-        Error: the source is bad, or its front end is not built yet.
+        Error: the source is bad.
     """
-    front_end = front_end_of(source, kind)
-    assert front_end.module is not None
-    return importlib.import_module(front_end.module).import_source(source, options)
+    module = front_end_of(source).module
+    return importlib.import_module(module).import_source(source, options)

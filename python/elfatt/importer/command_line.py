@@ -47,6 +47,18 @@ def _parse_dynamic(text: str) -> List[Tuple[int, int]]:
     return result
 
 
+def _parse_sizes(text: str) -> Dict[str, int]:
+    result = {}
+    for item in text.split(","):
+        name, _, size = item.rpartition("=")
+        if not name.strip() or not size.strip().isdecimal():
+            raise argparse.ArgumentTypeError(
+                f"expected NAME=SIZE[,NAME=SIZE...], got '{text}'"
+            )
+        result[name.strip()] = int(size)
+    return result
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
@@ -57,10 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="package.module:callable, where callable returns (torch.nn.Module, "
-        "example inputs); arguments may follow: elfatt.models:elfatt_stage(size=28). "
-        "The current directory is importable. FILE.onnx and FILE.stablehlo are not "
-        "built yet",
+        help="FILE.onnx (its external data beside it); StableHLO in FILE.stablehlo, "
+        "FILE.mlir or FILE.mlirbc, as text, MLIR bytecode or a portable artifact; or "
+        "package.module:callable, where callable returns (torch.nn.Module, example "
+        "inputs) or (a function that JAX can trace, example inputs); arguments may "
+        "follow: elfatt.models:elfatt_stage(size=28). The current directory is "
+        "importable",
     )
     parser.add_argument(
         "-o",
@@ -81,11 +95,31 @@ def _parser() -> argparse.ArgumentParser:
         help="run the source model on them and write its outputs (out0, out1, ...)",
     )
     parser.add_argument(
+        "--inputs",
+        metavar="FILE.npz",
+        help="ONNX and StableHLO: example inputs, by arg0, arg1, ... or by name; what is "
+        "not in it is random, always the same",
+    )
+    parser.add_argument(
         "--dynamic",
         metavar="argN:DIM,...",
         type=_parse_dynamic,
         default=[],
-        help="dimensions of inputs whose size stays open",
+        help="PyTorch: dimensions of inputs whose size stays open",
+    )
+    parser.add_argument(
+        "--dim",
+        metavar="NAME=SIZE,...",
+        type=_parse_sizes,
+        action="append",
+        default=[],
+        help="ONNX: sizes of dimensions that the file leaves open, by their name in it "
+        "or as INPUT:DIM; the others stay open",
+    )
+    parser.add_argument(
+        "--static",
+        action="store_true",
+        help="ONNX: refuse a model with an open dimension",
     )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="no progress on standard error"
@@ -168,6 +202,18 @@ def _write_arrays(arrays: Any, path: str, name: str) -> None:
         raise _cannot_write(name, error) from None
 
 
+def _read_arrays(name: str) -> Dict[str, Any]:
+    import numpy
+
+    try:
+        with numpy.load(name, allow_pickle=False) as file:
+            return dict(file)
+    except OSError as error:
+        raise Error(f"cannot read '{name}': {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001 - zipfile and numpy raise many kinds
+        raise Error(f"'{name}' is no .npz of arrays: {error}") from None
+
+
 def _import(
     arguments: argparse.Namespace, paths: Dict[str, str], stderr: TextIO, stdout: int
 ) -> None:
@@ -180,6 +226,10 @@ def _import(
 
     options = ImportOptions(
         dynamic=arguments.dynamic,
+        sizes={name: size for given in arguments.dim for name, size in given.items()},
+        static=arguments.static,
+        inputs=_read_arrays(arguments.inputs) if arguments.inputs else {},
+        want_inputs=arguments.inputs_out is not None,
         want_outputs=arguments.expect_out is not None,
         progress=progress,
     )

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What all front ends share: torch-mlir's passes, checks of what they give, the result.
+
+Faults of torch-mlir 20261001 met here (each has a test that names it):
+
+- A view that merges two dynamic dimensions (every ``Linear`` whose batch and
+  sequence are both dynamic) is lowered to a cast from ``?x?xC`` to ``?x1xC``,
+  which is wrong for any other size. Refused, see ``check_lowered``.
+- Passes can report an error and yet succeed, so an error diagnostic counts as a
+  failure, see ``run_pipeline``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy
+from torch_mlir import ir
+from torch_mlir.passmanager import PassManager
+
+from elfatt.errors import Error
+from elfatt.importer import ByteSink
+
+LINALG_PIPELINE = (
+    "builtin.module(torch-backend-to-linalg-on-tensors-backend-pipeline"
+    # lower-affine: dynamic sizes come as affine.apply.
+    "{allow-non-finites=true},lower-affine)"
+)
+
+# What an imported module may hold. cf.assert and scf come with gathers and with
+# dynamic shapes.
+ALLOWED_DIALECTS = frozenset(
+    ("builtin", "func", "linalg", "tensor", "arith", "math", "cf", "scf")
+)
+
+Place = Tuple[str, int, int]
+Describe = Callable[[str], str]
+"""Says which node of the source a name in a location stands for."""
+
+
+def place_in(location: ir.Location) -> Tuple[str, Optional[Place]]:
+    """The node name and (file, line, column) a location holds; "" and None else."""
+    name = ""
+    place = None
+    text = str(location)
+    found = re.match(r'loc\("((?:[^"\\]|\\.)*)"(?:\(|\)$)', text)
+    if found:
+        name = found[1]
+    found = re.search(r'"([^"]+)":(\d+):(\d+)', text)
+    if found:
+        place = (found[1], int(found[2]), max(1, int(found[3])))
+    return name, place
+
+
+def describe_fx_node(name: str) -> str:
+    return f"node '{name}'"
+
+
+def _behind(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def run_pipeline(
+    module: ir.Module, pipeline: str, describe: Describe = describe_fx_node
+) -> None:
+    """Runs passes; any error they report, or that makes them fail, is raised.
+
+    Raises:
+        Error: with the node and the line it is about, where they are known.
+    """
+    errors: List[Tuple[str, ir.Location]] = []
+
+    def note(diagnostic: ir.Diagnostic) -> bool:
+        if diagnostic.severity == ir.DiagnosticSeverity.ERROR:
+            errors.append((diagnostic.message, diagnostic.location))
+        return True
+
+    context = module.context
+    # Left off, errors go into the exception and never reach the handler; and a
+    # pass that reports one and yet succeeds aborts the process
+    # (https://github.com/llvm/torch-mlir/issues/3506).
+    context.emit_error_diagnostics = True
+    handler = context.attach_diagnostic_handler(note)
+    failure: Optional[Exception] = None
+    try:
+        with context:
+            PassManager.parse(pipeline).run(module.operation)
+    except Exception as error:
+        failure = error
+    finally:
+        handler.detach()
+    if not errors and failure is None:
+        return
+    message, location = (
+        errors[0] if errors else (str(failure), ir.Location.unknown(context))
+    )
+    name, place = place_in(location)
+    at = _behind(describe(name) if name else "")
+    raise Error(f"torch-mlir cannot lower the model: {message}{at}", place)
+
+
+def operations_in(operation: ir.Operation) -> Sequence[ir.Operation]:
+    """All operations in ``operation``, itself among them."""
+    found: List[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    operation.walk(visit)
+    return found
+
+
+def check_lowered(module: ir.Module, describe: Describe = describe_fx_node) -> None:
+    """Refuses what later stages cannot take or torch-mlir is known to get wrong."""
+    for operation in operations_in(module.operation):
+        dialect = operation.name.split(".")[0]
+        if dialect not in ALLOWED_DIALECTS:
+            name, place = place_in(operation.location)
+            what = (
+                "the model draws random numbers (is it in training mode?)"
+                if dialect == "ml_program"
+                else f"'{operation.name}' is outside of linalg, tensor, arith and math"
+            )
+            raise Error(what + _behind(describe(name) if name else ""), place)
+        if operation.name == "tensor.cast" and _merges_dynamic_dims(operation):
+            name, place = place_in(operation.location)
+            raise Error(
+                "torch-mlir 20261001 lowers a view that merges two dynamic "
+                "dimensions to wrong code, as in a Linear whose batch and sequence "
+                f"are both dynamic ({describe(name)}); make only one of them dynamic",
+                place,
+            )
+
+
+def _merges_dynamic_dims(cast: ir.Operation) -> bool:
+    source = ir.RankedTensorType(cast.operands[0].type)
+    result = ir.RankedTensorType(cast.results[0].type)
+    return any(
+        source.is_dynamic_dim(d)
+        and not result.is_dynamic_dim(d)
+        and result.get_dim_size(d) == 1
+        for d in range(source.rank)
+    )
+
+
+def drop_attributes(module: ir.Module, *prefixes: str) -> None:
+    """Attributes of a source's dialect mean nothing to anyone after the import."""
+    for operation in (module.operation, *module.body.operations):
+        for named in list(operation.attributes):
+            name = str(getattr(named, "name", named))
+            if name.startswith(prefixes):
+                del operation.attributes[name]
+
+
+class ImportedModule:
+    """See ``elfatt.importer.Imported``."""
+
+    def __init__(
+        self,
+        module: ir.Module,
+        inputs: Mapping[str, numpy.ndarray],
+        outputs: Mapping[str, numpy.ndarray],
+    ) -> None:
+        self.module = module
+        self.inputs = inputs
+        self.outputs = outputs
+
+    def text(self) -> str:
+        return self.module.operation.get_asm(enable_debug_info=True)
+
+    def write(self, sink: ByteSink) -> None:
+        # An exception must not travel through the printer's C++ frames: keep the
+        # first one, swallow the rest of the text, raise it afterwards.
+        guard = _GuardedSink(sink)
+        self.module.operation.print(file=guard, binary=True, enable_debug_info=True)
+        if guard.failure is not None:
+            raise guard.failure
+
+
+class _GuardedSink:
+    def __init__(self, sink: ByteSink) -> None:
+        self.sink = sink
+        self.failure: Optional[BaseException] = None
+
+    def write(self, data: bytes) -> None:
+        if self.failure is None:
+            try:
+                self.sink.write(data)
+            except BaseException as error:
+                self.failure = error
