@@ -16,8 +16,6 @@ static constexpr unsigned kMaxDepth = 48;
 static constexpr unsigned kMaxSteps = 512;
 /// Indices and sizes stay below this; two of them add without overflow.
 static constexpr int64_t kUnbounded = int64_t(1) << 61;
-/// A float with 24 bits of precision holds integers up to here.
-static constexpr int64_t kMaxExactInFloat = int64_t(1) << 24;
 
 //===----------------------------------------------------------------------===//
 // Linear functions
@@ -82,123 +80,66 @@ static std::pair<int64_t, int64_t> getRange(const view::IndexSpace &space, const
   return {low, high};
 }
 
-static std::optional<int64_t> getInteger(Attribute attr) {
-  if (auto integer = dyn_cast_or_null<IntegerAttr>(attr)) {
-    APInt value = integer.getValue();
-    if (value.getBitWidth() == 1)
-      return value.getZExtValue();
-    return value.getSignificantBits() <= 60 ? std::optional(value.getSExtValue()) : std::nullopt;
-  }
-  if (auto number = dyn_cast_or_null<FloatAttr>(attr)) {
-    double value = number.getValueAsDouble();
-    if (std::abs(value) < double(kMaxExactInFloat) && value == std::floor(value))
-      return int64_t(value);
-  }
-  return std::nullopt;
-}
-
 namespace {
 /// A dense constant read along the dims that an element's indices move in.
 struct ConstantTable {
-  DenseElementsAttr values;
-  SmallVector<int64_t> shape, strides;
-  int64_t base = 0;
-  /// Dims that the indices move in, and their indices.
-  SmallVector<unsigned> dims;
+  ElementsAttr values;
+  TableRegion region;
+  /// The indices in the region's dims, from 0 up.
   SmallVector<Linear> indices;
-  SmallVector<int64_t> first, extents;
 
-  static std::optional<ConstantTable> get(ScalarReader &reader, const view::Element &element) {
-    ConstantTable table;
-    if (!matchPattern(element.source, m_Constant(&table.values)) ||
-        !table.values.getElementType().isIntOrFloat() ||
-        table.values.getElementType().getIntOrFloatBitWidth() > 64)
-      return std::nullopt;
-    table.shape.assign(table.values.getType().getShape().begin(),
-                       table.values.getType().getShape().end());
-    table.strides.resize(table.shape.size());
-    int64_t stride = 1;
-    for (size_t dim = table.shape.size(); dim-- > 0; stride *= table.shape[dim])
-      table.strides[dim] = stride;
-    for (auto [dim, index] : llvm::enumerate(element.indices)) {
-      std::optional<Linear> linear = toLinear(reader.getSpace(), index);
-      if (!linear)
-        return std::nullopt;
-      auto [low, high] = getRange(reader.getSpace(), *linear);
-      if (low < 0)
-        return std::nullopt;
-      // Of a dynamic extent it is known that it fits.
-      high = std::min(high, table.shape[dim] - 1);
-      if (low > high)
-        return std::nullopt;
-      if (linear->terms.empty()) {
-        table.base += table.strides[dim] * low;
-        continue;
-      }
-      table.dims.push_back(dim);
-      table.indices.push_back(*linear);
-      table.first.push_back(low);
-      table.extents.push_back(high - low + 1);
-    }
-    return table;
-  }
-
-  int64_t getFlat(ArrayRef<int64_t> at) const {
-    int64_t flat = base;
-    for (auto [dim, low, offset] : llvm::zip_equal(dims, first, at))
-      flat += strides[dim] * (low + offset);
-    return flat;
-  }
-  /// The value at `at`, counted from the first along each dim.
-  TypedAttr getValue(ArrayRef<int64_t> at) const {
-    return cast<TypedAttr>(*(values.value_begin<Attribute>() + getFlat(at)));
-  }
-  /// Its bits, much faster.
-  uint64_t getBits(ArrayRef<int64_t> at) const {
-    APInt bits = isa<FloatType>(values.getElementType())
-                     ? (*(values.value_begin<APFloat>() + getFlat(at))).bitcastToAPInt()
-                     : *(values.value_begin<APInt>() + getFlat(at));
-    return bits.getZExtValue();
-  }
+  static std::optional<ConstantTable> get(ScalarReader &reader, const view::Element &element);
 };
 } // namespace
+
+std::optional<ConstantTable> ConstantTable::get(ScalarReader &reader,
+                                                const view::Element &element) {
+  ConstantTable table;
+  if (!matchPattern(element.source, m_Constant(&table.values)) ||
+      !ConstantTables::isReadable(table.values))
+    return std::nullopt;
+  if (table.values.isSplat())
+    return table;
+  int64_t stride = 1;
+  ArrayRef<int64_t> shape = table.values.getShapedType().getShape();
+  for (size_t dim = shape.size(); dim-- > 0; stride *= shape[dim]) {
+    std::optional<Linear> linear = toLinear(reader.getSpace(), element.indices[dim]);
+    if (!linear)
+      return std::nullopt;
+    auto [low, high] = getRange(reader.getSpace(), *linear);
+    if (low < 0)
+      return std::nullopt;
+    // Of a dynamic extent it is known that it fits.
+    high = std::min(high, shape[dim] - 1);
+    if (low > high)
+      return std::nullopt;
+    table.region.base += stride * low;
+    if (linear->terms.empty())
+      continue;
+    linear->constant -= low;
+    table.indices.push_back(*linear);
+    table.region.strides.push_back(stride);
+    table.region.extents.push_back(high - low + 1);
+  }
+  // Outermost first.
+  std::reverse(table.indices.begin(), table.indices.end());
+  std::reverse(table.region.strides.begin(), table.region.strides.end());
+  std::reverse(table.region.extents.begin(), table.region.extents.end());
+  return table;
+}
 
 /// A constant whose values are a linear function of its indices.
 static std::optional<Linear> readLinearTable(ScalarReader &reader, const view::Element &element) {
   std::optional<ConstantTable> table = ConstantTable::get(reader, element);
-  if (!table || table->dims.size() > 2)
+  if (!table)
     return std::nullopt;
-  size_t rank = table->dims.size();
-  SmallVector<int64_t> at(rank, 0);
-  std::optional<int64_t> origin = getInteger(table->getValue(at));
-  if (!origin)
+  const std::optional<Ramp> &ramp = reader.getTables().getRamp(table->values, table->region);
+  if (!ramp)
     return std::nullopt;
-  SmallVector<int64_t> slopes(rank, 0);
   Linear result;
-  result.constant = *origin;
-  for (size_t dim = 0; dim < rank; ++dim) {
-    if (table->extents[dim] > 1) {
-      at[dim] = 1;
-      std::optional<int64_t> next = getInteger(table->getValue(at));
-      at[dim] = 0;
-      if (!next)
-        return std::nullopt;
-      slopes[dim] = *next - *origin;
-    }
-    Linear offset = table->indices[dim];
-    offset.constant -= table->first[dim];
-    result = result + offset * slopes[dim];
-  }
-  int64_t columns = rank > 1 ? table->extents[1] : 1, rows = rank > 0 ? table->extents[0] : 1;
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t column = 0; column < columns; ++column) {
-      int64_t position[] = {row, column};
-      int64_t expected = *origin;
-      for (size_t dim = 0; dim < rank; ++dim)
-        expected += slopes[dim] * position[dim];
-      if (getInteger(table->getValue(ArrayRef(position).take_front(rank))) != expected)
-        return std::nullopt;
-    }
+  result.constant = ramp->origin;
+  for (auto [index, slope] : llvm::zip_equal(table->indices, ramp->slopes))
+    result = result + index * slope;
   return result;
 }
 
@@ -296,39 +237,15 @@ static std::optional<Choice> readTriangle(ScalarReader &reader, const view::Elem
   std::optional<ConstantTable> table = ConstantTable::get(reader, element);
   if (!table)
     return std::nullopt;
-  if (table->dims.empty() || table->values.isSplat()) {
-    auto value = table->dims.empty() ? table->getValue({})
-                                     : cast<TypedAttr>(table->values.getSplatValue<Attribute>());
-    return Choice{std::nullopt, value, value};
-  }
-  if (table->dims.size() != 2)
+  const std::optional<Triangle> &triangle =
+      reader.getTables().getTriangle(table->values, table->region);
+  if (!triangle)
     return std::nullopt;
-  int64_t rows = table->extents[0], columns = table->extents[1];
-  // Where the value first changes, along the first row or the first column, is the
-  // diagonal: row + diagonal >= column on it and below.
-  uint64_t first = table->getBits({0, 0});
-  int64_t column = 1, row = 1;
-  while (column < columns && table->getBits({0, column}) == first)
-    ++column;
-  while (column == columns && row < rows && table->getBits({row, 0}) == first)
-    ++row;
-  bool isFirstBelow = column < columns;
-  if (!isFirstBelow && row == rows)
-    return std::nullopt;
-  int64_t diagonal = isFirstBelow ? column - 1 : -row;
-  TypedAttr origin = table->getValue({0, 0});
-  TypedAttr other = isFirstBelow ? table->getValue({0, column}) : table->getValue({row, 0});
-  uint64_t change = isFirstBelow ? table->getBits({0, column}) : table->getBits({row, 0});
-  for (row = 0; row < rows; ++row)
-    for (column = 0; column < columns; ++column)
-      if (table->getBits({row, column}) !=
-          ((row + diagonal >= column) == isFirstBelow ? first : change))
-        return std::nullopt;
-  Linear y = table->indices[0], x = table->indices[1];
-  y.constant += diagonal - table->first[0];
-  x.constant -= table->first[1];
-  return makeChoice(reader, y + x * -1, isFirstBelow ? origin : other,
-                    isFirstBelow ? other : origin);
+  if (table->indices.size() != 2)
+    return Choice{std::nullopt, triangle->below, triangle->below};
+  Linear condition = table->indices[0] + table->indices[1] * -1;
+  condition.constant += triangle->diagonal;
+  return makeChoice(reader, condition, triangle->below, triangle->above);
 }
 
 /// A comparison of two linear functions.

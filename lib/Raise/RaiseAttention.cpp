@@ -177,6 +177,7 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
   using Base::Base;
 
   void runOnOperation() override {
+    ConstantTables tables;
     // Contractions in order: none is erased before it is looked at, since what is
     // erased comes before the op that replaces it.
     // softmax(x W) V with a weight W is attention with constant queries, but also the
@@ -189,15 +190,15 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
       });
       for (linalg::LinalgOp op : contractions)
         if (!op->hasAttr(kRefusedAttr))
-          raiseAt(op, queries);
+          raiseAt(op, queries, tables);
     }
   }
 
-  void raiseAt(linalg::LinalgOp second, Queries queries) {
+  void raiseAt(linalg::LinalgOp second, Queries queries, ConstantTables &tables) {
     std::optional<Verdict> refused;
     std::optional<ContractionPair> refusedPair;
     for (const ContractionPair &pair : findPairs(second, queries)) {
-      Verdict verdict = recognise(pair, {strict});
+      Verdict verdict = recognise(pair, {strict}, tables);
       if (verdict.attention) {
         Operation *end = verdict.attention->output.value.getDefiningOp();
         ++(verdict.attention->isLinear ? numLinear : numSdpa);

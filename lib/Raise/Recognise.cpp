@@ -31,8 +31,8 @@ struct Ending {
 ///   second: O[b,i,e] = sum_j P[b,i,j] V[b,j,e]    first: S[b,i,j] = sum_d Q K
 class Recogniser {
 public:
-  Recogniser(const ContractionPair &pair, const RecogniseOptions &options)
-      : pair(pair), options(options), reader(std::make_unique<ScalarReader>()),
+  Recogniser(const ContractionPair &pair, const RecogniseOptions &options, ConstantTables &tables)
+      : pair(pair), options(options), reader(std::make_unique<ScalarReader>(&tables)),
         space(reader->getSpace()) {}
 
   Verdict run();
@@ -551,6 +551,7 @@ Verdict Recogniser::run() {
   return std::move(verdict);
 }
 
-Verdict elfatt::raise::recognise(const ContractionPair &pair, const RecogniseOptions &options) {
-  return Recogniser(pair, options).run();
+Verdict elfatt::raise::recognise(const ContractionPair &pair, const RecogniseOptions &options,
+                                 ConstantTables &tables) {
+  return Recogniser(pair, options, tables).run();
 }

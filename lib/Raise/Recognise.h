@@ -55,7 +55,8 @@ struct Verdict {
   Refusal refusal{Reason::NoSoftmax, ""};
 };
 
-Verdict recognise(const ContractionPair &pair, const RecogniseOptions &options);
+Verdict recognise(const ContractionPair &pair, const RecogniseOptions &options,
+                  ConstantTables &tables);
 
 } // namespace elfatt::raise
 

@@ -7,6 +7,8 @@
 #ifndef ELFATT_LIB_RAISE_SCALAR_H
 #define ELFATT_LIB_RAISE_SCALAR_H
 
+#include "ConstantTables.h"
+
 #include "elfatt/View/Trace.h"
 
 #include "llvm/ADT/APFloat.h"
@@ -47,11 +49,14 @@ struct Reduction {
 
 class ScalarReader {
 public:
-  ScalarReader() : tracer(space, sizes) {}
+  /// What is learnt of constants goes to `shared`, for other readers too.
+  explicit ScalarReader(ConstantTables *shared = nullptr)
+      : tables(shared ? *shared : ownTables), tracer(space, sizes) {}
 
   view::IndexSpace &getSpace() { return space; }
   view::SizeAnalysis &getSizes() { return sizes; }
   view::Tracer &getTracer() { return tracer; }
+  ConstantTables &getTables() { return tables; }
 
   /// The element of `tensor` at `indices`, traced to its source.
   Scalar read(mlir::Value tensor, llvm::ArrayRef<view::Index> indices);
@@ -89,6 +94,7 @@ private:
   bool reachesFrom(const Scalar &scalar, mlir::Value source, unsigned depth);
   const Frame *getElementwiseFrame(const view::Element &element, mlir::Value &yielded);
 
+  ConstantTables ownTables, &tables;
   view::IndexSpace space;
   view::SizeAnalysis sizes;
   view::Tracer tracer;
