@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 
 #include <deque>
@@ -138,8 +139,12 @@ bool elfatt::raise::isConstant(Value value, unsigned depth) {
           op))
     return isConstant(op->getOperand(0), depth + 1);
   auto linalg = dyn_cast<linalg::LinalgOp>(op);
-  return linalg && llvm::all_of(op->getOperands(),
-                                [&](Value operand) { return isConstant(operand, depth + 1); });
+  if (!linalg)
+    return false;
+  // A gather reads tensors from outside of its body.
+  llvm::SetVector<Value> read(op->operand_begin(), op->operand_end());
+  getUsedValuesDefinedAbove(op->getRegions(), read);
+  return llvm::all_of(read, [&](Value value) { return isConstant(value, depth + 1); });
 }
 
 bool Contraction::isConstantSide(unsigned side) const {

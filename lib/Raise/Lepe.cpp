@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Lepe.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
@@ -10,79 +11,89 @@ using namespace elfatt::raise;
 using view::Element;
 using view::Index;
 using view::Size;
+using view::Term;
 
-/// The source of a zero padding by one at both ends of dims `y` and `x` alone.
-static Value matchZeroPad(ScalarReader &reader, Value value, unsigned y, unsigned x) {
-  auto pad = value.getDefiningOp<tensor::PadOp>();
-  if (!pad)
-    return {};
-  for (auto bounds : {pad.getMixedLowPad(), pad.getMixedHighPad()})
-    for (auto [dim, amount] : llvm::enumerate(bounds))
-      if (getConstantIntValue(amount) != int64_t(dim == y || dim == x))
-        return {};
-  Value padding = pad.getConstantPaddingValue();
-  if (!padding || reader.getConstantDouble(reader.resolve(padding, nullptr)) != 0.0)
-    return {};
-  return pad.getSource();
+/// The tap among `taps` that `index` counts, taken out of it.
+static std::optional<unsigned> takeTap(view::IndexSpace &space, ArrayRef<unsigned> taps,
+                                       Index &index) {
+  index = space.normalize(index);
+  for (Term *term = index.terms.begin(); term != index.terms.end(); ++term)
+    if (llvm::is_contained(taps, term->atom) && term->stride.isOne()) {
+      unsigned atom = term->atom;
+      index.terms.erase(term);
+      return atom;
+    }
+  return std::nullopt;
 }
 
-static bool isUnit(std::optional<DenseIntElementsAttr> attr) {
-  return !attr || (attr->isSplat() && attr->getSplatValue<APInt>().isOne());
+static bool mentions(view::IndexSpace &space, const Element &element, const Index &index) {
+  for (const Index &position : element.indices)
+    for (const Term &term : space.normalize(position).terms)
+      for (const Term &other : space.normalize(index).terms)
+        if (term.atom == other.atom)
+          return true;
+  return false;
+}
+
+/// Reads `padded`, the input of a convolution, as an image with an axis for every
+/// tap: one zero at each end of the axes, and none elsewhere.
+static bool matchImage(ScalarReader &reader, const Element &padded, ArrayRef<unsigned> taps,
+                       DepthwiseConv &conv) {
+  auto pad = padded.source.getDefiningOp<tensor::PadOp>();
+  if (!pad)
+    return false;
+  Value padding = pad.getConstantPaddingValue();
+  if (!padding || reader.getConstantDouble(reader.resolve(padding, nullptr)) != 0.0)
+    return false;
+  SmallVector<Index> position;
+  SmallVector<OpFoldResult> low = pad.getMixedLowPad(), high = pad.getMixedHighPad();
+  for (auto [dim, padded] : llvm::enumerate(padded.indices)) {
+    Index index = padded;
+    std::optional<unsigned> tap = takeTap(reader.getSpace(), taps, index);
+    int64_t expected = tap ? 1 : 0;
+    if (getConstantIntValue(low[dim]) != expected || getConstantIntValue(high[dim]) != expected)
+      return false;
+    if (tap)
+      conv.axes.push_back({index, reader.getSizes().getSize(pad.getSource(), dim), *tap});
+    position.push_back(index);
+  }
+  conv.center = reader.read(pad.getSource(), position).element;
+  return conv.axes.size() == taps.size();
 }
 
 std::optional<DepthwiseConv> raise::matchDepthwiseConv(ScalarReader &reader, const Scalar &scalar) {
-  if (!scalar.element)
+  std::optional<Reduction> sum = reader.matchReduction(reader.open(scalar));
+  if (!sum || !isa<arith::AddFOp>(sum->combiner))
     return std::nullopt;
-  Operation *op = scalar.element.source.getDefiningOp();
-  // Positions of channel, y and x in the result and in the weight.
-  unsigned c, y, x, weightC, weightY, weightX;
-  Value input, weights, init;
-  if (auto conv = dyn_cast_or_null<linalg::DepthwiseConv2DNchwChwOp>(op)) {
-    if (!isUnit(conv.getStrides()) || !isUnit(conv.getDilations()))
-      return std::nullopt;
-    c = 1, y = 2, x = 3, weightC = 0, weightY = 1, weightX = 2;
-    input = conv.getInputs()[0], weights = conv.getInputs()[1], init = conv.getOutputs()[0];
-  } else if (auto conv = dyn_cast_or_null<linalg::DepthwiseConv2DNhwcHwcOp>(op)) {
-    if (!isUnit(conv.getStrides()) || !isUnit(conv.getDilations()))
-      return std::nullopt;
-    c = 3, y = 1, x = 2, weightC = 2, weightY = 0, weightX = 1;
-    input = conv.getInputs()[0], weights = conv.getInputs()[1], init = conv.getOutputs()[0];
-  } else {
+  Scalar product = reader.open(sum->body);
+  if (!isa_and_nonnull<arith::MulFOp>(product.getOp()))
     return std::nullopt;
-  }
-  auto weightType = dyn_cast<RankedTensorType>(weights.getType());
-  if (!weightType || weightType.getDimSize(weightY) != 3 || weightType.getDimSize(weightX) != 3)
-    return std::nullopt;
-  Value source = matchZeroPad(reader, input, y, x);
-  if (!source)
-    return std::nullopt;
-
   view::IndexSpace &space = reader.getSpace();
-  const Element &at = scalar.element;
-  DepthwiseConv conv;
-  conv.y = at.indices[y], conv.x = at.indices[x];
-  conv.height = reader.getSizes().getSize(at.source, y);
-  conv.width = reader.getSizes().getSize(at.source, x);
-  conv.center = reader.read(source, at.indices).element;
-  conv.tapY = space.addAtom(Size(3)), conv.tapX = space.addAtom(Size(3));
-  SmallVector<Index> taps(3);
-  taps[weightC] = at.indices[c];
-  taps[weightY] = space.get(conv.tapY);
-  taps[weightX] = space.get(conv.tapX);
-  conv.weight = reader.read(weights, taps).element;
-
-  Scalar bias = reader.read(init, at.indices);
-  if (reader.getConstantDouble(bias) == 0.0)
-    return conv;
-  if (!bias.element)
+  SmallVector<unsigned> taps;
+  for (unsigned atom : sum->bound) {
+    if (space.getExtent(atom) == Size(3))
+      taps.push_back(atom);
+    else if (!space.getExtent(atom).isOne())
+      return std::nullopt;
+  }
+  if (taps.empty())
     return std::nullopt;
-  // It must not depend on the position.
-  for (const Index &index : bias.element.indices)
-    for (const view::Term &term : space.normalize(index).terms)
-      for (const Index &position : {conv.y, conv.x})
-        for (const view::Term &other : space.normalize(position).terms)
-          if (term.atom == other.atom)
-            return std::nullopt;
-  conv.bias = bias.element;
-  return conv;
+  DepthwiseConv conv;
+  for (unsigned side : {0, 1}) {
+    Scalar input = reader.getOperand(product, side), weight = reader.getOperand(product, 1 - side);
+    if (!input.element || !weight.element || !matchImage(reader, input.element, taps, conv))
+      continue;
+    conv.weight = weight.element;
+    if (reader.getConstantDouble(sum->init) == 0.0)
+      return conv;
+    if (!sum->init.element)
+      return std::nullopt;
+    conv.bias = sum->init.element;
+    // Neither may depend on the position.
+    for (const DepthwiseConv::Axis &axis : conv.axes)
+      if (mentions(space, conv.weight, axis.position) || mentions(space, *conv.bias, axis.position))
+        return std::nullopt;
+    return conv;
+  }
+  return std::nullopt;
 }

@@ -6,21 +6,26 @@
 
 namespace elfatt::raise {
 
-/// A depthwise 3x3 convolution, zero padded, stride 1, read at one element:
+/// A depthwise convolution of three taps an axis, zero padded, stride 1, read at one
+/// element, in two dims:
 /// bias[c] + sum_{s,t} weight[s,t,c] * input[y+s-1, x+t-1, c].
 struct DepthwiseConv {
   /// The input at the same position (the middle tap).
   view::Element center;
-  /// The position on the convolved grid, and its extents.
-  view::Index y, x;
-  view::Size height, width;
-  /// At fresh atoms for the taps.
+  /// The axes of the convolved grid, the slowest first: the position, the extent,
+  /// and a fresh atom for the taps.
+  struct Axis {
+    view::Index position;
+    view::Size extent;
+    unsigned tap;
+  };
+  llvm::SmallVector<Axis, 2> axes;
+  /// At the taps.
   view::Element weight;
-  unsigned tapY, tapX;
   std::optional<view::Element> bias;
 };
 
-/// Matches `scalar`, an element of a convolution. Pure.
+/// Matches `scalar`, an element of a convolution, named or not. Pure.
 std::optional<DepthwiseConv> matchDepthwiseConv(ScalarReader &reader, const Scalar &scalar);
 
 } // namespace elfatt::raise

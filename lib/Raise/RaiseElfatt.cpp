@@ -5,11 +5,9 @@
 #include "Rewrite.h"
 
 #include "elfatt/Raise/Sites.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
-#include "llvm/Support/Debug.h"
-
-#define DEBUG_TYPE "elfatt-raise-elfatt"
 
 namespace elfatt::raise {
 #define GEN_PASS_DEF_RAISEELFATTPASS
@@ -42,17 +40,60 @@ static Value buildWeight(OpBuilder &builder, Location loc, RecognisedElfatt &elf
       .getResult(0);
 }
 
+/// A part of the join: a slice of the op's result `joined`, with what is added to it.
+static Value buildPart(OpBuilder &builder, Location loc, ViewBuilder &views,
+                       const RecognisedElfatt &elfatt, RecognisedElfatt::Part &part, Value joined) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, joined);
+  SmallVector<OpFoldResult> offsets(sizes.size(), builder.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(sizes.size(), builder.getIndexAttr(1));
+  offsets[elfatt.joinDim] = builder.getIndexAttr(part.offset);
+  sizes[elfatt.joinDim] = builder.getIndexAttr(part.size);
+  Value slice = tensor::ExtractSliceOp::create(builder, loc, joined, offsets, sizes, strides);
+  if (part.addends.empty())
+    return slice;
+  MLIRContext *context = builder.getContext();
+  part.view.source = slice;
+  SmallVector<Value> inputs = {views.buildOperand(part.view)};
+  SmallVector<AffineMap> maps = {part.view.getMap(part.domain, context)};
+  for (const ViewPlan &addend : part.addends) {
+    inputs.push_back(views.buildOperand(addend));
+    maps.push_back(addend.getMap(part.domain, context));
+  }
+  Value init = views.buildInit(part.sum);
+  maps.push_back(part.sum.getMap(part.domain, context));
+  SmallVector<utils::IteratorType> loops(part.domain.atoms.size(), utils::IteratorType::parallel);
+  auto sum = linalg::GenericOp::create(builder, loc, init.getType(), inputs, init, maps, loops,
+                                       [](OpBuilder &nested, Location at, ValueRange args) {
+                                         Value total = args[0];
+                                         for (Value addend : args.drop_front().drop_back())
+                                           total = arith::AddFOp::create(nested, at, total, addend);
+                                         linalg::YieldOp::create(nested, at, total);
+                                       });
+  return views.buildResult(part.sum, sum.getResult(0));
+}
+
+static Value buildOperand(OpBuilder &builder, Location loc, ViewBuilder &views,
+                          RecognisedElfatt &elfatt, ElfattOperand &operand) {
+  if (operand.projection)
+    operand.view.source =
+        buildProjection(*operand.projection, views, builder, loc, elfatt.reader->getSpace());
+  return views.buildOperand(operand.view);
+}
+
 static void rewrite(RecognisedElfatt &elfatt) {
   Operation *end = elfatt.output.value.getDefiningOp();
   OpBuilder builder(end);
-  Location loc = builder.getFusedLoc({elfatt.linear.getLoc(), elfatt.sdpa.getLoc()});
+  SmallVector<Location> locations;
+  for (Operation *op : elfatt.ops)
+    locations.push_back(op->getLoc());
+  Location loc = builder.getFusedLoc(locations);
   MLIRContext *context = builder.getContext();
   ViewBuilder views(builder, loc, *elfatt.reader);
   const Domain &domain = elfatt.domain;
 
-  Value query = views.buildOperand(elfatt.query);
-  Value key = views.buildOperand(elfatt.key);
-  Value value = views.buildOperand(elfatt.value);
+  Value query = buildOperand(builder, loc, views, elfatt, elfatt.query);
+  Value key = buildOperand(builder, loc, views, elfatt, elfatt.key);
+  Value value = buildOperand(builder, loc, views, elfatt, elfatt.value);
   auto build = [&](const std::optional<ViewPlan> &plan, const Domain &over) {
     return plan ? buildWeight(builder, loc, elfatt, *plan, over) : Value();
   };
@@ -67,22 +108,47 @@ static void rewrite(RecognisedElfatt &elfatt) {
     dispatchIndexOpFoldResult(views.buildSize(extent), dynamicGrid, staticGrid);
   Value init = views.buildInit(elfatt.output);
   ArrayAttr maps = builder.getAffineMapArrayAttr(
-      {elfatt.query.getMap(domain, context), elfatt.key.getMap(domain, context),
-       elfatt.value.getMap(domain, context), elfatt.output.getMap(domain, context)});
-  auto op = attention::ElfattOp::create(
-      builder, loc, TypeRange{init.getType()}, query, key, value, globalWeight, globalBias,
-      localWeight, localBias, elfatt.sdpa.getScale(), dynamicGrid, init, maps, elfatt.globalHeads,
-      elfatt.localFirst, staticGrid, elfatt.window, /*prefix=*/0);
+      {elfatt.query.view.getMap(domain, context), elfatt.key.view.getMap(domain, context),
+       elfatt.value.view.getMap(domain, context), elfatt.output.getMap(domain, context)});
+  auto op = attention::ElfattOp::create(builder, loc, TypeRange{init.getType()}, query, key, value,
+                                        globalWeight, globalBias, localWeight, localBias,
+                                        elfatt.scale, dynamicGrid, init, maps, elfatt.globalHeads,
+                                        elfatt.localFirst, staticGrid, elfatt.window, /*prefix=*/0);
 
   auto hasExcess = [&](StringRef kind) {
-    return llvm::any_of(ArrayRef<Operation *>{elfatt.linear, elfatt.sdpa}, [&](Operation *part) {
+    return llvm::any_of(elfatt.ops, [&](Operation *part) {
       auto excess = part->getAttrOfType<ArrayAttr>(kExcessAttr);
       return excess && llvm::is_contained(excess.getAsValueRange<StringAttr>(), kind);
     });
   };
-  markRaised(op, hasExcess("precision"), hasExcess("range"));
-  elfatt.output.value.replaceAllUsesWith(views.buildResult(elfatt.output, op->getResult(0)));
+  // LePE is added before the op rounds.
+  Type element = getElementTypeOrSelf(init.getType());
+  bool roundsOnce = (globalWeight || localWeight) && (element.isF16() || element.isBF16());
+  markRaised(op, hasExcess("precision") || roundsOnce, hasExcess("range"));
+  Value joined = views.buildResult(elfatt.output, op->getResult(0));
+  if (!elfatt.parts.empty()) {
+    SmallVector<Value> parts;
+    for (RecognisedElfatt::Part &part : elfatt.parts)
+      parts.push_back(buildPart(builder, loc, views, elfatt, part, joined));
+    joined = tensor::ConcatOp::create(builder, loc, joined.getType(), elfatt.joinDim, parts);
+  }
+  elfatt.output.value.replaceAllUsesWith(joined);
   eraseDead(end);
+}
+
+/// Says at the attention ops why they stay apart.
+static void markApart(const ElfattRefusal &refusal) {
+  for (Operation *op : refusal.ops) {
+    Builder builder(op->getContext());
+    std::string message = getText(refusal.why.reason).str();
+    if (!refusal.why.detail.empty())
+      message += ": " + refusal.why.detail;
+    op->setAttr(
+        kApartAttr,
+        builder.getDictionaryAttr(
+            {builder.getNamedAttr("message", builder.getStringAttr(message)),
+             builder.getNamedAttr("reason", builder.getStringAttr(getName(refusal.why.reason)))}));
+  }
 }
 
 namespace {
@@ -90,17 +156,23 @@ struct RaiseElfattPass : raise::impl::RaiseElfattPassBase<RaiseElfattPass> {
   using Base::Base;
 
   void runOnOperation() override {
-    SmallVector<tensor::ConcatOp> concats;
-    getOperation()->walk([&](tensor::ConcatOp concat) { concats.push_back(concat); });
-    for (tensor::ConcatOp concat : concats) {
-      std::string why;
-      FailureOr<RecognisedElfatt> elfatt = recogniseElfatt(concat, why);
-      if (failed(elfatt)) {
-        LLVM_DEBUG(llvm::dbgs() << concat.getLoc() << ": no ELFATT: " << why << "\n");
+    SmallVector<Operation *> ends;
+    getOperation()->walk([&](Operation *op) {
+      if (isa<tensor::ConcatOp, tensor::InsertSliceOp>(op))
+        ends.push_back(op);
+    });
+    for (Operation *end : ends) {
+      std::optional<Join> join = matchJoin(end);
+      if (!join)
         continue;
+      ElfattRefusal refusal;
+      FailureOr<RecognisedElfatt> elfatt = recogniseElfatt(*join, refusal);
+      if (succeeded(elfatt)) {
+        rewrite(*elfatt);
+        ++numRaised;
+      } else if (refusal.isLikely) {
+        markApart(refusal);
       }
-      rewrite(*elfatt);
-      ++numRaised;
     }
   }
 };

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Recognises a trained ELFATT: a concatenation of linear attention and of softmax
-// attention in windows, each with or without LePE, over views of one tensor each
-// for queries, keys and values. Pure.
+// Recognises a trained ELFATT: linear attention and softmax attention in windows,
+// each with or without LePE, joined along their heads. Pure.
 #ifndef ELFATT_LIB_RAISE_RECOGNISEELFATT_H
 #define ELFATT_LIB_RAISE_RECOGNISEELFATT_H
 
-#include "ViewPlan.h"
-
-#include "elfatt/Dialect/Attention/IR/Attention.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "ElfattOperands.h"
 
 #include <memory>
 
@@ -17,27 +13,47 @@ namespace elfatt::raise {
 
 struct RecognisedElfatt {
   std::unique_ptr<ScalarReader> reader;
-  attention::LinearOp linear;
-  attention::SdpaOp sdpa;
+  /// The attention ops that become one, in the order of the op's heads.
+  llvm::SmallVector<mlir::Operation *> ops;
+  mlir::Value scale;
   Domain domain; // batch..., h, n, d, e
-  ViewPlan query, key, value;
+  ElfattOperand query, key, value;
   OutputPlan output;
   int64_t globalHeads = 0;
   bool localFirst = false;
   llvm::SmallVector<view::Size> grid;
   llvm::SmallVector<int64_t> window;
-  /// Weight [3, 3, heads, E] and bias [heads, E] of LePE, as views over `taps`
-  /// then heads and values.
+  /// Weight [3.., heads, E] and bias [heads, E] of LePE, as views over `taps` then
+  /// heads and values.
   struct Lepe {
     std::optional<ViewPlan> weight, bias;
     Domain weightDomain, biasDomain;
   };
   Lepe globalLepe, localLepe;
+
+  /// What the join is made of, in its order: slices of the op's result, with what
+  /// else is added to each. Empty where the join is the result as it is.
+  struct Part {
+    int64_t offset = 0, size = 0;
+    llvm::SmallVector<ViewPlan, 1> addends;
+    /// The slice as a view, and the sum as an output.
+    ViewPlan view;
+    OutputPlan sum;
+    Domain domain;
+  };
+  unsigned joinDim = 0;
+  llvm::SmallVector<Part, 0> parts;
 };
 
-/// Reads `concat` as ELFATT; fails, with a note for debugging in `why`, where it is
-/// none.
-llvm::FailureOr<RecognisedElfatt> recogniseElfatt(mlir::tensor::ConcatOp concat, std::string &why);
+/// Why a join is no ELFATT, and the attention ops that it joins.
+struct ElfattRefusal {
+  JoinRefusal why;
+  llvm::SmallVector<mlir::Operation *> ops;
+  /// Both a global and a local branch are there: it looks like one.
+  bool isLikely = false;
+};
+
+llvm::FailureOr<RecognisedElfatt> recogniseElfatt(const Join &join, ElfattRefusal &refusal);
 
 } // namespace elfatt::raise
 

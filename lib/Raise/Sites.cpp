@@ -212,6 +212,16 @@ template <typename OpTy> static Site getRaised(OpTy op) {
   site.record["status"] = "raised";
   site.record["op"] = op->getName().getStringRef();
   site.record["reason"] = nullptr;
+  // Branches that look like one ELFATT.
+  if (auto apart = op->template getAttrOfType<DictionaryAttr>(kApartAttr)) {
+    auto reason = apart.template getAs<StringAttr>("reason");
+    auto why = apart.template getAs<StringAttr>("message");
+    if (reason && why) {
+      site.record["reason"] = reason.getValue();
+      site.message += llvm::formatv("; not joined to attention.elfatt ({0}): {1}",
+                                    reason.getValue(), why.getValue());
+    }
+  }
   // A later stage that could not serve the op says why.
   if (auto left = op->template getAttrOfType<DictionaryAttr>(kRefusedAttr)) {
     auto reason = left.template getAs<StringAttr>("reason");

@@ -32,6 +32,12 @@ bool ViewPlan::uses(unsigned atom) const {
   });
 }
 
+bool ViewPlan::isOver(const Domain &domain) const {
+  return llvm::all_of(dims, [&](ArrayRef<Factor> factors) {
+    return llvm::all_of(factors, [&](const Factor &f) { return !f.atom || domain.find(*f.atom); });
+  });
+}
+
 void ViewPlan::addUnit(unsigned atom) {
   for (auto &factors : dims)
     for (Factor &factor : factors)
@@ -110,23 +116,48 @@ static bool planDim(const IndexSpace &space, const Index &position, const Size &
   return true;
 }
 
-std::optional<ViewPlan> raise::planView(ScalarReader &reader, const Element &element) {
-  ViewPlan plan{element.source, {}};
-  auto type = cast<RankedTensorType>(element.source.getType());
-  if (type.getRank() == 0)
+/// `plan` for positions in dims of `sizes`, of which `isDynamic` ones have a dynamic
+/// type.
+static std::optional<ViewPlan> planDims(ScalarReader &reader, ViewPlan plan, ArrayRef<Size> sizes,
+                                        ArrayRef<Index> indices,
+                                        llvm::function_ref<bool(unsigned)> isDynamic) {
+  if (sizes.empty())
     return std::nullopt;
-  SmallVector<Size> sizes = reader.getSizes().getSizes(element.source);
-  for (auto [dim, index] : llvm::enumerate(element.indices)) {
+  for (auto [dim, index] : llvm::enumerate(indices)) {
     plan.dims.emplace_back();
     auto &factors = plan.dims.back();
     if (sizes[dim].isZero() || !planDim(reader.getSpace(), index, sizes[dim], factors))
       return std::nullopt;
     // A reshape keeps a dynamic dim dynamic.
     bool isStatic = llvm::all_of(factors, [](const Factor &f) { return f.size.isStatic(); });
-    if (factors.size() > 1 && isStatic == type.isDynamicDim(dim))
+    if (factors.size() > 1 && isStatic == isDynamic(dim))
       return std::nullopt;
   }
   return plan;
+}
+
+std::optional<ViewPlan> raise::planView(ScalarReader &reader, const Element &element) {
+  auto type = cast<RankedTensorType>(element.source.getType());
+  return planDims(reader, ViewPlan{element.source, {}, {}},
+                  reader.getSizes().getSizes(element.source), element.indices,
+                  [&](unsigned dim) { return type.isDynamicDim(dim); });
+}
+
+std::optional<ViewPlan> raise::planView(ScalarReader &reader, ArrayRef<Size> sizes,
+                                        ArrayRef<Index> indices) {
+  return planDims(reader, ViewPlan(), sizes, indices,
+                  [&](unsigned dim) { return !sizes[dim].isStatic(); });
+}
+
+std::optional<ViewPlan> raise::planView(ScalarReader &reader, const CollapsedElement &element) {
+  auto type = cast<RankedTensorType>(element.source.getType());
+  bool isCollapsed = element.groups.size() != size_t(type.getRank());
+  ViewPlan plan{element.source, {}, {}};
+  if (isCollapsed)
+    plan.groups = element.groups;
+  return planDims(reader, plan, element.sizes, element.indices, [&](unsigned dim) {
+    return llvm::any_of(element.groups[dim], [&](int64_t d) { return type.isDynamicDim(d); });
+  });
 }
 
 std::optional<ViewPlan> raise::planSource(ScalarReader &reader, const Element &start,
@@ -249,15 +280,17 @@ static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
 }
 
 std::optional<OutputPlan> raise::planOutput(ScalarReader &reader, Value result,
-                                            ArrayRef<Index> indices, ArrayRef<unsigned> whole) {
-  OutputPlan plan{result, llvm::to_vector(indices), {}, {}};
-  if (plan.dims.empty() || !updateDigits(reader, plan))
+                                            ArrayRef<Index> indices, ArrayRef<unsigned> whole,
+                                            llvm::function_ref<bool(const OutputPlan &)> isWanted) {
+  OutputPlan plan{result, {}, llvm::to_vector(indices), {}, {}};
+  if (plan.dims.empty() || !updateDigits(reader, plan) || (isWanted && !isWanted(plan)))
     return std::nullopt;
   while (true) {
     OutputPlan next = plan;
     IndexSpace before = reader.getSpace();
     if (!stepForward(reader, next) ||
-        llvm::any_of(whole, [&](unsigned atom) { return reader.getSpace().isSplit(atom); })) {
+        llvm::any_of(whole, [&](unsigned atom) { return reader.getSpace().isSplit(atom); }) ||
+        (isWanted && !isWanted(next))) {
       reader.getSpace() = before;
       return plan;
     }
@@ -298,8 +331,22 @@ static RankedTensorType getType(ArrayRef<OpFoldResult> sizes, Type element) {
   return RankedTensorType::get(shape, element);
 }
 
+Value ViewBuilder::buildCollapsed(const ViewPlan &plan) {
+  if (plan.groups.empty())
+    return plan.source;
+  for (auto &[groups, result] : collapsed)
+    if (groups == plan.groups &&
+        result.getDefiningOp<tensor::CollapseShapeOp>().getSrc() == plan.source)
+      return result;
+  Value result = tensor::CollapseShapeOp::create(builder, loc, plan.source,
+                                                 ArrayRef<ReassociationIndices>(plan.groups));
+  collapsed.emplace_back(plan.groups, result);
+  return result;
+}
+
 Value ViewBuilder::buildExpanded(const ViewPlan &plan) {
-  Expanded wanted{plan.source, {}, plan.source};
+  Value base = buildCollapsed(plan);
+  Expanded wanted{base, {}, base};
   SmallVector<ReassociationIndices> groups;
   unsigned rank = 0;
   for (ArrayRef<Factor> factors : plan.dims) {
@@ -311,7 +358,7 @@ Value ViewBuilder::buildExpanded(const ViewPlan &plan) {
     }
   }
   if (rank == plan.dims.size())
-    return plan.source;
+    return base;
   for (const Expanded &known : expanded)
     if (known.source == wanted.source && known.shape == wanted.shape)
       return known.result;
@@ -319,11 +366,11 @@ Value ViewBuilder::buildExpanded(const ViewPlan &plan) {
   for (auto [dim, factors] : llvm::enumerate(plan.dims))
     for (const Factor &factor : factors)
       // A dim that stays whole keeps its type.
-      sizes.push_back(factors.size() == 1 ? tensor::getMixedSize(builder, loc, plan.source, dim)
+      sizes.push_back(factors.size() == 1 ? tensor::getMixedSize(builder, loc, base, dim)
                                           : buildSize(factor.size));
-  Type element = cast<RankedTensorType>(plan.source.getType()).getElementType();
-  wanted.result = tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element), plan.source,
-                                                groups, sizes);
+  Type element = cast<RankedTensorType>(base.getType()).getElementType();
+  wanted.result =
+      tensor::ExpandShapeOp::create(builder, loc, getType(sizes, element), base, groups, sizes);
   expanded.push_back(wanted);
   return wanted.result;
 }
@@ -356,7 +403,10 @@ Value ViewBuilder::buildInit(const OutputPlan &plan) {
 }
 
 Value ViewBuilder::buildResult(const OutputPlan &plan, Value result) {
-  auto type = cast<RankedTensorType>(plan.value.getType());
+  auto whole = cast<RankedTensorType>(plan.value.getType()), type = whole;
+  if (!plan.groups.empty())
+    type = tensor::CollapseShapeOp::inferCollapsedType(whole,
+                                                       ArrayRef<ReassociationIndices>(plan.groups));
   // Collapse the groups; dims of size 1 that the op does not have come after.
   SmallVector<ReassociationIndices> groups, units;
   SmallVector<OpFoldResult> sizes;
@@ -391,5 +441,10 @@ Value ViewBuilder::buildResult(const OutputPlan &plan, Value result) {
   }
   if (result.getType() != type)
     result = tensor::CastOp::create(builder, loc, type, result);
-  return result;
+  if (plan.groups.empty())
+    return result;
+  SmallVector<OpFoldResult> extents;
+  for (const Size &size : reader.getSizes().getSizes(plan.value))
+    extents.push_back(buildSize(size));
+  return tensor::ExpandShapeOp::create(builder, loc, whole, result, plan.groups, extents);
 }

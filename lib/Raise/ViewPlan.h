@@ -9,6 +9,7 @@
 
 #include "Scalar.h"
 
+#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 #include "mlir/IR/Builders.h"
 
 namespace elfatt::raise {
@@ -29,11 +30,16 @@ struct Factor {
 };
 
 struct ViewPlan {
+  /// Null where it is yet to be built.
   mlir::Value source;
-  /// One list per dim of the source, outermost factor first.
+  /// Dims of the source that are collapsed before all else; empty where none are.
+  llvm::SmallVector<mlir::ReassociationIndices, 0> groups;
+  /// One list per dim of the (collapsed) source, outermost factor first.
   llvm::SmallVector<llvm::SmallVector<Factor, 4>, 0> dims;
 
   bool uses(unsigned atom) const;
+  /// Whether it uses no atom but those of `domain`.
+  bool isOver(const Domain &domain) const;
   /// Puts a dim of size 1 where there is one already, else adds one.
   void addUnit(unsigned atom);
   /// The map from `domain` to the expanded (and sliced) source.
@@ -43,26 +49,44 @@ struct ViewPlan {
 /// The plan for `element`; fails where the positions in a dim do not nest.
 std::optional<ViewPlan> planView(ScalarReader &reader, const view::Element &element);
 
+/// The same for a tensor that is yet to be built, with dims of `sizes`.
+std::optional<ViewPlan> planView(ScalarReader &reader, llvm::ArrayRef<view::Size> sizes,
+                                 llvm::ArrayRef<view::Index> indices);
+
+/// An element of `source` once its dims are collapsed by `groups`, one position per
+/// group.
+struct CollapsedElement {
+  mlir::Value source;
+  llvm::SmallVector<mlir::ReassociationIndices, 0> groups;
+  llvm::SmallVector<view::Size> sizes;
+  llvm::SmallVector<view::Index, 0> indices;
+};
+std::optional<ViewPlan> planView(ScalarReader &reader, const CollapsedElement &element);
+
 /// The plan that goes back furthest from `start` without splitting an atom with a
 /// root in `whole`.
 std::optional<ViewPlan> planSource(ScalarReader &reader, const view::Element &start,
                                    llvm::ArrayRef<unsigned> whole);
 
 /// The result of a contraction, followed forwards through movements that only
-/// it feeds.
+/// it feeds: as far as `isWanted` of planOutput says.
 struct OutputPlan {
   mlir::Value value; // What is replaced.
+  /// Dims of `value` that the op writes as one; empty where none are.
+  llvm::SmallVector<mlir::ReassociationIndices, 0> groups;
   llvm::SmallVector<view::Index> dims;
-  llvm::SmallVector<llvm::SmallVector<unsigned, 4>, 0> factors; // Atoms per dim of `value`.
+  /// Atoms per dim of the (collapsed) `value`.
+  llvm::SmallVector<llvm::SmallVector<unsigned, 4>, 0> factors;
   /// Casts that became part of the op.
   llvm::SmallVector<mlir::Operation *> casts;
 
   void addUnit(unsigned atom);
   mlir::AffineMap getMap(const Domain &domain, mlir::MLIRContext *context) const;
 };
-std::optional<OutputPlan> planOutput(ScalarReader &reader, mlir::Value result,
-                                     llvm::ArrayRef<view::Index> indices,
-                                     llvm::ArrayRef<unsigned> whole);
+std::optional<OutputPlan>
+planOutput(ScalarReader &reader, mlir::Value result, llvm::ArrayRef<view::Index> indices,
+           llvm::ArrayRef<unsigned> whole,
+           llvm::function_ref<bool(const OutputPlan &)> isWanted = nullptr);
 
 /// Creates the ops of a plan at `builder`'s insertion point.
 class ViewBuilder {
@@ -78,6 +102,7 @@ public:
   mlir::OpFoldResult buildSize(const view::Size &size);
 
 private:
+  mlir::Value buildCollapsed(const ViewPlan &plan);
   mlir::Value buildExpanded(const ViewPlan &plan);
 
   mlir::OpBuilder &builder;
@@ -89,6 +114,9 @@ private:
     llvm::SmallVector<llvm::SmallVector<view::Size>, 0> shape;
     mlir::Value result;
   };
+  /// Collapsed sources.
+  llvm::SmallVector<std::pair<llvm::SmallVector<mlir::ReassociationIndices, 0>, mlir::Value>, 0>
+      collapsed;
   llvm::SmallVector<Expanded, 0> expanded;
 };
 

@@ -60,6 +60,12 @@ unsigned IndexSpace::getRoot(unsigned atom) const {
   return atom;
 }
 
+bool IndexSpace::isPartOf(unsigned atom, unsigned whole) const {
+  while (atom != whole && atoms[atom].parent >= 0)
+    atom = atoms[atom].parent;
+  return atom == whole;
+}
+
 llvm::SmallVector<unsigned> IndexSpace::getLeaves(unsigned atom) const {
   if (isSplit(atom)) {
     llvm::SmallVector<unsigned> leaves = getLeaves(atoms[atom].outer);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/View/Trace.h"
 
+#include "Gather.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -73,6 +75,11 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
       .Case([&](tensor::CastOp cast) {
         return isa<RankedTensorType>(cast.getSource().getType())
                    ? getDimSize(cast.getSource(), dim, depth + 1)
+                   : getSymbol(tensor, dim);
+      })
+      .Case([&](tensor::ConcatOp concat) {
+        return uint64_t(dim) != concat.getDim()
+                   ? getDimSize(concat.getInputs().front(), dim, depth + 1)
                    : getSymbol(tensor, dim);
       })
       .Case([&](DestinationStyleOpInterface dps) {
@@ -253,8 +260,11 @@ std::optional<Element> Tracer::stepBack(const Element &element) {
       return std::nullopt;
     return Element{cast.getSource(), element.indices};
   }
-  if (auto linalg = dyn_cast<linalg::LinalgOp>(op))
-    return stepOverCopy(linalg, element, *this);
+  if (auto linalg = dyn_cast<linalg::LinalgOp>(op)) {
+    if (std::optional<Element> copied = stepOverCopy(linalg, element, *this))
+      return copied;
+    return stepOverGather(linalg, element, *this);
+  }
   return std::nullopt;
 }
 

@@ -74,12 +74,16 @@ func.func @mismatched_window(%qkv: tensor<2x16x24xf32>) -> tensor<2x16x8xf32> {
   return %o : tensor<2x16x8xf32>
 }
 
-// The result has the local heads first, the packed tensor the global ones.
-// CHECK-LABEL: func.func @mismatched_order(
-// CHECK-NOT: attention.elfatt
-// CHECK: attention.linear
-// CHECK: attention.sdpa
-func.func @mismatched_order(%qkv: tensor<2x16x24xf32>) -> tensor<2x16x8xf32> {
+// The result has the local heads first, the packed tensor the global ones: the op
+// keeps the order of its operands, and the halves of its result are swapped.
+// CHECK-LABEL: func.func @other_order(
+// CHECK: attention.elfatt
+// CHECK-SAME: global_heads = 1 grid = [4, 4]
+// CHECK-NOT: attention.
+// CHECK: %[[L:.*]] = tensor.extract_slice %[[R:.*]][0, 0, 4] [2, 16, 4]
+// CHECK: %[[G:.*]] = tensor.extract_slice %[[R]][0, 0, 0] [2, 16, 4]
+// CHECK: tensor.concat dim(2) %[[L]], %[[G]]
+func.func @other_order(%qkv: tensor<2x16x24xf32>) -> tensor<2x16x8xf32> {
   %x = tensor.expand_shape %qkv [[0], [1], [2, 3]] output_shape [2, 16, 6, 4]
     : tensor<2x16x24xf32> into tensor<2x16x6x4xf32>
   %eg = tensor.empty() : tensor<2x16x4xf32>

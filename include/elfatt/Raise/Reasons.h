@@ -25,7 +25,7 @@ namespace elfatt::raise {
     "the scores go through a sigmoid, not a softmax")                                              \
   X(NoSoftmax, "no-softmax", "there is no softmax between the two products")                       \
   X(ScoreFunction, "score-function",                                                               \
-    "a score is no function of one product, of elements beside it and of positions")                               \
+    "a score is no function of one product, of elements beside it and of positions")               \
   X(AccumulatesIntoTensor, "accumulates-into-tensor",                                              \
     "a product adds to a tensor that is not zero")                                                 \
   X(UnsupportedDtype, "unsupported-dtype", "an element type is not supported")                     \
@@ -34,7 +34,8 @@ namespace elfatt::raise {
   X(EmptyShape, "empty-shape", "a dim has size 0")                                                 \
   X(ExcessPrecision, "excess-precision",                                                           \
     "strict: the source rounds inside of the attention, the op would not")                         \
-  X(ExcessRange, "excess-range", "strict: rows that overflow or hold NaN would come out differently")
+  X(ExcessRange, "excess-range",                                                                   \
+    "strict: rows that overflow or hold NaN would come out differently")
 
 enum class Reason {
 #define ELFATT_REASON_CASE(id, name, text) id,
@@ -45,6 +46,32 @@ enum class Reason {
 /// The name in reports, and the text of the remark.
 llvm::StringRef getName(Reason reason);
 llvm::StringRef getText(Reason reason);
+
+// Why the branches of what looks like ELFATT were raised, but not joined to one op:
+// name, text that stands behind "not joined to attention.elfatt: ".
+#define ELFATT_JOIN_REASONS(X)                                                                     \
+  X(OtherPart, "elfatt-other-part", "a part that is joined is no attention")                       \
+  X(LocalBias, "elfatt-local-bias", "the local branch has a bias or a mask")                       \
+  X(OtherTokens, "elfatt-other-tokens", "the branches do not attend to the tokens of the result")  \
+  X(NoWindows, "elfatt-no-windows", "the local branch has no windows that tile a grid")            \
+  X(OtherHeads, "elfatt-other-heads", "the heads of the branches do not stand side by side")       \
+  X(OtherSources, "elfatt-other-sources", "the branches look at different tensors")                \
+  X(OtherScales, "elfatt-other-scales", "the local heads have different scales")                   \
+  X(NotAView, "elfatt-not-a-view", "an operand or the result is no view")
+
+enum class JoinReason {
+#define ELFATT_JOIN_REASON_CASE(id, name, text) id,
+  ELFATT_JOIN_REASONS(ELFATT_JOIN_REASON_CASE)
+#undef ELFATT_JOIN_REASON_CASE
+};
+
+llvm::StringRef getName(JoinReason reason);
+llvm::StringRef getText(JoinReason reason);
+
+struct JoinRefusal {
+  JoinReason reason = JoinReason::OtherPart;
+  std::string detail;
+};
 
 struct Refusal {
   Reason reason;

@@ -22,6 +22,10 @@ inline constexpr llvm::StringLiteral kExcessAttr = "attention.excess";
 /// and the sizes of the attention it seemed to be.
 inline constexpr llvm::StringLiteral kRefusedAttr = attention::kRefusedAttrName;
 
+/// On attention ops that are joined as those of ELFATT are, but were not made one op:
+/// `reason` and `message`.
+inline constexpr llvm::StringLiteral kApartAttr = "attention.apart";
+
 void markRaised(mlir::Operation *op, bool excessPrecision, bool excessRange);
 /// Marks the site that ends in `pair`'s second contraction.
 void markRefused(const ContractionPair &pair, const Refusal &refusal);

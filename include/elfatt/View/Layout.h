@@ -89,6 +89,8 @@ public:
   const Size &getExtent(unsigned atom) const { return atoms[atom].extent; }
   /// The atom that was added of which `atom` is a part.
   unsigned getRoot(unsigned atom) const;
+  /// Whether `atom` is `whole` or a part of it.
+  bool isPartOf(unsigned atom, unsigned whole) const;
   bool isSplit(unsigned atom) const { return atoms[atom].outer >= 0; }
   /// The parts of `atom`, outermost first; `atom` itself when it is whole. Parts
   /// of extent 1 are left out.

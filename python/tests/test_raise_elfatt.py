@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""ELFATT in every spelling of ``elfatt_spellings``, imported, raised, decomposed
+again and run by another compiler, against PyTorch in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Iterator, List, Tuple
+
+import elfatt
+import elfatt_lepe
+import elfatt_neighbours
+import elfatt_spellings
+import numpy as np
+import pytest
+import torch
+from elfatt_spellings import B, C, N
+from execute import execute
+from test_raise_numerics import TOLERANCE, raise_text
+
+SPELLINGS = {
+    **elfatt_spellings.SPELLINGS,
+    **elfatt_lepe.SPELLINGS,
+    **elfatt_neighbours.SPELLINGS,
+}
+
+# So many spellings are imported as one module: an import costs half a second.
+GROUP = 8
+
+
+class Several(torch.nn.Module):
+    """Several modules on one input, one output each."""
+
+    def __init__(self, modules: List[torch.nn.Module]) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(modules)
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        return tuple(part(x) for part in self.parts)
+
+
+def groups() -> Iterator[List[str]]:
+    names = list(SPELLINGS)
+    for first in range(0, len(names), GROUP):
+        yield names[first : first + GROUP]
+
+
+@pytest.mark.parametrize("names", groups(), ids=lambda names: names[0])
+def test_spellings(names: List[str]) -> None:
+    torch.manual_seed(1)
+    module = Several([SPELLINGS[name][0]() for name in names]).eval()
+    x = torch.randn(B, N, C)
+    raised, remarks = raise_text(elfatt.import_torch(module, x), "--elfatt-decompose")
+    expected: Counter[str] = Counter()
+    for name in names:
+        expected.update(SPELLINGS[name][1])
+    assert remarks == expected
+    with torch.no_grad():
+        references = copy.deepcopy(module).double()(x.double())
+    for name, got, reference in zip(names, execute(raised, [x.numpy()]), references):
+        want = reference.numpy()
+        assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max(), name
