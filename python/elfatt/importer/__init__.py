@@ -130,9 +130,7 @@ def front_end_of(source: str) -> FrontEnd:
     )
 
 
-def import_source(
-    source: str, options: ImportOptions = ImportOptions()
-) -> Imported:
+def import_source(source: str, options: ImportOptions = ImportOptions()) -> Imported:
     """Imports a SOURCE of any kind.
 
     Raises:

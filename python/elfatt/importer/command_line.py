@@ -17,7 +17,17 @@ import sys
 import tempfile
 import time
 import traceback
-from typing import Any, BinaryIO, Dict, List, NoReturn, Optional, Sequence, TextIO, Tuple
+from typing import (
+    Any,
+    BinaryIO,
+    Dict,
+    List,
+    NoReturn,
+    Optional,
+    Sequence,
+    TextIO,
+    Tuple,
+)
 
 from elfatt.errors import Error
 from elfatt.importer import ImportOptions, Imported, front_end_of, import_source

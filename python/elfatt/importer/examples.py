@@ -42,11 +42,11 @@ def make_inputs(
     for name in given:
         # A file of inputs may hold outputs, too.
         if name not in names and not name.startswith("out"):
-            raise Error(f"there is no input '{name}'; the model has {len(specs)} inputs")
+            raise Error(
+                f"there is no input '{name}'; the model has {len(specs)} inputs"
+            )
     generator = numpy.random.default_rng(SEED)
-    return [
-        _make_input(i, spec, given, generator) for i, spec in enumerate(specs)
-    ]
+    return [_make_input(i, spec, given, generator) for i, spec in enumerate(specs)]
 
 
 def _make_input(
@@ -58,7 +58,9 @@ def _make_input(
     name, dtype, sizes = spec
     value = given.get(f"arg{i}", given.get(name))
     if value is not None:
-        return _checked(f"arg{i} ('{name}')" if name else f"arg{i}", value, dtype, sizes)
+        return _checked(
+            f"arg{i} ('{name}')" if name else f"arg{i}", value, dtype, sizes
+        )
     if None in sizes:
         raise Error(
             f"an example of arg{i} ('{name}') needs sizes, and that of dimension "
@@ -82,7 +84,9 @@ def _checked(
     if not fits:
         shown = "x".join("?" if size is None else str(size) for size in sizes)
         got = "x".join(map(str, value.shape))
-        raise Error(f"expected {name} to be {shown or 'a scalar'}, got {got or 'a scalar'}")
+        raise Error(
+            f"expected {name} to be {shown or 'a scalar'}, got {got or 'a scalar'}"
+        )
     if dtype == ml_dtypes.bfloat16 and value.dtype == numpy.uint16:
         return value.view(dtype)
     if dtype in (ml_dtypes.bfloat16, numpy.float16) and value.dtype == numpy.float32:

@@ -55,7 +55,11 @@ def load_callable(module_name: str, name: str) -> Callable[..., Any]:
             ) from None
         raise user_error(f"importing '{module_name}'", error) from error
     except SyntaxError as error:
-        place = (shown_path(error.filename or "?"), error.lineno or 1, error.offset or 1)
+        place = (
+            shown_path(error.filename or "?"),
+            error.lineno or 1,
+            error.offset or 1,
+        )
         raise Error(f"importing '{module_name}': {error.msg}", place) from None
     except Exception as error:
         raise user_error(f"importing '{module_name}'", error) from error
@@ -75,7 +79,9 @@ def library_folders() -> Tuple[str, ...]:
     modules = (sys.modules.get(name) for name in _LIBRARIES)
     files = (getattr(module, "__file__", None) for module in modules)
     return tuple(
-        os.path.join(os.path.dirname(os.path.abspath(file)), "") for file in files if file
+        os.path.join(os.path.dirname(os.path.abspath(file)), "")
+        for file in files
+        if file
     )
 
 

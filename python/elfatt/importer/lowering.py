@@ -95,6 +95,8 @@ def run_pipeline(
     message, location = (
         errors[0] if errors else (str(failure), ir.Location.unknown(context))
     )
+    # Behind the first line, or behind a colon, stands the whole operation.
+    message = re.split(r"\n|: %|:\s*\"torch\.", message.strip())[0]
     name, place = place_in(location)
     at = _behind(describe(name) if name else "")
     raise Error(f"torch-mlir cannot lower the model: {message}{at}", place)

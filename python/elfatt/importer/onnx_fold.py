@@ -34,8 +34,15 @@ _MAX_ELEMENTS = 1 << 22
 _MAX_SHAPE = 64
 
 _RANDOM = frozenset(
-    ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike",
-     "RandomUniform", "RandomUniformLike")
+    (
+        "Bernoulli",
+        "Dropout",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    )
 )
 
 Shape = Optional[Tuple[int, ...]]

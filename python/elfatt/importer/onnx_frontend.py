@@ -38,9 +38,12 @@ from elfatt.importer.lowering import (
 )
 from elfatt.importer.onnx_fold import fold
 from elfatt.importer.onnx_model import (
+    OLDEST_OPSET,
     Weights,
     all_nodes,
+    check_types,
     load,
+    opset_of,
     own_inputs,
     prepare,
 )
@@ -76,6 +79,7 @@ def import_model(model: ModelProto, options: ImportOptions) -> ImportedModule:
         options.progress("running the source model")
         outputs = _run_model(model, prepared, weights, inputs)
     prepared = fold(prepared)
+    check_types(prepared)
     options.progress("importing into MLIR")
     imported = _import(prepared, weights)
     ops = {node.name: node.op_type for node in all_nodes(prepared.graph)}
@@ -114,9 +118,14 @@ def _run_model(
     inputs: List[numpy.ndarray],
 ) -> List[numpy.ndarray]:
     names = [value.name for value in own_inputs(prepared.graph, weights)]
+    feeds = dict(zip(names, inputs))
+    if opset_of(model) < OLDEST_OPSET:
+        # onnx 1.23.2 runs a Softmax of opset 12 by the rules of 13.
+        model = prepared
+        feeds.update((n, onnx.numpy_helper.to_array(t)) for n, t in weights.items())
     try:
-        # The model as it came: what was done to it is checked, too.
-        results = ReferenceEvaluator(model).run(None, dict(zip(names, inputs)))
+        # Else the model as it came: what was done to it is checked, too.
+        results = ReferenceEvaluator(model).run(None, feeds)
     except Exception as error:
         raise Error(
             f"running the model with onnx's reference: {type(error).__name__}: {error}"
@@ -151,7 +160,23 @@ class _Constants(onnx_importer.ContextCache):
         return ir.DenseElementsAttr.get(numpy.ascontiguousarray(value), type=type_)
 
 
+def _check_element_types(model: ModelProto) -> None:
+    graph = model.graph
+    types = [
+        (value.name, value.type.tensor_type.elem_type)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+        if value.type.HasField("tensor_type")
+    ]
+    types += [(tensor.name, tensor.data_type) for tensor in graph.initializer]
+    for name, type_ in types:
+        known = type_ in onnx_importer.ELEM_TYPE_TO_IR_TYPE_CB
+        if not known or type_ == TensorProto.STRING:
+            shown = TensorProto.DataType.Name(type_).lower()
+            raise Error(f"the element type of '{name}', {shown}, cannot be imported")
+
+
 def _import(model: ModelProto, weights: Weights) -> ir.Module:
+    _check_element_types(model)
     context = ir.Context()
     torch_dialect.register_dialect(context)
     info = onnx_importer.ModelInfo(model)

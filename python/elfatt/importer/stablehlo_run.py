@@ -65,7 +65,9 @@ def _run_with_jax(
         with jax.enable_x64(True):
             device = backend.local_devices()[0]
             buffers = [jax.device_put(value, device) for value in inputs]
-        results = program.execute_sharded(buffers).disassemble_into_single_device_arrays()
+        results = program.execute_sharded(
+            buffers
+        ).disassemble_into_single_device_arrays()
         return [numpy.asarray(shards[0]) for shards in results]
     except Exception:  # noqa: BLE001 - another version of JAX may differ in anything
         return None
