@@ -4,6 +4,7 @@
 #include "Positions.h"
 #include "Recognise.h"
 #include "Rewrite.h"
+#include "TalkingHeads.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Raise/Sites.h"
@@ -74,6 +75,24 @@ static Value buildWidened(OpBuilder &builder, Location loc, Value tensor, Type t
                           [&](OpBuilder &nested, Location at, Value value) -> Value {
                             return arith::ExtFOp::create(nested, at, type, value);
                           });
+}
+
+/// `tensor` times a constant.
+static Value buildScaled(OpBuilder &builder, Location loc, Value tensor, double factor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  Value init = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, tensor),
+                                       type.getElementType());
+  Value scale =
+      arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type.getElementType(), factor));
+  AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
+  SmallVector<utils::IteratorType> loops(type.getRank(), utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             builder, loc, init.getType(), tensor, init, {identity, identity}, loops,
+             [&](OpBuilder &nested, Location at, ValueRange args) {
+               Value scaled = arith::MulFOp::create(nested, at, args[0], scale);
+               linalg::YieldOp::create(nested, at, scaled);
+             })
+      .getResult(0);
 }
 
 static bool isAnyF64(const RecognisedAttention &attention) {
@@ -167,7 +186,10 @@ static Operation *rewrite(RecognisedAttention &attention, Location loc) {
     op = sdpa;
   }
   markRaised(op, attention.hasExcessPrecision, attention.hasExcessRange);
-  Value result = views.buildResult(attention.output, op->getResult(0));
+  Value attended = op->getResult(0);
+  if (attention.isLinear && !attention.scale.isOne())
+    attended = buildScaled(builder, loc, attended, attention.scale.constant);
+  Value result = views.buildResult(attention.output, attended);
   attention.output.value.replaceAllUsesWith(result);
   return op;
 }
@@ -211,6 +233,11 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
         refusedPair = pair;
       }
     }
+    if (queries == Queries::Activations)
+      if (std::optional<ContractionPair> mixed = findTalkingHeads(second)) {
+        refusedPair = mixed;
+        refused.emplace().refusal = {Reason::TalkingHeads, ""};
+      }
     if (refused) {
       ++numRefused;
       markRefused(*refusedPair, refused->refusal);

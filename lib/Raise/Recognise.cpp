@@ -330,15 +330,24 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
   keys = std::move(channels);
   channels = contracted;
 
+  Scalar sides[] = {readSide(pair.first, 0, firstLoops), readSide(pair.first, 1, firstLoops)};
+  if (!sides[0] || !sides[1])
+    return refuse(Reason::NotAView);
+  unsigned keySide = mentions(0u, channels) ? 0 : 1;
+  if (isRelu(*reader, far) && isRelu(*reader, sides[keySide]))
+    return refuse(Reason::ReluLinearAttention);
+  // What scales the queries' softmax scales the result.
+  SmallVector<Operation *> widened;
+  if (auto softmax = peelScale(*reader, far, result.scale, widened);
+      softmax && result.scale.factors.empty())
+    far = reader->read(softmax->source, softmax->indices);
+  else
+    result.scale = {};
   FailureOr<Softmax> ofQuery = matchSoftmax(*reader, far, verdict.refusal);
   if (failed(ofQuery))
     return failure();
   if (reader->getLeaves(ofQuery->axis) != getLeaves(channels))
     return refuse(Reason::WrongSoftmaxAxis, "the queries' softmax is not over the channels");
-  Scalar sides[] = {readSide(pair.first, 0, firstLoops), readSide(pair.first, 1, firstLoops)};
-  if (!sides[0] || !sides[1])
-    return refuse(Reason::NotAView);
-  unsigned keySide = mentions(0u, channels) ? 0 : 1;
   FailureOr<Softmax> ofKey = matchSoftmax(*reader, sides[keySide], verdict.refusal);
   if (failed(ofKey))
     return failure();
@@ -541,6 +550,9 @@ Verdict Recogniser::run() {
     matched = refuse(Reason::ExcessRange);
   if (succeeded(matched))
     matched = plan();
+  if (succeeded(matched) && result.isLinear && !result.scale.isOne() &&
+      !result.output.casts.empty())
+    matched = refuse(Reason::MaskAfterSoftmax, "it is scaled in another type than the result's");
   if (failed(matched)) {
     judgeSite();
     return std::move(verdict);

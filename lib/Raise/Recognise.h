@@ -29,6 +29,7 @@ struct RecognisedAttention {
   attention::AttentionDims dims;
   ViewPlan query, key, value;
   OutputPlan output;
+  /// Of the scores; of the result of linear attention, a constant.
   Scale scale;
   /// The scale is that of the op's default.
   bool hasDefaultScale = false;

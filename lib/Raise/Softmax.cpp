@@ -57,6 +57,35 @@ bool elfatt::raise::isExponential(ScalarReader &reader, const Scalar &scalar) {
   return matchExponential(reader, skipCasts(reader, scalar)).has_value();
 }
 
+bool elfatt::raise::isRelu(ScalarReader &reader, const Scalar &closed) {
+  Scalar scalar = skipCasts(reader, closed);
+  Operation *op = scalar.getOp();
+  auto isZero = [&](unsigned i) {
+    return reader.getConstantDouble(reader.getOperand(scalar, i)) == 0.0;
+  };
+  if (isa_and_nonnull<arith::MaximumFOp, arith::MaxNumFOp>(op))
+    return isZero(0) || isZero(1);
+  // select(x > 0, x, 0), and the same with its sides swapped.
+  if (!isa_and_nonnull<arith::SelectOp>(op) || isZero(1) == isZero(2))
+    return false;
+  bool keepsTrue = isZero(2);
+  Scalar kept = reader.getOperand(scalar, keepsTrue ? 1 : 2);
+  Scalar condition = reader.open(reader.getOperand(scalar, 0));
+  auto compare = dyn_cast_or_null<arith::CmpFOp>(condition.getOp());
+  if (!compare)
+    return false;
+  using Predicate = arith::CmpFPredicate;
+  bool isGreater = llvm::is_contained(
+      {Predicate::OGT, Predicate::OGE, Predicate::UGT, Predicate::UGE}, compare.getPredicate());
+  bool isLess = llvm::is_contained({Predicate::OLT, Predicate::OLE, Predicate::ULT, Predicate::ULE},
+                                   compare.getPredicate());
+  for (unsigned side : {0, 1})
+    if (reader.getConstantDouble(reader.getOperand(condition, 1 - side)) == 0.0 &&
+        reader.isSame(reader.getOperand(condition, side), kept))
+      return (side == 0) == keepsTrue ? isGreater : isLess;
+  return false;
+}
+
 /// Takes constant factors off `scalar`, which is opened.
 static Scalar peelConstantFactors(ScalarReader &reader, Scalar scalar, double &factor,
                                   SmallVectorImpl<Operation *> &casts) {

@@ -37,6 +37,9 @@ std::optional<Quotient> matchQuotient(ScalarReader &reader, const Scalar &scalar
 /// Whether `scalar` is an exponential.
 bool isExponential(ScalarReader &reader, const Scalar &scalar);
 
+/// Whether `scalar` is max(x, 0).
+bool isRelu(ScalarReader &reader, const Scalar &scalar);
+
 /// Reads `probability` as a softmax. Pure; on failure `why` says what differs.
 llvm::FailureOr<Softmax> matchSoftmax(ScalarReader &reader, const Scalar &probability,
                                       Refusal &why);

@@ -285,6 +285,12 @@ SPELLINGS: Spellings = {
     "pooled_keys": (PooledKeys, APART),
     "transposed_windows": (TransposedWindows, APART),
     "efficient_attention": (EfficientAttention, {"linear": 2}),
+    "linear_attention_unet": (LinearAttentionUNet, {"linear": 1}),
     "xcit": (XCiT, {"sdpa": 1}),
     "davit_channels": (DaViTChannels, {"sdpa": 1}),
+    "efficient_vit": (EfficientViT, {"relu-linear-attention": 1}),
+    "talking_heads": (TalkingHeads, {"talking-heads": 1}),
+    "talking_heads_before": (TalkingHeadsBefore, {"talking-heads": 1}),
+    "talking_heads_after": (TalkingHeadsAfter, {"talking-heads": 1}),
+    "talking_heads_einsum": (TalkingHeadsEinsum, {"talking-heads": 1}),
 }

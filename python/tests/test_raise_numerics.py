@@ -200,7 +200,7 @@ SPELLINGS: Dict[str, Tuple[Callable[..., torch.Tensor], Sequence[torch.Tensor], 
     "relu_linear": (
         lambda q, k, v: torch.relu(q) @ (torch.relu(k).transpose(-1, -2) @ v),
         qkv(),
-        {"no-softmax": 1},
+        {"relu-linear-attention": 1},
     ),
 }
 

@@ -24,6 +24,9 @@ namespace elfatt::raise {
   X(SigmoidInsteadOfSoftmax, "sigmoid-instead-of-softmax",                                         \
     "the scores go through a sigmoid, not a softmax")                                              \
   X(NoSoftmax, "no-softmax", "there is no softmax between the two products")                       \
+  X(ReluLinearAttention, "relu-linear-attention",                                                  \
+    "queries and keys go through a ReLU, not a softmax")                                           \
+  X(TalkingHeads, "talking-heads", "a weight mixes the heads between the two products")            \
   X(ScoreFunction, "score-function",                                                               \
     "a score is no function of one product, of elements beside it and of positions")               \
   X(AccumulatesIntoTensor, "accumulates-into-tensor",                                              \
