@@ -17,7 +17,7 @@ using namespace elfatt::raise;
 /// softmax and masks are some thirty ops.
 static constexpr unsigned kMaxOps = 512;
 static constexpr unsigned kMaxPairs = 4;
-static constexpr unsigned kMaxConstantDepth = 24;
+static constexpr unsigned kMaxConstantOps = 256;
 
 /// What `value` is made of in `op`'s body: the inputs, and the loops it depends on.
 /// Fails where the body's accumulator is among it.
@@ -129,22 +129,30 @@ SmallVector<Value> Contraction::getInputs(unsigned side) const {
   return llvm::map_to_vector(inputs, [](OpOperand *operand) { return operand->get(); });
 }
 
-bool elfatt::raise::isConstant(Value value, unsigned depth) {
-  Operation *op = value.getDefiningOp();
-  if (!op || depth > kMaxConstantDepth)
-    return false;
-  if (op->hasTrait<OpTrait::ConstantLike>() || isa<tensor::EmptyOp>(op))
-    return true;
-  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp, tensor::CastOp>(
-          op))
-    return isConstant(op->getOperand(0), depth + 1);
-  auto linalg = dyn_cast<linalg::LinalgOp>(op);
-  if (!linalg)
-    return false;
-  // A gather reads tensors from outside of its body.
-  llvm::SetVector<Value> read(op->operand_begin(), op->operand_end());
-  getUsedValuesDefinedAbove(op->getRegions(), read);
-  return llvm::all_of(read, [&](Value value) { return isConstant(value, depth + 1); });
+bool elfatt::raise::isConstant(Value value) {
+  SmallVector<Value> stack{value};
+  llvm::SmallPtrSet<Operation *, 8> visited;
+  while (!stack.empty()) {
+    Operation *op = stack.pop_back_val().getDefiningOp();
+    if (!op || visited.size() > kMaxConstantOps)
+      return false;
+    if (!visited.insert(op).second || op->hasTrait<OpTrait::ConstantLike>() ||
+        isa<tensor::EmptyOp>(op))
+      continue;
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp, tensor::CastOp>(
+            op)) {
+      stack.push_back(op->getOperand(0));
+      continue;
+    }
+    if (!isa<linalg::LinalgOp>(op))
+      return false;
+    llvm::append_range(stack, op->getOperands());
+    // A gather reads tensors from outside of its body.
+    llvm::SetVector<Value> outside;
+    getUsedValuesDefinedAbove(op->getRegions(), outside);
+    llvm::append_range(stack, outside);
+  }
+  return true;
 }
 
 bool Contraction::isConstantSide(unsigned side) const {
@@ -198,7 +206,7 @@ SmallVector<ContractionPair, 0> elfatt::raise::findPairs(linalg::LinalgOp op, Qu
         hasExp |= isa<linalg::ExpOp>(op);
         for (Operation &inner : *linalg.getBlock())
           hasExp |= isExponential(inner);
-      } else if (!isa<tensor::TensorDialect, arith::ArithDialect>(op->getDialect())) {
+      } else if (!isa_and_nonnull<tensor::TensorDialect, arith::ArithDialect>(op->getDialect())) {
         continue;
       }
       for (Value input : op->getOperands())

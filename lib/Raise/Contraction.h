@@ -38,7 +38,7 @@ std::optional<Contraction> matchContraction(mlir::Operation *op);
 /// Like `matchContraction`, of integers.
 std::optional<Contraction> matchQuantizedContraction(mlir::Operation *op);
 /// Whether `value` is made of constants alone (a weight, however it is moved).
-bool isConstant(mlir::Value value, unsigned depth = 0);
+bool isConstant(mlir::Value value);
 
 /// Two contractions: `side` of `second` is made of the result of `first`.
 struct ContractionPair {

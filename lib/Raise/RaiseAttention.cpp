@@ -206,8 +206,10 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
     // inner half of linear attention: that goes first.
     for (Queries queries : {Queries::Activations, Queries::Constants}) {
       SmallVector<linalg::LinalgOp> contractions;
+      DominanceInfo dominance(getOperation());
       getOperation()->walk([&](linalg::LinalgOp op) {
-        if (matchContraction(op) || matchQuantizedContraction(op))
+        if ((matchContraction(op) || matchQuantizedContraction(op)) &&
+            isInOrderedCode(op, dominance))
           contractions.push_back(op);
       });
       for (linalg::LinalgOp op : contractions)

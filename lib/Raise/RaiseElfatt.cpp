@@ -157,8 +157,9 @@ struct RaiseElfattPass : raise::impl::RaiseElfattPassBase<RaiseElfattPass> {
 
   void runOnOperation() override {
     SmallVector<Operation *> ends;
+    DominanceInfo dominance(getOperation());
     getOperation()->walk([&](Operation *op) {
-      if (isa<tensor::ConcatOp, tensor::InsertSliceOp>(op))
+      if (isa<tensor::ConcatOp, tensor::InsertSliceOp>(op) && isInOrderedCode(op, dominance))
         ends.push_back(op);
     });
     for (Operation *end : ends) {

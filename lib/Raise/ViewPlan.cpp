@@ -121,7 +121,9 @@ static bool planDim(const IndexSpace &space, const Index &position, const Size &
 static std::optional<ViewPlan> planDims(ScalarReader &reader, ViewPlan plan, ArrayRef<Size> sizes,
                                         ArrayRef<Index> indices,
                                         llvm::function_ref<bool(unsigned)> isDynamic) {
-  if (sizes.empty())
+  // What an encoding stores where is for others to say.
+  bool isEncoded = plan.source && cast<RankedTensorType>(plan.source.getType()).getEncoding();
+  if (sizes.empty() || isEncoded)
     return std::nullopt;
   for (auto [dim, index] : llvm::enumerate(indices)) {
     plan.dims.emplace_back();
@@ -228,6 +230,9 @@ static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
   IndexSpace &space = reader.getSpace();
   OpOperand &use = *plan.value.getUses().begin();
   Operation *user = use.getOwner();
+  // Into a loop it would move the attention as well.
+  if (user->getBlock() != plan.value.getParentBlock())
+    return false;
   SmallVector<Index> dims;
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(user)) {
     SmallVector<Size> sizes = reader.getSizes().getSizes(expand.getResult());
@@ -274,6 +279,8 @@ static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
   } else {
     return false;
   }
+  if (cast<RankedTensorType>(user->getResult(0).getType()).getEncoding())
+    return false;
   plan.value = user->getResult(0);
   plan.dims = std::move(dims);
   return updateDigits(reader, plan);
@@ -283,7 +290,8 @@ std::optional<OutputPlan> raise::planOutput(ScalarReader &reader, Value result,
                                             ArrayRef<Index> indices, ArrayRef<unsigned> whole,
                                             llvm::function_ref<bool(const OutputPlan &)> isWanted) {
   OutputPlan plan{result, {}, llvm::to_vector(indices), {}, {}};
-  if (plan.dims.empty() || !updateDigits(reader, plan) || (isWanted && !isWanted(plan)))
+  if (plan.dims.empty() || cast<RankedTensorType>(result.getType()).getEncoding() ||
+      !updateDigits(reader, plan) || (isWanted && !isWanted(plan)))
     return std::nullopt;
   while (true) {
     OutputPlan next = plan;

@@ -8,19 +8,33 @@
 
 using namespace elfatt::view;
 
+/// No tensor has so many elements; what does not fit only has to stay defined.
+static int64_t multiplySaturating(int64_t a, int64_t b) {
+  int64_t product;
+  if (!__builtin_mul_overflow(a, b, &product))
+    return product;
+  return (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
+}
+static int64_t addSaturating(int64_t a, int64_t b) {
+  int64_t sum;
+  if (!__builtin_add_overflow(a, b, &sum))
+    return sum;
+  return a < 0 ? INT64_MIN : INT64_MAX;
+}
+
 //===----------------------------------------------------------------------===//
 // Size
 //===----------------------------------------------------------------------===//
 
 Size Size::operator*(const Size &other) const {
-  Size result(number * other.number);
+  Size result(multiplySaturating(number, other.number));
   std::merge(symbols.begin(), symbols.end(), other.symbols.begin(), other.symbols.end(),
              std::back_inserter(result.symbols));
   return result;
 }
 
 std::optional<Size> Size::divide(const Size &other) const {
-  if (other.number == 0 || number % other.number != 0)
+  if (other.number <= 0 || number % other.number != 0)
     return std::nullopt;
   if (!std::includes(symbols.begin(), symbols.end(), other.symbols.begin(), other.symbols.end()))
     return std::nullopt;
@@ -86,7 +100,7 @@ Index IndexSpace::get(unsigned atom) const {
 Index IndexSpace::add(const Index &a, const Index &b) const {
   Index sum = a;
   sum.terms.append(b.terms.begin(), b.terms.end());
-  sum.offset += b.offset;
+  sum.offset = addSaturating(sum.offset, b.offset);
   return normalize(sum);
 }
 
@@ -96,7 +110,7 @@ std::optional<Index> IndexSpace::scale(const Index &index, const Size &factor) c
   Index result = index;
   for (Term &term : result.terms)
     term.stride = term.stride * factor;
-  result.offset *= factor.getNumber();
+  result.offset = multiplySaturating(result.offset, factor.getNumber());
   return result;
 }
 
@@ -191,7 +205,7 @@ bool IndexSpace::isBelow(const Index &index, const Size &size) const {
   for (const Term &term : index.terms) {
     Size reach = term.stride * getExtent(term.atom);
     isStatic &= reach.isStatic();
-    largest += reach.getNumber() - term.stride.getNumber();
+    largest = addSaturating(largest, reach.getNumber() - term.stride.getNumber());
   }
   if (isStatic)
     return largest < size.getNumber();
@@ -208,7 +222,7 @@ bool IndexSpace::isBelow(const Index &index, const Size &size) const {
 
 bool IndexSpace::divide(const Index &index, const Size &size, Index &quotient, Index &remainder) {
   quotient = remainder = Index();
-  if (size.isZero() || index.offset < 0)
+  if (size.getNumber() <= 0 || index.offset < 0)
     return false;
   if (index.offset != 0 && !size.isStatic()) {
     // A number below every factor of the size stays in the remainder.

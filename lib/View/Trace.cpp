@@ -15,8 +15,12 @@ using namespace elfatt::view;
 // SizeAnalysis
 //===----------------------------------------------------------------------===//
 
-/// How far sizes are followed through the IR.
+/// How far sizes are followed through the IR, and how long a product may get: a size
+/// that is multiplied by itself doubles it each time.
 static constexpr unsigned kMaxDepth = 32;
+static constexpr size_t kMaxSymbols = 16;
+/// How many movements are followed.
+static constexpr unsigned kMaxMovements = 1024;
 
 Size SizeAnalysis::getSymbol(Value value, int64_t dim) {
   auto [entry, isNew] = symbols.try_emplace({value, dim}, origins.size());
@@ -26,6 +30,15 @@ Size SizeAnalysis::getSymbol(Value value, int64_t dim) {
 }
 
 Size SizeAnalysis::getValueSize(Value value, unsigned depth) {
+  if (auto known = valueSizes.find(value); known != valueSizes.end())
+    return known->second;
+  Size size = readValueSize(value, depth);
+  if (size.getSymbols().size() > kMaxSymbols)
+    size = getSymbol(value, -1);
+  return valueSizes.try_emplace(value, std::move(size)).first->second;
+}
+
+Size SizeAnalysis::readValueSize(Value value, unsigned depth) {
   if (std::optional<int64_t> constant = getConstantIntValue(value))
     return Size(*constant);
   if (depth < kMaxDepth) {
@@ -269,22 +282,27 @@ std::optional<Element> Tracer::stepBack(const Element &element) {
 }
 
 Element Tracer::trace(Element element) {
-  while (std::optional<Element> earlier = stepBack(element))
+  for (unsigned steps = 0; steps < kMaxMovements; ++steps) {
+    std::optional<Element> earlier = stepBack(element);
+    if (!earlier)
+      break;
     element = std::move(*earlier);
+  }
   return element;
 }
 
 SmallVector<Element, 0> Tracer::traceAll(Element element, ArrayRef<unsigned> whole) {
   SmallVector<Element, 0> result{std::move(element)};
-  while (true) {
+  while (result.size() <= kMaxMovements) {
     IndexSpace before = space;
     std::optional<Element> earlier = stepBack(result.back());
     if (!earlier)
-      return result;
+      break;
     if (llvm::any_of(whole, [&](unsigned atom) { return space.isSplit(atom); })) {
       space = before;
-      return result;
+      break;
     }
     result.push_back(std::move(*earlier));
   }
+  return result;
 }

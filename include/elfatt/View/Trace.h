@@ -41,9 +41,12 @@ private:
   Size getSymbol(mlir::Value value, int64_t dim);
   Size getDimSize(mlir::Value tensor, int64_t dim, unsigned depth);
   Size getValueSize(mlir::Value value, unsigned depth);
+  Size readValueSize(mlir::Value value, unsigned depth);
 
   llvm::SmallVector<Origin> origins;
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, unsigned> symbols;
+  /// Of index values: shared ones are read once.
+  llvm::DenseMap<mlir::Value, Size> valueSizes;
 };
 
 /// Steps over transposes, copies under permuted or broadcast maps, reshapes,
