@@ -253,6 +253,15 @@ static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
         return false;
       dims.push_back(*index);
     }
+  } else if (auto reshape = dyn_cast<tensor::ReshapeOp>(user)) {
+    if (use.get() != reshape.getSource() ||
+        !isa<RankedTensorType>(reshape.getResult().getType()))
+      return false;
+    auto indices = space.reshape(plan.dims, reader.getSizes().getSizes(plan.value),
+                                 reader.getSizes().getSizes(reshape.getResult()));
+    if (!indices)
+      return false;
+    dims = std::move(*indices);
   } else if (auto op = dyn_cast<linalg::LinalgOp>(user)) {
     if (op->getNumResults() != 1 || op.getNumParallelLoops() != op.getNumLoops() ||
         op.isDpsInit(&use))

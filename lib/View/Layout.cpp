@@ -197,6 +197,42 @@ std::optional<llvm::SmallVector<Index>> IndexSpace::delinearize(const Index &ind
   return result;
 }
 
+std::optional<llvm::SmallVector<Index>> IndexSpace::reshape(llvm::ArrayRef<Index> indices,
+                                                            llvm::ArrayRef<Size> from,
+                                                            llvm::ArrayRef<Size> to) {
+  auto isZero = [](const Size &size) { return size.isZero(); };
+  if (llvm::any_of(from, isZero) || llvm::any_of(to, isZero))
+    return std::nullopt;
+  llvm::SmallVector<Index> result;
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < to.size()) {
+    size_t firstFrom = i, firstTo = j;
+    Size a, b;
+    if (i < from.size())
+      a = from[i++];
+    if (j < to.size())
+      b = to[j++];
+    while (a != b) {
+      if (i < from.size() && b.divide(a))
+        a = a * from[i++];
+      else if (j < to.size() && a.divide(b))
+        b = b * to[j++];
+      else
+        return std::nullopt;
+    }
+    auto index = linearize(indices.slice(firstFrom, i - firstFrom),
+                           from.slice(firstFrom, i - firstFrom));
+    auto parts =
+        index ? delinearize(*index, to.slice(firstTo, j - firstTo)) : std::nullopt;
+    if (!parts)
+      return std::nullopt;
+    result.append(*parts);
+  }
+  for (Index &part : result)
+    part = normalize(part);
+  return result;
+}
+
 bool IndexSpace::isBelow(const Index &index, const Size &size) const {
   // Where all is static: the largest value. Otherwise a mixed radix number whose
   // digits fit one into the next.

@@ -48,6 +48,16 @@ Size SizeAnalysis::readValueSize(Value value, unsigned depth) {
           return getDimSize(dim.getSource(), *index, depth + 1);
     if (auto mul = value.getDefiningOp<arith::MulIOp>())
       return getValueSize(mul.getLhs(), depth + 1) * getValueSize(mul.getRhs(), depth + 1);
+    // Sizes are not negative: all divisions are the same where they are exact.
+    if (Operation *div = value.getDefiningOp();
+        div && isa<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp>(div)) {
+      Size divisor = getValueSize(div->getOperand(1), depth + 1);
+      std::optional<Size> quotient =
+          divisor.isZero() ? std::nullopt
+                           : getValueSize(div->getOperand(0), depth + 1).divide(divisor);
+      if (quotient)
+        return *quotient;
+    }
     if (Operation *cast = value.getDefiningOp();
         cast && isa<arith::IndexCastOp>(cast) && cast->getNumOperands() == 1)
       return getValueSize(cast->getOperand(0), depth + 1);
@@ -84,6 +94,10 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
         for (int64_t source : collapse.getReassociationIndices()[dim])
           size = size * getDimSize(collapse.getSrc(), source, depth + 1);
         return size;
+      })
+      .Case([&](tensor::ReshapeOp reshape) {
+        auto shape = reshape.getShape().getDefiningOp<tensor::FromElementsOp>();
+        return shape ? dynamic(shape.getElements()[dim]) : getSymbol(tensor, dim);
       })
       .Case([&](tensor::CastOp cast) {
         return isa<RankedTensorType>(cast.getSource().getType())
@@ -265,6 +279,15 @@ std::optional<Element> Tracer::stepBack(const Element &element) {
     // A source of dims of size 1 collapses to rank 0 without groups.
     result.indices.resize(outer.size());
     return result;
+  }
+  if (auto reshape = dyn_cast<tensor::ReshapeOp>(op)) {
+    if (!isa<RankedTensorType>(reshape.getSource().getType()))
+      return std::nullopt;
+    auto indices = space.reshape(element.indices, sizes.getSizes(reshape.getResult()),
+                                 sizes.getSizes(reshape.getSource()));
+    if (!indices)
+      return std::nullopt;
+    return Element{reshape.getSource(), llvm::to_vector<0>(*indices)};
   }
   if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
     return stepOverSlice(slice, element, space, sizes);

@@ -124,6 +124,23 @@ TEST(IndexSpace, RenamingIsOneToOneAndOnlyOfBoundAtoms) {
   EXPECT_FALSE(space.matchRenamed(space.get(j), space.get(r), {r}, renaming));
 }
 
+TEST(IndexSpace, AReshapeGoesByGroupsOfEqualProducts) {
+  IndexSpace space;
+  Size n = Size::symbol(0);
+  unsigned head = space.addAtom(8), row = space.addAtom(n), key = space.addAtom(n);
+  llvm::SmallVector<Index> at = {space.get(head), space.get(row), space.get(key)};
+  // [8, n, n] as [2, 4, n, n], and back.
+  auto split = space.reshape(at, {8, n, n}, {2, 4, n, n});
+  ASSERT_TRUE(split);
+  ASSERT_EQ(split->size(), 4u);
+  EXPECT_TRUE(space.equal((*split)[2], at[1]));
+  auto merged = space.reshape(*split, {2, 4, n, n}, {8, n, n});
+  ASSERT_TRUE(merged);
+  EXPECT_TRUE(space.equal(*merged, at));
+  // Of other sizes nothing is known.
+  EXPECT_FALSE(space.reshape(at, {8, n, n}, {8, Size::symbol(1), n}));
+}
+
 TEST(IndexSpace, ZeroSizesAreRefused) {
   IndexSpace space;
   EXPECT_FALSE(space.delinearize(space.get(space.addAtom(0)), Sizes{2, 0}));

@@ -123,6 +123,12 @@ public:
   /// Fails where the positions are no sums of strided atoms.
   std::optional<llvm::SmallVector<Index>> delinearize(const Index &index,
                                                       llvm::ArrayRef<Size> sizes);
+  /// The positions in dims of sizes `to` of the element at `indices` in dims of sizes
+  /// `from`, of the same tensor in row-major order. Goes by groups of dims with equal
+  /// products; fails where sizes that are not known leave no groups.
+  std::optional<llvm::SmallVector<Index>> reshape(llvm::ArrayRef<Index> indices,
+                                                  llvm::ArrayRef<Size> from,
+                                                  llvm::ArrayRef<Size> to);
 
 private:
   struct Atom {
