@@ -2,6 +2,8 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace elfatt::gpu {
 #define GEN_PASS_DEF_GPULOWERMATHPASS
@@ -47,17 +49,63 @@ template <typename From, typename To> bool replaceWith(Operation *op) {
   return true;
 }
 
+/// The same by name, for ops of the LLVM dialect that upstream's conversion of kernels
+/// takes for calls of the device library (MLIR 22).
+template <typename From> bool replaceWithIntrinsic(Operation *op, StringRef name) {
+  if (!isa<From>(op))
+    return false;
+  OpBuilder b(op);
+  op->replaceAllUsesWith(LLVM::CallIntrinsicOp::create(b, op->getLoc(), op->getResult(0).getType(),
+                                                       b.getStringAttr(name), op->getOperands()));
+  op->erase();
+  return true;
+}
+
 bool lowerToInstruction(Operation *op) {
-  return replaceWith<math::FmaOp, LLVM::FMAOp>(op) || replaceWith<math::AbsFOp, LLVM::FAbsOp>(op) ||
-         replaceWith<math::SqrtOp, LLVM::SqrtOp>(op) ||
-         replaceWith<math::FloorOp, LLVM::FFloorOp>(op) ||
-         replaceWith<math::CeilOp, LLVM::FCeilOp>(op) ||
+  return replaceWith<math::FmaOp, LLVM::FMAOp>(op) ||
+         replaceWithIntrinsic<math::AbsFOp>(op, "llvm.fabs") ||
+         replaceWithIntrinsic<math::SqrtOp>(op, "llvm.sqrt") ||
+         replaceWithIntrinsic<math::FloorOp>(op, "llvm.floor") ||
+         replaceWithIntrinsic<math::CeilOp>(op, "llvm.ceil") ||
          replaceWith<arith::MaxNumFOp, LLVM::MaxNumOp>(op) ||
          replaceWith<arith::MinNumFOp, LLVM::MinNumOp>(op);
 }
 
+/// exp(x) = exp2(x * log2(e)).
+struct ExpToExp2 : OpRewritePattern<math::ExpOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(math::ExpOp op, PatternRewriter &rewriter) const override {
+    Type type = op.getType();
+    TypedAttr log2e = rewriter.getFloatAttr(getElementTypeOrSelf(type), 1.4426950408889634);
+    if (auto vector = dyn_cast<VectorType>(type))
+      log2e = DenseElementsAttr::get(vector, Attribute(log2e));
+    Value factor = arith::ConstantOp::create(rewriter, op.getLoc(), log2e);
+    Value exponent = arith::MulFOp::create(rewriter, op.getLoc(), op.getOperand(), factor);
+    rewriter.replaceOpWithNewOp<math::Exp2Op>(op, exponent);
+    return success();
+  }
+};
+
+/// Functions without an instruction, as polynomials that keep f32's accuracy to a few
+/// units in the last place.
+LogicalResult expandFunctions(Operation *module) {
+  auto serves = [](StringRef name) {
+    return llvm::is_contained({math::ErfOp::getOperationName(), math::TanhOp::getOperationName(),
+                               math::LogOp::getOperationName(), math::Log1pOp::getOperationName(),
+                               math::ExpM1Op::getOperationName()},
+                              name);
+  };
+  RewritePatternSet patterns(module->getContext());
+  populateMathPolynomialApproximationPatterns(patterns, serves);
+  patterns.add<ExpToExp2>(module->getContext());
+  return applyPatternsGreedily(module, std::move(patterns));
+}
+
 struct GPULowerMathPass : impl::GPULowerMathPassBase<GPULowerMathPass> {
   void runOnOperation() override {
+    if (failed(expandFunctions(getOperation())))
+      return signalPassFailure();
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
       if (isa_and_nonnull<math::MathDialect>(op->getDialect()) ||

@@ -423,10 +423,14 @@ bool Reading::positional(const Scalar &closed, unsigned depth) {
     return false;
   if (isa<linalg::IndexOp>(op))
     return scalar.frame;
+  if (op->hasTrait<OpTrait::ConstantLike>())
+    return scalar.getType().isIntOrIndexOrFloat();
+  if (!OpTrait::hasElementwiseMappableTraits(op))
+    return false;
   for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i)
     if (!positional(reader.getOperand(scalar, i), depth + 1))
       return false;
-  return op->getNumOperands() > 0 || op->hasTrait<OpTrait::ConstantLike>();
+  return true;
 }
 
 bool elfatt::raise::isPositional(ScalarReader &reader, const Scalar &scalar) {

@@ -10,6 +10,7 @@
 #include "elfatt/Raise/Sites.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace elfatt::raise {
 #define GEN_PASS_DEF_RAISEATTENTIONPASS
@@ -97,8 +98,11 @@ static Value buildScaled(OpBuilder &builder, Location loc, Value tensor, double 
 
 static bool isAnyF64(const RecognisedAttention &attention) {
   auto isF64 = [](Value value) { return getElementTypeOrSelf(value.getType()).isF64(); };
+  bool isBiasF64 = llvm::any_of(attention.biases, [&](const RecognisedAttention::BiasPlan &bias) {
+    return !bias.program && isF64(bias.views.front().source);
+  });
   return isF64(attention.query.source) || isF64(attention.key.source) ||
-         isF64(attention.value.source) || isF64(attention.output.value);
+         isF64(attention.value.source) || isF64(attention.output.value) || isBiasF64;
 }
 
 /// `linear` from the positions of the domain's dims.
@@ -120,6 +124,17 @@ static Value buildPosition(OpBuilder &builder, Location loc, const Linear &linea
   return sum;
 }
 
+/// Positions in `program` as sums of what `getPosition` gives for a dim.
+static Value buildProgram(OpBuilder &builder, Location loc, const RecognisedAttention &attention,
+                          const ScalarProgram &program, FloatType type, Value score,
+                          ValueRange elements, llvm::function_ref<Value(unsigned)> getPosition) {
+  return buildScalarProgram(
+      builder, loc, program, type, score, elements, [&](const view::Index &index) {
+        return buildPosition(builder, loc, *toLinear(attention.reader->getSpace(), index),
+                             attention.domain, getPosition);
+      });
+}
+
 /// Fills the score region of `op`, which computes in `type`.
 static void buildScoreRegion(OpBuilder builder, attention::SdpaOp op,
                              const RecognisedAttention &attention, FloatType type) {
@@ -135,12 +150,61 @@ static void buildScoreRegion(OpBuilder builder, attention::SdpaOp op,
   auto getPosition = [&](unsigned dim) -> Value {
     return block->getArgument(1 + elements.size() + (llvm::find(dims, dim) - dims.begin()));
   };
-  Value result = buildScoreProgram(
-      builder, loc, *attention.program, type, score, elements, [&](const view::Index &index) {
-        return buildPosition(builder, loc, *toLinear(attention.reader->getSpace(), index),
-                             attention.domain, getPosition);
-      });
-  attention::YieldOp::create(builder, loc, result);
+  attention::YieldOp::create(builder, loc,
+                             buildProgram(builder, loc, attention, *attention.program, type, score,
+                                          elements, getPosition));
+}
+
+/// The dims of the domain that a computed bias is over.
+static SmallVector<unsigned> getDims(const RecognisedAttention &attention,
+                                     const RecognisedAttention::BiasPlan &bias) {
+  llvm::SmallSetVector<unsigned, 4> dims;
+  for (const ViewPlan &view : bias.views)
+    for (ArrayRef<Factor> factors : view.dims)
+      for (const Factor &factor : factors)
+        if (factor.atom)
+          dims.insert(*attention.domain.find(*factor.atom));
+  for (const ScalarProgram::Node &node : bias.program->nodes)
+    if (node.kind == ScalarProgram::Node::Position)
+      for (auto [atom, coefficient] : toLinear(attention.reader->getSpace(), node.position)->terms)
+        dims.insert(*attention.domain.find(atom));
+  SmallVector<unsigned> sorted = llvm::to_vector(dims);
+  llvm::sort(sorted);
+  return sorted;
+}
+
+/// A tensor over `dims` of the domain that `bias` computes.
+static Value buildComputed(OpBuilder &builder, Location loc, ViewBuilder &views,
+                           const RecognisedAttention &attention,
+                           const RecognisedAttention::BiasPlan &bias, ArrayRef<unsigned> dims) {
+  Domain domain;
+  SmallVector<OpFoldResult> sizes;
+  for (unsigned dim : dims) {
+    domain.atoms.push_back(attention.domain.atoms[dim]);
+    sizes.push_back(views.buildSize(attention.reader->getSpace().getExtent(domain.atoms.back())));
+  }
+  SmallVector<Value> inputs;
+  SmallVector<AffineMap> maps;
+  for (const ViewPlan &view : bias.views) {
+    inputs.push_back(views.buildOperand(view));
+    maps.push_back(view.getMap(domain, builder.getContext()));
+  }
+  const ScalarProgram::Node &last = bias.program->nodes.back();
+  Type element = last.kind == ScalarProgram::Node::Op ? last.op->getResult(0).getType()
+                                                      : getElementTypeOrSelf(inputs.back());
+  Value init = tensor::EmptyOp::create(builder, loc, sizes, element);
+  maps.push_back(builder.getMultiDimIdentityMap(dims.size()));
+  SmallVector<utils::IteratorType> loops(dims.size(), utils::IteratorType::parallel);
+  auto build = [&](OpBuilder &nested, Location at, ValueRange args) {
+    auto getPosition = [&](unsigned dim) -> Value {
+      return linalg::IndexOp::create(nested, at, llvm::find(dims, dim) - dims.begin());
+    };
+    Value result = buildProgram(nested, at, attention, *bias.program, /*type=*/{}, /*score=*/{},
+                                args.drop_back(), getPosition);
+    linalg::YieldOp::create(nested, at, result);
+  };
+  return linalg::GenericOp::create(builder, loc, init.getType(), inputs, init, maps, loops, build)
+      .getResult(0);
 }
 
 /// Builds the op in front of what it replaces; gives the op.
@@ -158,9 +222,16 @@ static Operation *rewrite(RecognisedAttention &attention, Location loc) {
                                  attention.value.getMap(domain, context)};
   SmallVector<Value> biases;
   for (const RecognisedAttention::BiasPlan &bias : attention.biases) {
-    Value tensor = views.buildOperand(bias.view);
+    Value tensor;
+    if (bias.program) {
+      SmallVector<unsigned> dims = getDims(attention, bias);
+      tensor = buildComputed(builder, loc, views, attention, bias, dims);
+      maps.push_back(AffineMap::getMultiDimMapWithTargets(domain.atoms.size(), dims, context));
+    } else {
+      tensor = views.buildOperand(bias.views.front());
+      maps.push_back(bias.views.front().getMap(domain, context));
+    }
     biases.push_back(bias.isInverted ? buildInverted(builder, loc, tensor) : tensor);
-    maps.push_back(bias.view.getMap(domain, context));
   }
   Value init = views.buildInit(attention.output);
   maps.push_back(attention.output.getMap(domain, context));

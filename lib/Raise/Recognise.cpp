@@ -80,7 +80,7 @@ private:
   LogicalResult plan();
   SmallVector<unsigned> getWhole();
   LogicalResult planOperand(const Element &start, ViewPlan &view);
-  LogicalResult checkPositions();
+  LogicalResult checkPositions(const ScalarProgram &program);
   LogicalResult buildDomain();
 
   ContractionPair pair;
@@ -302,12 +302,16 @@ LogicalResult Recogniser::matchSdpa() {
   if (!start->source)
     return refuse(Reason::NotAView);
   valueStart = *start;
-  unsigned querySide = mentions(starts[0], keys) ? 1 : 0;
+  // A repeated head is none at its source.
+  Element sources[] = {reader->getTracer().trace(starts[0]), reader->getTracer().trace(starts[1])};
+  unsigned querySide =
+      getLeaves(keys).empty() ? !mentions(sources[0], rows) : mentions(sources[0], keys);
   queryStart = starts[querySide], keyStart = starts[1 - querySide];
-  if (mentions(queryStart, keys) || mentions(keyStart, rows) || !mentions(keyStart, keys)) {
+  const Element &ofQuery = sources[querySide], &ofKey = sources[1 - querySide];
+  if (mentions(ofQuery, keys) || mentions(ofKey, rows) || !mentions(ofKey, keys)) {
     // A single key or a single query has no atoms to tell it by.
     bool single = getLeaves(keys).empty() || getLeaves(rows).empty();
-    if (!single || mentions(queryStart, keys) || mentions(keyStart, rows))
+    if (!single || mentions(ofQuery, keys) || mentions(ofKey, rows))
       return refuse(Reason::NotAView, "the first product is not one of queries and keys");
   }
   if (isConstant(keyStart.source))
@@ -402,8 +406,13 @@ LogicalResult Recogniser::plan() {
   // cuts that are there in the end.
   for (const Element &start : {queryStart, keyStart, valueStart})
     reader->getTracer().traceAll(start, whole);
-  for (const Bias &bias : biases)
-    reader->getTracer().traceAll(bias.start, whole);
+  for (const Bias &bias : biases) {
+    if (!bias.element.computed)
+      reader->getTracer().traceAll(bias.element.start, whole);
+    else
+      for (const ProgramElement &element : bias.element.computed->elements)
+        reader->getTracer().traceAll(element.start, whole);
+  }
   for (Index &index : ending.indices)
     index = space.normalize(index);
   std::optional<OutputPlan> output = planOutput(*reader, ending.result, ending.indices, whole);
@@ -413,10 +422,21 @@ LogicalResult Recogniser::plan() {
   if (failed(planOperand(queryStart, result.query)) || failed(planOperand(keyStart, result.key)) ||
       failed(planOperand(valueStart, result.value)))
     return failure();
+  for (const ViewPlan *view : {&result.query, &result.key, &result.value})
+    if (view->dims.empty())
+      return refuse(Reason::NotAView, "an operand has no dims");
   for (const Bias &bias : biases) {
-    result.biases.push_back({{}, bias.isInverted});
-    if (failed(planOperand(bias.start, result.biases.back().view)))
-      return failure();
+    RecognisedAttention::BiasPlan &plan = result.biases.emplace_back();
+    plan.isInverted = bias.isInverted;
+    plan.program = bias.element.computed;
+    if (!plan.program) {
+      if (failed(planOperand(bias.element.start, plan.views.emplace_back())))
+        return failure();
+      continue;
+    }
+    for (const ProgramElement &element : plan.program->elements)
+      if (failed(planOperand(element.start, plan.views.emplace_back())))
+        return failure();
   }
   return buildDomain();
 }
@@ -479,8 +499,8 @@ LogicalResult Recogniser::buildDomain() {
     });
   };
   bool known = isKnown(*q) && isKnown(*k) && isKnown(*v);
-  for (const auto &bias : result.biases)
-    known &= isKnown(bias.view);
+  for (const RecognisedAttention::BiasPlan &bias : result.biases)
+    known &= llvm::all_of(bias.views, isKnown);
   if (!known)
     return refuse(Reason::NotAView, "the views do not agree on how dims are split");
   MLIRContext *context = pair.second.op.getContext();
@@ -493,8 +513,11 @@ LogicalResult Recogniser::buildDomain() {
   result.dims = *dims;
   if (result.isCausal && (dims->keys.size() != 1 || dims->rows.empty()))
     return refuse(Reason::NotAView, "the triangle is over keys of several dims");
-  if (result.program && failed(checkPositions()))
+  if (result.program && failed(checkPositions(*result.program)))
     return failure();
+  for (const RecognisedAttention::BiasPlan &bias : result.biases)
+    if (bias.program && failed(checkPositions(*bias.program)))
+      return failure();
   std::optional<int64_t> extent = space.getExtent(domain.atoms[dims->channels]).getStatic();
   result.hasDefaultScale =
       extent && result.scale.factors.empty() &&
@@ -503,10 +526,10 @@ LogicalResult Recogniser::buildDomain() {
 }
 
 /// Positions are sums of the op's dims, with strides that are known.
-LogicalResult Recogniser::checkPositions() {
+LogicalResult Recogniser::checkPositions(const ScalarProgram &program) {
   SmallVector<unsigned> dims = result.dims.getPositionDims();
-  for (const ScoreProgram::Node &node : result.program->nodes) {
-    if (node.kind != ScoreProgram::Node::Position)
+  for (const ScalarProgram::Node &node : program.nodes) {
+    if (node.kind != ScalarProgram::Node::Position)
       continue;
     std::optional<Linear> position = toLinear(space, node.position);
     if (!position || !llvm::all_of(position->terms, [&](auto term) {
@@ -523,6 +546,9 @@ Verdict Recogniser::run() {
     verdict.isSite = pair.hasExponential;
     return std::move(verdict);
   }
+  // What the products tie is one size under several names.
+  for (const Contraction *each : {&pair.first, &pair.second})
+    reader->getSizes().unifyLoops(each->op);
   ending = endPlainly();
   if (!readSecond())
     return std::move(verdict);

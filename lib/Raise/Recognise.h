@@ -33,14 +33,16 @@ struct RecognisedAttention {
   Scale scale;
   /// The scale is that of the op's default.
   bool hasDefaultScale = false;
+  /// A tensor, or one that is computed from several.
   struct BiasPlan {
-    ViewPlan view;
-    bool isInverted;
+    llvm::SmallVector<ViewPlan, 1> views;
+    bool isInverted = false;
+    std::shared_ptr<ScalarProgram> program;
   };
   llvm::SmallVector<BiasPlan, 0> biases;
   bool isCausal = false;
   /// The function of a score, in place of the rule for biases.
-  std::optional<ScoreProgram> program;
+  std::optional<ScalarProgram> program;
   bool zeroMaskedRows = false;
   /// The source computes in f64 whatever its operands are.
   bool computesInF64 = false;

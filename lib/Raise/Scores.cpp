@@ -191,12 +191,19 @@ LogicalResult PlainScores::addMask(const Mask &mask) {
   if (!isWorthSplitting)
     conjuncts = {mask};
   for (const Mask &part : conjuncts) {
-    // Without a tensor of its own it is the score region that computes it.
-    Scalar condition = part.condition;
-    if (!condition.element || isPositional(reader, condition) ||
-        reader.reaches(condition, query.product))
+    // Of positions or scores it is the score region that computes it.
+    const Scalar &condition = part.condition;
+    if (isPositional(reader, condition) || reader.reaches(condition, query.product))
       return failure();
-    scores.biases.push_back({condition.start, true, part.isInverted});
+    ProgramElement element{condition.start, nullptr};
+    if (!condition.element) {
+      Refusal ignored{Reason::ScoreFunction, ""};
+      FailureOr<ScalarProgram> program = readScalarProgram(reader, condition, {}, ignored);
+      if (failed(program))
+        return failure();
+      element.computed = std::make_shared<ScalarProgram>(std::move(*program));
+    }
+    scores.biases.push_back({element, true, part.isInverted});
   }
   return success();
 }
@@ -239,7 +246,7 @@ LogicalResult PlainScores::addBias(Scalar bias) {
   }
   if (!scores.scale.isOne() || !bias.element || !isa<FloatType>(bias.getType()))
     return failure();
-  scores.biases.push_back({bias.start, false, false});
+  scores.biases.push_back({{bias.start, nullptr}, false, false});
   return success();
 }
 
@@ -278,6 +285,8 @@ LogicalResult PlainScores::run(Scalar scalar) {
       if (scalar.element.source != query.product)
         return failure();
       scores.product = scalar.element;
+      // The op applies them in order, the innermost first.
+      std::reverse(scores.biases.begin(), scores.biases.end());
       // Where another mask hides all that the triangle keeps, a score of the lowest
       // number counts again.
       return success(!isCausalByLowest || scores.biases.empty());
@@ -351,6 +360,74 @@ static Scalar hoistCausal(ScalarReader &reader, const ScoresQuery &query, Scalar
   }
 }
 
+/// Takes constant factors, and those that are the same everywhere, from the beginning of
+/// `program` into `scale`.
+static void absorbScale(ScalarReader &reader, ScalarProgram &program, Scale &scale) {
+  using Node = ScalarProgram::Node;
+  while (true) {
+    SmallVector<Node *> users;
+    for (Node &node : program.nodes)
+      if (llvm::any_of(node.operands, [&](unsigned operand) {
+            return program.nodes[operand].kind == Node::Score;
+          }))
+        users.push_back(&node);
+    if (users.size() != 1 || !isa<arith::MulFOp, arith::DivFOp>(users.front()->op))
+      return;
+    Node &user = *users.front();
+    unsigned side = program.nodes[user.operands[0]].kind == Node::Score ? 0 : 1;
+    const Node &other = program.nodes[user.operands[1 - side]];
+    bool isDivisor = isa<arith::DivFOp>(user.op);
+    if (other.kind == Node::Score || (isDivisor && side == 1))
+      return;
+    if (auto constant = dyn_cast_or_null<FloatAttr>(other.constant)) {
+      double value = constant.getValueAsDouble();
+      if (isDivisor && value == 0.0)
+        return;
+      scale.constant = isDivisor ? scale.constant / value : scale.constant * value;
+    } else if (other.kind == Node::Element && !program.elements[other.element].computed) {
+      Element element = reader.getTracer().trace(program.elements[other.element].start);
+      if (!llvm::all_of(element.indices, [&](const view::Index &index) {
+            return reader.getSpace().normalize(index).isConstant();
+          }))
+        return;
+      scale.factors.push_back({element, {}, isDivisor});
+    } else {
+      return;
+    }
+    user = Node(Node::Score);
+  }
+}
+
+/// Drops what the result of `program` does not depend on.
+static void dropUnused(ScalarProgram &program) {
+  using Node = ScalarProgram::Node;
+  llvm::SmallBitVector used(program.nodes.size());
+  used.set(program.nodes.size() - 1);
+  for (size_t i = program.nodes.size(); i-- > 0;)
+    if (used.test(i))
+      for (unsigned operand : program.nodes[i].operands)
+        used.set(operand);
+  ScalarProgram kept;
+  SmallVector<unsigned> numbers(program.nodes.size()), elements(program.elements.size(), ~0u);
+  for (unsigned i : used.set_bits()) {
+    Node node = program.nodes[i];
+    for (unsigned &operand : node.operands)
+      operand = numbers[operand];
+    if (node.kind == Node::Element) {
+      unsigned &number = elements[node.element];
+      if (number == ~0u) {
+        number = kept.elements.size();
+        kept.elements.push_back(program.elements[node.element]);
+      }
+      node.element = number;
+    }
+    numbers[i] = kept.nodes.size();
+    kept.nodes.push_back(std::move(node));
+  }
+  program.nodes = std::move(kept.nodes);
+  program.elements = std::move(kept.elements);
+}
+
 FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQuery &query,
                                              Refusal &why) {
   PlainScores plain{reader, query, {}};
@@ -360,14 +437,15 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
   Scores scores;
   Scalar inner =
       query.factor > 0.0 ? hoistCausal(reader, query, query.logits, scores) : query.logits;
-  FailureOr<ScoreProgram> program = readScoreProgram(reader, inner, query.product, why);
+  FailureOr<ScalarProgram> program = readScalarProgram(reader, inner, query.product, why);
   if (failed(program))
     return failure();
+  absorbScale(reader, *program, scores.scale);
+  dropUnused(*program);
   program->factor = query.factor;
   scores.product = program->product;
-  for (const Element &element : program->elements)
-    scores.biases.push_back(
-        {element, getElementTypeOrSelf(element.source.getType()).isInteger(1), false});
+  for (const ProgramElement &element : program->elements)
+    scores.biases.push_back({element, false, false});
   llvm::append_range(scores.casts, program->casts);
   scores.program = std::move(*program);
   return scores;
@@ -375,7 +453,16 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
 
 std::optional<Element> elfatt::raise::peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
                                                 SmallVectorImpl<Operation *> &casts) {
+  // The innermost element on the way, and what is outside of it.
+  std::optional<Element> last;
+  Scale lastScale;
+  size_t lastCasts = 0;
   while (true) {
+    if (scalar.element) {
+      last = scalar.start;
+      lastScale = scale;
+      lastCasts = casts.size();
+    }
     Scalar opened = reader.open(scalar);
     Operation *op = opened.getOp();
     // Widening is exact, so the op can do it; rounding is what the source means.
@@ -395,8 +482,10 @@ std::optional<Element> elfatt::raise::peelScale(ScalarReader &reader, Scalar sca
         continue;
       }
     }
-    if (!scalar.element)
-      return std::nullopt;
-    return scalar.start;
+    if (last) {
+      scale = std::move(lastScale);
+      casts.truncate(lastCasts);
+    }
+    return last;
   }
 }

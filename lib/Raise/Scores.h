@@ -2,7 +2,7 @@
 #ifndef ELFATT_LIB_RAISE_SCORES_H
 #define ELFATT_LIB_RAISE_SCORES_H
 
-#include "ScoreProgram.h"
+#include "ScalarProgram.h"
 
 namespace elfatt::raise {
 
@@ -22,7 +22,7 @@ struct Scale {
 /// What stands beside Q * K^T in a score: added where float, kept where true
 /// where i1 (kept where false with `isInverted`).
 struct Bias {
-  view::Element start;
+  ProgramElement element;
   bool isMask = false, isInverted = false;
 };
 
@@ -36,7 +36,7 @@ struct Scores {
   bool isCausal = false;
   /// Set where a score is more than the plain rule: what it is of S and of the
   /// biases, which are then elements alone.
-  std::optional<ScoreProgram> program;
+  std::optional<ScalarProgram> program;
   /// The plain rule or the flag gives a number where the source gives NaN.
   bool hasExcessRange = false;
   llvm::SmallVector<mlir::Operation *> casts;

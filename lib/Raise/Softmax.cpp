@@ -156,11 +156,20 @@ static bool isInfinity(ScalarReader &reader, const Scalar &scalar, bool isNegati
   return value && std::isinf(*value) && (*value < 0) == isNegative;
 }
 
-/// Whether the reduction is over the axis of `softmax`, of `body`.
+/// Whether the reduction is over the axis of `softmax`, of `body`, or of what `body` is
+/// a positive multiple of: infinite alike.
 static bool isAlongAxis(ScalarReader &reader, const Reduction &reduction, const Scalar &body,
                         const Softmax &softmax) {
-  auto axis = matchReductionOf(reader, reduction, body);
-  return axis && reader.getLeaves(*axis) == reader.getLeaves(softmax.axis);
+  auto matches = [&](const Scalar &scalar) {
+    auto axis = matchReductionOf(reader, reduction, scalar);
+    return axis && reader.getLeaves(*axis) == reader.getLeaves(softmax.axis);
+  };
+  if (matches(body))
+    return true;
+  double factor = 1.0;
+  SmallVector<Operation *> casts;
+  Scalar unscaled = peelConstantFactors(reader, skipCasts(reader, body), factor, casts);
+  return factor > 0.0 && matches(unscaled);
 }
 
 /// Whether `scalar` is an addend of the logits.
@@ -331,26 +340,34 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
   }
 }
 
+/// Whether a softmax is among the operands of `scalar`, to some depth.
+static bool isOfSoftmax(ScalarReader &reader, const Scalar &scalar, unsigned depth) {
+  Operation *op = scalar.getOp();
+  if (!isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SubFOp, arith::SelectOp>(
+          op))
+    return false;
+  for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
+    Scalar operand = skipCasts(reader, reader.getOperand(scalar, i));
+    Refusal ignored{Reason::NoSoftmax, ""};
+    if (succeeded(matchSoftmax(reader, operand, ignored)) ||
+        (depth > 0 && isOfSoftmax(reader, operand, depth - 1)))
+      return true;
+  }
+  return false;
+}
+
 /// Says what stands where a softmax is not: a sigmoid, or a softmax that is changed
 /// afterwards.
 static Reason classify(ScalarReader &reader, const Scalar &scalar) {
-  Operation *op = scalar.getOp();
   if (std::optional<Quotient> quotient = matchQuotient(reader, scalar)) {
     // 1 / (1 + exp(-x))
     Scalar sum = skipCasts(reader, quotient->divisor);
     if (isa_and_nonnull<arith::AddFOp>(sum.getOp()))
       for (unsigned side : {0, 1})
-        if (matchExponential(reader, skipCasts(reader, reader.getOperand(sum, side))))
+        if (isExponential(reader, reader.getOperand(sum, side)))
           return Reason::SigmoidInsteadOfSoftmax;
   }
-  if (isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SelectOp>(op))
-    for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
-      Scalar operand = skipCasts(reader, reader.getOperand(scalar, i));
-      Refusal ignored{Reason::NoSoftmax, ""};
-      if (succeeded(matchSoftmax(reader, operand, ignored)))
-        return Reason::MaskAfterSoftmax;
-    }
-  return Reason::NoSoftmax;
+  return isOfSoftmax(reader, scalar, 2) ? Reason::MaskAfterSoftmax : Reason::NoSoftmax;
 }
 
 /// `scalar` as an element of `linalg.softmax`.
@@ -372,6 +389,29 @@ static bool matchSoftmaxOp(ScalarReader &reader, const Scalar &scalar, Softmax &
   softmax.logits = reader.read(op.getInput(), scalar.element.indices);
   softmax.hasMax = true;
   return true;
+}
+
+/// Casts, and what leaves a probability as it is: dropout of nothing.
+static Scalar skipNeutral(ScalarReader &reader, Scalar scalar,
+                          SmallVectorImpl<Operation *> &casts) {
+  while (true) {
+    scalar = skipCasts(reader, scalar, &casts);
+    Operation *op = scalar.getOp();
+    std::optional<unsigned> kept;
+    if (isa_and_nonnull<arith::SelectOp>(op)) {
+      if (std::optional<bool> truth = getTruth(reader, reader.getOperand(scalar, 0)))
+        kept = *truth ? 1 : 2;
+    } else if (isa_and_nonnull<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp>(op)) {
+      double neutral = isa<arith::AddFOp, arith::SubFOp>(op) ? 0.0 : 1.0;
+      for (unsigned side : {1, 0})
+        if ((side == 1 || isa<arith::AddFOp, arith::MulFOp>(op)) &&
+            reader.getConstantDouble(reader.getOperand(scalar, side)) == neutral)
+          kept = 1 - side;
+    }
+    if (!kept)
+      return scalar;
+    scalar = reader.getOperand(scalar, *kept);
+  }
 }
 
 /// Reads numerator / divisor; the guards are known.
@@ -420,14 +460,14 @@ static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
 FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,
                                                Refusal &why) {
   Softmax softmax;
-  Scalar scalar = skipCasts(reader, probability, &softmax.casts);
+  Scalar scalar = skipNeutral(reader, probability, softmax.casts);
   if (matchSoftmaxOp(reader, scalar, softmax))
     return softmax;
   Scalar guard;
   bool isNaNGuard = false;
   bool isGuarded = matchGuard(reader, scalar, guard, isNaNGuard);
   if (isGuarded)
-    scalar = skipCasts(reader, scalar, &softmax.casts);
+    scalar = skipNeutral(reader, scalar, softmax.casts);
 
   std::optional<Quotient> quotient = matchQuotient(reader, scalar);
   if (!quotient || !matchExponential(reader, skipCasts(reader, quotient->numerator))) {

@@ -123,7 +123,7 @@ static std::optional<ViewPlan> planDims(ScalarReader &reader, ViewPlan plan, Arr
                                         llvm::function_ref<bool(unsigned)> isDynamic) {
   // What an encoding stores where is for others to say.
   bool isEncoded = plan.source && cast<RankedTensorType>(plan.source.getType()).getEncoding();
-  if (sizes.empty() || isEncoded)
+  if (isEncoded)
     return std::nullopt;
   for (auto [dim, index] : llvm::enumerate(indices)) {
     plan.dims.emplace_back();
@@ -254,8 +254,7 @@ static bool stepForward(ScalarReader &reader, OutputPlan &plan) {
       dims.push_back(*index);
     }
   } else if (auto reshape = dyn_cast<tensor::ReshapeOp>(user)) {
-    if (use.get() != reshape.getSource() ||
-        !isa<RankedTensorType>(reshape.getResult().getType()))
+    if (use.get() != reshape.getSource() || !isa<RankedTensorType>(reshape.getResult().getType()))
       return false;
     auto indices = space.reshape(plan.dims, reader.getSizes().getSizes(plan.value),
                                  reader.getSizes().getSizes(reshape.getResult()));

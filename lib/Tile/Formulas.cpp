@@ -142,19 +142,25 @@ Value Formulas::scores(Value query, Value keys, bool keysTransposed, Value scale
   return arith::MulFOp::create(b, s, splat(scale, typeOf(s)));
 }
 
-OnlineState Formulas::online(const OnlineState *state, Value scores, Value value) {
+OnlineState Formulas::online(const OnlineState *state, Value scores, Value value, ScoreBase base) {
   int64_t columns = typeOf(scores).getDimSize(1);
+  auto power = [&](Value difference) -> Value {
+    if (base == ScoreBase::E) {
+      Value log2e = constant(std::log2(std::exp(1.0)), difference.getType());
+      difference = arith::MulFOp::create(b, difference, log2e);
+    }
+    return math::Exp2Op::create(b, difference);
+  };
   Value max = reduceMax(scores, /*perRow=*/true);
   if (state)
     max = arith::MaxNumFOp::create(b, state->max, max);
   Value pivot = finiteOrZero(max);
-  Value weights =
-      math::Exp2Op::create(b, arith::SubFOp::create(b, scores, alongRows(pivot, columns)));
+  Value weights = power(arith::SubFOp::create(b, scores, alongRows(pivot, columns)));
   Value sum = reduceSum(weights, /*perRow=*/true);
   Value operand = narrow(weights, typeOf(value).getElementType());
   if (!state)
     return {product(Product::NN, operand, value), max, sum};
-  Value rescale = math::Exp2Op::create(b, arith::SubFOp::create(b, state->max, pivot));
+  Value rescale = power(arith::SubFOp::create(b, state->max, pivot));
   sum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, state->sum), sum);
   Value acc =
       arith::MulFOp::create(b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);

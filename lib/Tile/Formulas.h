@@ -11,11 +11,15 @@
 
 namespace elfatt::tile {
 
+/// What scores are exponents of. Two saves a product for each score, but scaled by
+/// log2(e) a bias of the lowest number would be -inf.
+enum class ScoreBase { Two, E };
+
 /// The state of an online softmax over segments of keys, one row a query token
 /// (or a key channel, for the context's softmax over tokens).
 struct OnlineState {
   mlir::Value acc; ///< [rows, E], sum of P V so far
-  mlir::Value max; ///< [rows], largest exponent so far, in powers of two
+  mlir::Value max; ///< [rows], largest exponent so far, of the scores' base
   mlir::Value sum; ///< [rows], sum of P so far
 };
 
@@ -43,7 +47,8 @@ public:
   ///   sum' = r sum + sum_j P;  acc' = r acc + P V
   /// `state` may be empty for the first segment. P is rounded to V's type when
   /// the machine multiplies that type.
-  OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value);
+  OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value,
+                     ScoreBase base = ScoreBase::Two);
 
   /// O = acc / sum; rows with sum = 0 give 0 when `emptyRowsAreZero`.
   mlir::Value finalize(const OnlineState &state, bool emptyRowsAreZero);

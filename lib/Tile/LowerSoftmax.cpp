@@ -70,7 +70,8 @@ private:
   int64_t channels = 0, values = 0; ///< padded extents of D and E
   Value keyScratch, valueScratch;
   Value output; ///< where rows are written: tile.output, or scratch before it
-  Value scaleLog2e;
+  Value scoreScale;
+  ScoreBase base = ScoreBase::Two;
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
@@ -201,9 +202,9 @@ LogicalResult SoftmaxLowering::run() {
   }
   allocate();
   Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
-  scaleLog2e = tile.score && tile.score->hasRegion()
-                   ? tile.scale
-                   : Value(arith::MulFOp::create(b, tile.scale, log2e));
+  base = tile.score ? tile.score->getBase() : ScoreBase::Two;
+  scoreScale =
+      base == ScoreBase::E ? tile.scale : Value(arith::MulFOp::create(b, tile.scale, log2e));
 
   if (blocks.single) {
     lowerKeyBlock(ctx.index(0));
@@ -262,7 +263,7 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   bool transposed = !ctx.params.staged;
   Value keys = transposed ? readTile(ctx, keyScratch, zero, zero, channels, blocks.columns)
                           : readTile(ctx, keyScratch, zero, zero, blocks.columns, channels);
-  Value scores = formulas.scores(query, keys, transposed, scaleLog2e);
+  Value scores = formulas.scores(query, keys, transposed, scoreScale);
   if (tile.score)
     scores = tile.score->apply(formulas, scores, block, firstKey);
   if (validKeys)
@@ -272,9 +273,9 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
                     : asOperand(readTile(ctx, tile.value, firstKey, zero, blocks.columns, values),
                                 tile.value);
   if (!tile.acc)
-    return finish(block, formulas.online(nullptr, scores, value));
+    return finish(block, formulas.online(nullptr, scores, value, base));
   OnlineState state = load(block);
-  store(block, formulas.online(&state, scores, value));
+  store(block, formulas.online(&state, scores, value, base));
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {

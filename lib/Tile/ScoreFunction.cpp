@@ -3,6 +3,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <cmath>
@@ -21,6 +22,13 @@ LogicalResult ScoreFunction::verify() {
       return op.emitOpError("cannot tile a score region that holds '")
              << nested.getName() << "'; expected elementwise ops and constants";
   return success();
+}
+
+ScoreBase ScoreFunction::getBase() {
+  bool addsNumbers = llvm::any_of(op.getBias(), [](Value bias) {
+    return isa<FloatType>(getElementTypeOrSelf(bias.getType()));
+  });
+  return hasRegion() || addsNumbers ? ScoreBase::E : ScoreBase::Two;
 }
 
 LogicalResult ScoreFunction::setRows(Value queryView, bool rowsAreFlattened) {
@@ -230,7 +238,6 @@ Value ScoreFunction::apply(Formulas &formulas, Value scores, const RowBlock &blo
   auto vector = cast<VectorType>(scores.getType());
   int64_t columns = vector.getDimSize(1);
   Value minusInf = formulas.constant(-std::numeric_limits<double>::infinity(), vector);
-  Value log2e = formulas.constant(std::log2(std::exp(1.0)), vector);
   SmallVector<Value> tiles;
   for (const StagedBias &bias : biases) {
     Value tile = readBias(formulas, bias, block, columns);
@@ -241,12 +248,10 @@ Value ScoreFunction::apply(Formulas &formulas, Value scores, const RowBlock &blo
   }
   if (hasRegion()) {
     scores = applyRegion(formulas, scores, tiles, block, firstKey);
-    scores = arith::MulFOp::create(b, scores, log2e);
   } else {
     for (auto [tile, bias] : llvm::zip_equal(tiles, biases))
-      scores = bias.isMask
-                   ? Value(arith::SelectOp::create(b, tile, scores, minusInf))
-                   : Value(arith::AddFOp::create(b, scores, arith::MulFOp::create(b, tile, log2e)));
+      scores = bias.isMask ? Value(arith::SelectOp::create(b, tile, scores, minusInf))
+                           : Value(arith::AddFOp::create(b, scores, tile));
   }
   if (!op.getCausal())
     return scores;
@@ -295,6 +300,13 @@ Value ScoreFunction::applyRegion(Formulas &formulas, Value scores, ArrayRef<Valu
       continue;
     }
     SmallVector<Value> operands = llvm::map_to_vector(nested.getOperands(), asTile);
+    if (isa<math::AbsIOp>(nested)) {
+      // Not lowered on vectors of two dims by MLIR 22's math-to-llvm.
+      Value zero = arith::ConstantOp::create(b, b.getZeroAttr(operands[0].getType()));
+      Value negated = arith::SubIOp::create(b, zero, operands[0]);
+      mapping.map(nested.getResult(0), Value(arith::MaxSIOp::create(b, operands[0], negated)));
+      continue;
+    }
     SmallVector<Type> types;
     for (Type type : nested.getResultTypes())
       types.push_back(VectorType::get(shape, type));

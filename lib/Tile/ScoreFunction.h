@@ -20,6 +20,9 @@ public:
 
   bool hasRegion() { return !op.getScore().empty(); }
 
+  /// E where numbers are added to a score or stand in its place.
+  ScoreBase getBase();
+
   /// `query` [rows.., D] has the rows' extents; row blocks index them one by one,
   /// or all rows as one dim when `flattened`. An error when they have no bound.
   llvm::LogicalResult setRows(mlir::Value query, bool flattened);
@@ -28,8 +31,7 @@ public:
   /// the lines `keyLines` [lines, inner.., D]; stages the biases' part of it.
   void beginKeyBlock(mlir::Value firstLine, mlir::Value keyLines, int64_t columns);
 
-  /// The tile's new scores. Takes and gives exponents of two; with a region it
-  /// takes plain scores.
+  /// The tile's new scores, to the base `getBase()`.
   mlir::Value apply(Formulas &formulas, mlir::Value scores, const RowBlock &block,
                     mlir::Value firstKey);
 

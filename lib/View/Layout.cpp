@@ -220,10 +220,9 @@ std::optional<llvm::SmallVector<Index>> IndexSpace::reshape(llvm::ArrayRef<Index
       else
         return std::nullopt;
     }
-    auto index = linearize(indices.slice(firstFrom, i - firstFrom),
-                           from.slice(firstFrom, i - firstFrom));
-    auto parts =
-        index ? delinearize(*index, to.slice(firstTo, j - firstTo)) : std::nullopt;
+    auto index =
+        linearize(indices.slice(firstFrom, i - firstFrom), from.slice(firstFrom, i - firstFrom));
+    auto parts = index ? delinearize(*index, to.slice(firstTo, j - firstTo)) : std::nullopt;
     if (!parts)
       return std::nullopt;
     result.append(*parts);

@@ -26,7 +26,35 @@ Size SizeAnalysis::getSymbol(Value value, int64_t dim) {
   auto [entry, isNew] = symbols.try_emplace({value, dim}, origins.size());
   if (isNew)
     origins.push_back({value, dim});
-  return Size::symbol(entry->second);
+  auto known = equal.find(entry->second);
+  return known == equal.end() ? Size::symbol(entry->second) : known->second;
+}
+
+void SizeAnalysis::unifyLoops(linalg::LinalgOp op) {
+  SmallVector<std::optional<Size>> loops(op.getNumLoops());
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (!isa<RankedTensorType>(operand.get().getType()))
+      continue;
+    for (auto [dim, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults())) {
+      auto loop = dyn_cast<AffineDimExpr>(expr);
+      if (!loop)
+        continue;
+      std::optional<Size> &known = loops[loop.getPosition()];
+      Size size = getSize(operand.get(), dim);
+      if (!known || *known == size) {
+        known = size;
+        continue;
+      }
+      auto isSymbol = [](const Size &size) {
+        return size.getNumber() == 1 && size.getSymbols().size() == 1;
+      };
+      if (!isSymbol(size))
+        std::swap(*known, size);
+      // One symbol in terms of the other size, unless that is made of it.
+      if (isSymbol(size) && !llvm::is_contained(known->getSymbols(), size.getSymbols()[0]))
+        equal[size.getSymbols()[0]] = *known;
+    }
+  }
 }
 
 Size SizeAnalysis::getValueSize(Value value, unsigned depth) {
@@ -87,8 +115,13 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
   };
   return TypeSwitch<Operation *, Size>(op)
       .Case([&](tensor::EmptyOp empty) { return dynamic(empty.getMixedSizes()[dim]); })
-      .Case(
-          [&](tensor::ExpandShapeOp expand) { return dynamic(expand.getMixedOutputShape()[dim]); })
+      .Case([&](tensor::ExpandShapeOp expand) {
+        // A dim that stays one is as large as it was.
+        for (auto [source, group] : llvm::enumerate(expand.getReassociationIndices()))
+          if (group.size() == 1 && group.front() == dim)
+            return getDimSize(expand.getSrc(), source, depth + 1);
+        return dynamic(expand.getMixedOutputShape()[dim]);
+      })
       .Case([&](tensor::CollapseShapeOp collapse) {
         Size size;
         for (int64_t source : collapse.getReassociationIndices()[dim])

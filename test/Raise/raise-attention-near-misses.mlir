@@ -292,11 +292,11 @@ func.func @mask_after_softmax(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: 
 
 // -----
 
-// Integers have no place beside a score.
+// A score that depends on the others of its row.
 #id = affine_map<(b, i, j) -> (b, i, j)>
 #row = affine_map<(b, i, j) -> (b, i)>
 #col = affine_map<(b, i, j) -> (b, j)>
-func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2x6x8xf32>, %ids: tensor<2x4x6xi32>) -> tensor<2x4x8xf32> {
+func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2x6x8xf32>) -> tensor<2x4x8xf32> {
   %zero = arith.constant 0.0 : f32
   %lowest = arith.constant 0xFF800000 : f32
   %start = arith.constant 0.0 : f32
@@ -305,17 +305,16 @@ func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tens
   %es = tensor.empty() : tensor<2x4x6xf32>
   %zs = linalg.fill ins(%zero : f32) outs(%es : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
   %s0 = linalg.batch_matmul ins(%q, %kt : tensor<2x4x8xf32>, tensor<2x8x6xf32>) outs(%zs : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
-  %s = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel", "parallel"]}
-    ins(%s0, %ids : tensor<2x4x6xf32>, tensor<2x4x6xi32>) outs(%es : tensor<2x4x6xf32>) {
-  ^bb0(%a0: f32, %id: i32, %o: f32):
-    %f = arith.sitofp %id : i32 to f32
-    %x = arith.addf %a0, %f : f32
-    linalg.yield %x : f32
-  } -> tensor<2x4x6xf32>
   %er = tensor.empty() : tensor<2x4xf32>
   %m0 = linalg.fill ins(%lowest : f32) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
-  %m = linalg.reduce ins(%s : tensor<2x4x6xf32>) outs(%m0 : tensor<2x4xf32>) dimensions = [2]
-    (%x: f32, %sum: f32) { %n = arith.maximumf %x, %sum : f32 linalg.yield %n : f32 }
+  %t = linalg.reduce { arith.minimumf } ins(%s0 : tensor<2x4x6xf32>) outs(%m0 : tensor<2x4xf32>) dimensions = [2]
+  %s = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s0, %t : tensor<2x4x6xf32>, tensor<2x4xf32>) outs(%es : tensor<2x4x6xf32>) {
+  ^bb0(%a0: f32, %a1: f32, %o: f32):
+    %x = arith.mulf %a0, %a1 : f32
+    linalg.yield %x : f32
+  } -> tensor<2x4x6xf32>
+  %m = linalg.reduce { arith.maximumf } ins(%s : tensor<2x4x6xf32>) outs(%m0 : tensor<2x4xf32>) dimensions = [2]
   %c = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
     ins(%s, %m : tensor<2x4x6xf32>, tensor<2x4xf32>) outs(%es : tensor<2x4x6xf32>) {
   ^bb0(%a0: f32, %a1: f32, %o: f32):
@@ -339,7 +338,7 @@ func.func @score_function(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tens
   } -> tensor<2x4x6xf32>
   %eo = tensor.empty() : tensor<2x4x8xf32>
   %zo = linalg.fill ins(%zero : f32) outs(%eo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
-  // expected-remark @below {{a score depends on a tensor of integers}}
+  // expected-remark @below {{a score depends on other scores}}
   %r = linalg.batch_matmul ins(%p, %v : tensor<2x4x6xf32>, tensor<2x6x8xf32>) outs(%zo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
   return %r : tensor<2x4x8xf32>
 }

@@ -10,12 +10,12 @@
 #bj = affine_map<(b, i, j) -> (b, j)>
 #b = affine_map<(b, i, j) -> (b)>
 
-// Any function of one score is the region.
+// Any function of one score is the region, but for the factors it begins with.
 // CHECK-LABEL: func.func @softcap(
-// CHECK: attention.sdpa
+// CHECK: %[[SCALE:.*]] = arith.constant 0.0333333351 : f32
+// CHECK: attention.sdpa {{.*}} scale(%[[SCALE]] : f32)
 // CHECK: ^bb0(%[[S:.*]]: f32, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index):
-// CHECK: %[[D:.*]] = arith.divf %[[S]], %{{.*}} : f32
-// CHECK: %[[T:.*]] = math.tanh %[[D]] : f32
+// CHECK: %[[T:.*]] = math.tanh %[[S]] : f32
 // CHECK: %[[M:.*]] = arith.mulf %[[T]], %{{.*}} : f32
 // CHECK: attention.yield %[[M]] : f32
 func.func @softcap(%q: tensor<2x6x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2x6x8xf32>) -> tensor<2x6x8xf32> {

@@ -133,8 +133,9 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
   let description = [{
     Preconditions: `math.exp2` on f32 or on one-dimensional vectors of it.
 
-    Postconditions: no `math.exp2`; one `llvm.nvvm.ex2.approx.ftz.f32` an element.
-    `arith.maxnumf` and `minnumf` are LLVM's intrinsics.
+    Postconditions: no `math.exp2` or `math.exp`; one `llvm.nvvm.ex2.approx.ftz.f32`
+    an element. erf, expm1, log, log1p and tanh are upstream's polynomials; absf,
+    ceil, floor, fma, sqrt, `arith.maxnumf` and `minnumf` are LLVM's intrinsics.
     Other functions that would call a device library are an error: kernels link
     with nothing.
 
@@ -144,7 +145,8 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
     Changes numerics: yes. The instruction's relative error is 2^-22, and
     subnormal inputs and results are zero.
   }];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect"];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
 }
 
 def GPUExternalizeSharedPass : Pass<"elfatt-gpu-externalize-shared", "::mlir::gpu::GPUModuleOp"> {

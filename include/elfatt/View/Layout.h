@@ -126,9 +126,8 @@ public:
   /// The positions in dims of sizes `to` of the element at `indices` in dims of sizes
   /// `from`, of the same tensor in row-major order. Goes by groups of dims with equal
   /// products; fails where sizes that are not known leave no groups.
-  std::optional<llvm::SmallVector<Index>> reshape(llvm::ArrayRef<Index> indices,
-                                                  llvm::ArrayRef<Size> from,
-                                                  llvm::ArrayRef<Size> to);
+  std::optional<llvm::SmallVector<Index>>
+  reshape(llvm::ArrayRef<Index> indices, llvm::ArrayRef<Size> from, llvm::ArrayRef<Size> to);
 
 private:
   struct Atom {

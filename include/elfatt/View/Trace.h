@@ -29,6 +29,9 @@ public:
   llvm::SmallVector<Size> getSizes(mlir::Value tensor);
   Size getSize(mlir::OpFoldResult value);
 
+  /// Takes the sizes that `op` ties to one loop for equal from now on.
+  void unifyLoops(mlir::linalg::LinalgOp op);
+
   /// What a symbol stands for: dim `dim` of a tensor, or an index value when
   /// `dim` is -1.
   struct Origin {
@@ -44,13 +47,15 @@ private:
   Size readValueSize(mlir::Value value, unsigned depth);
 
   llvm::SmallVector<Origin> origins;
+  /// Symbols that are known to be another size.
+  llvm::DenseMap<unsigned, Size> equal;
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, unsigned> symbols;
   /// Of index values: shared ones are read once.
   llvm::DenseMap<mlir::Value, Size> valueSizes;
 };
 
 /// Steps over transposes, copies under permuted or broadcast maps, reshapes,
-/// slices and casts between tensor types.
+/// slices, gathers at linear positions and casts between tensor types.
 class Tracer {
 public:
   Tracer(IndexSpace &space, SizeAnalysis &sizes) : space(space), sizes(sizes) {}

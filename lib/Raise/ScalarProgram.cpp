@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "ScoreProgram.h"
+#include "ScalarProgram.h"
 
 #include "Positions.h"
 
@@ -12,7 +12,7 @@ using namespace mlir;
 using namespace elfatt;
 using namespace elfatt::raise;
 using view::Element;
-using Node = ScoreProgram::Node;
+using Node = ScalarProgram::Node;
 
 /// A function of a score is some ten ops; shared parts are read once for each use.
 static constexpr unsigned kMaxSteps = 1024;
@@ -23,7 +23,7 @@ public:
   ProgramReader(ScalarReader &reader, Value product, Refusal &why)
       : reader(reader), product(product), why(why) {}
 
-  ScoreProgram program;
+  ScalarProgram program;
   FailureOr<unsigned> read(const Scalar &closed);
 
 private:
@@ -33,6 +33,8 @@ private:
   }
   FailureOr<unsigned> readScore(const Element &element);
   FailureOr<unsigned> readElement(const Scalar &closed);
+  FailureOr<unsigned> readComputed(const Scalar &scalar);
+  bool hasForeignElement(const Scalar &closed);
   /// The number of `node`, or of the same one before it.
   unsigned add(Node node);
 
@@ -65,17 +67,49 @@ FailureOr<unsigned> ProgramReader::readScore(const Element &element) {
 
 FailureOr<unsigned> ProgramReader::readElement(const Scalar &closed) {
   Type type = closed.getType();
-  if (!isa<FloatType>(type) && !type.isInteger(1))
+  if (product && !isa<FloatType>(type) && !type.isInteger(1))
     return FailureOr<unsigned>(refuse("a score depends on a tensor of integers"));
   const Element &start = closed.start;
-  auto isKnown = [&](const Element &known) {
-    return known.source == start.source && reader.getSpace().equal(known.indices, start.indices);
+  auto isKnown = [&](const ProgramElement &known) {
+    return known.start.source == start.source &&
+           reader.getSpace().equal(known.start.indices, start.indices);
   };
   Node node(Node::Element);
   auto known = llvm::find_if(program.elements, isKnown);
   node.element = known - program.elements.begin();
   if (known == program.elements.end())
-    program.elements.push_back(start);
+    program.elements.push_back({start, nullptr});
+  return add(std::move(node));
+}
+
+/// Whether elements make `closed` that the op does not take: integers that are no
+/// positions, or f64 where the scores are not.
+bool ProgramReader::hasForeignElement(const Scalar &closed) {
+  if (steps == 0)
+    return false;
+  --steps;
+  Type type = closed.getType();
+  if (closed.element)
+    return ((type.isIntOrIndex() && !type.isInteger(1)) ||
+            (type.isF64() && !getElementTypeOrSelf(product.getType()).isF64())) &&
+           !isPositional(reader, closed);
+  Operation *op = closed.getOp();
+  if (!op || op->getNumRegions() != 0)
+    return false;
+  for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i)
+    if (hasForeignElement(reader.getOperand(closed, i)))
+      return true;
+  return false;
+}
+
+/// A tensor that is computed beside the op.
+FailureOr<unsigned> ProgramReader::readComputed(const Scalar &scalar) {
+  FailureOr<ScalarProgram> computed = readScalarProgram(reader, scalar, {}, why);
+  if (failed(computed))
+    return failure();
+  Node node(Node::Element);
+  node.element = program.elements.size();
+  program.elements.push_back({{}, std::make_shared<ScalarProgram>(std::move(*computed))});
   return add(std::move(node));
 }
 
@@ -84,13 +118,14 @@ FailureOr<unsigned> ProgramReader::read(const Scalar &closed) {
     return FailureOr<unsigned>(refuse("the function of a score is too large"));
   Scalar scalar = closed;
   if (closed.element) {
-    if (closed.element.source == product)
+    if (product && closed.element.source == product)
       return readScore(closed.element);
     // A tensor of its own is an operand, unless positions alone make it.
-    if (!reader.reaches(closed, product) && !isPositional(reader, closed))
+    bool isOfScores = product && reader.reaches(closed, product);
+    if (!isOfScores && !isPositional(reader, closed))
       return readElement(closed);
     scalar = reader.open(closed);
-    if (scalar.element && scalar.element.source == product)
+    if (product && scalar.element && scalar.element.source == product)
       return readScore(scalar.element);
     if (DenseElementsAttr splat;
         scalar.element && matchPattern(scalar.element.source, m_Constant(&splat))) {
@@ -114,6 +149,9 @@ FailureOr<unsigned> ProgramReader::read(const Scalar &closed) {
     node.constant = constant.getValue();
     return add(std::move(node));
   }
+  if (product && (isa<FloatType>(scalar.getType()) || scalar.getType().isInteger(1)) &&
+      hasForeignElement(scalar) && !reader.reaches(scalar, product))
+    return readComputed(scalar);
   bool isElementwise = OpTrait::hasElementwiseMappableTraits(op) && isPure(op) &&
                        op->getNumResults() == 1 && op->getNumRegions() == 0 &&
                        !isa<arith::BitcastOp>(op);
@@ -131,12 +169,13 @@ FailureOr<unsigned> ProgramReader::read(const Scalar &closed) {
   return add(std::move(node));
 }
 
-FailureOr<ScoreProgram> elfatt::raise::readScoreProgram(ScalarReader &reader, const Scalar &scalar,
-                                                        Value product, Refusal &why) {
+FailureOr<ScalarProgram> elfatt::raise::readScalarProgram(ScalarReader &reader,
+                                                          const Scalar &scalar, Value product,
+                                                          Refusal &why) {
   ProgramReader read(reader, product, why);
   if (failed(read.read(scalar)))
     return failure();
-  if (!read.program.product) {
+  if (product && !read.program.product) {
     why = {Reason::ScoreFunction, "the scores do not depend on the product"};
     return failure();
   }
@@ -150,7 +189,7 @@ FailureOr<ScoreProgram> elfatt::raise::readScoreProgram(ScalarReader &reader, co
 /// Floats narrower than what is computed in become that.
 static Type promote(Type type, FloatType computed) {
   auto number = dyn_cast<FloatType>(type);
-  return number && number.getWidth() < computed.getWidth() ? computed : type;
+  return computed && number && number.getWidth() < computed.getWidth() ? computed : type;
 }
 
 static Value castFloat(OpBuilder &builder, Location loc, Value value, Type type) {
@@ -173,8 +212,8 @@ static Value buildConstant(OpBuilder &builder, Location loc, TypedAttr constant,
   return arith::ConstantOp::create(builder, loc, constant);
 }
 
-Value elfatt::raise::buildScoreProgram(
-    OpBuilder &builder, Location loc, const ScoreProgram &program, FloatType type, Value score,
+Value elfatt::raise::buildScalarProgram(
+    OpBuilder &builder, Location loc, const ScalarProgram &program, FloatType type, Value score,
     ValueRange elements, llvm::function_ref<Value(const view::Index &)> buildPosition) {
   SmallVector<Value> values;
   for (const Node &node : program.nodes) {
@@ -209,7 +248,7 @@ Value elfatt::raise::buildScoreProgram(
                                                      operands, result, node.op->getAttrs()));
     values.push_back(clone->getResult(0));
   }
-  Value result = castFloat(builder, loc, values.back(), type);
+  Value result = type ? castFloat(builder, loc, values.back(), type) : values.back();
   if (program.factor == 1.0)
     return result;
   Value factor =
