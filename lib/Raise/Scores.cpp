@@ -440,6 +440,11 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
   FailureOr<ScalarProgram> program = readScalarProgram(reader, inner, query.product, why);
   if (failed(program))
     return failure();
+  // The lowest number times more than 1 is -inf, which is another mask.
+  if (std::abs(query.factor) > 1.0) {
+    why = {Reason::ScoreFunction, "a base above e of what is no plain score"};
+    return failure();
+  }
   absorbScale(reader, *program, scores.scale);
   dropUnused(*program);
   program->factor = query.factor;

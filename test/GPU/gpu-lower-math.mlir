@@ -14,9 +14,23 @@ gpu.module @kernels {
 // -----
 
 gpu.module @kernels {
+  // A polynomial, no call.
+  // CHECK-LABEL: gpu.func @tanh
+  // CHECK-NOT: math.tanh
+  // CHECK: llvm.call_intrinsic "llvm.fabs"
+  // CHECK: llvm.intr.fma
+  gpu.func @tanh(%x: f32) -> f32 {
+    %y = math.tanh %x : f32
+    gpu.return %y : f32
+  }
+}
+
+// -----
+
+gpu.module @kernels {
   gpu.func @library(%x: f32) -> f32 {
     // expected-error @below {{would call a device library, which kernels do not link with}}
-    %y = math.tanh %x : f32
+    %y = math.asin %x : f32
     gpu.return %y : f32
   }
 }
