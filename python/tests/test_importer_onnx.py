@@ -225,6 +225,32 @@ def test_a_size_given_on_the_command_line(run_import: Run, tmp_path: Path) -> No
     assert np.load(tmp_path / "out.npz")["out0"].shape == (2, 64)
 
 
+def test_slices_with_computed_bounds_keep_their_other_sizes() -> None:
+    """Else torch-mlir could not tell that the expanded size is 1, and would fail at run
+    time, as on the token types of a BERT with open sizes."""
+    model = model_of(
+        [
+            _node("Shape", "x", "s"),
+            _node("Gather", "s axis", "n"),
+            _node("Slice", "table zero n axis", "h"),
+            _node("Expand", "h s", "e"),
+            _node("Add", "x e", "y"),
+        ],
+        {"x": ("batch", "length")},
+        {"y": ("batch", "length")},
+        {
+            "axis": np.int64([1]),
+            "zero": np.int64([0]),
+            "table": np.arange(16, dtype=np.float32).reshape(1, 16),
+        },
+    )
+    text = elfatt.import_onnx(model)
+    for shape in ((3, 5), (2, 16), (1, 1)):
+        x = np.ones(shape, np.float32)
+        want = x + np.arange(16, dtype=np.float32)[: shape[1]]
+        np.testing.assert_array_equal(execute(text, [x])[0], want)
+
+
 # ------------------------------------------------------------------ folding
 
 
@@ -480,6 +506,67 @@ def test_bad_models(model: onnx.ModelProto, options: Any, pattern: Any) -> None:
     message = str(caught.value)
     assert re.search(pattern, message), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "op,inputs,attributes,fault",
+    [
+        (
+            "GridSample",
+            {"x": (1, 1, 4, 4), "g": (1, 2, 2, 2)},
+            {"mode": "nearest"},
+            "near",
+        ),
+        ("SpaceToDepth", {"x": (1, 4, 4, 4)}, {"mode": "CRD", "blocksize": 2}, "CRD"),
+        (
+            "Resize",
+            {"x": (1, 1, 4, 4), "": (), "s": (4,)},
+            {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+            "by scales with aligned corners",
+        ),
+        (
+            "LSTM",
+            {
+                **{"x": (3, 1, 2), "w": (1, 8, 2), "r": (1, 8, 2), "b": (1, 16)},
+                **{"l": (1,), "h": (1, 1, 2), "c": (1, 1, 2), "p": (1, 6)},
+            },
+            {"hidden_size": 2},
+            "with peepholes",
+        ),
+        (
+            "QLinearMatMul",
+            {
+                **{"a": (2, 2, 2), "as": (), "az": (), "b": (2, 2, 2), "bs": ()},
+                **{"bz": (), "ys": (), "yz": ()},
+            },
+            {},
+            "of a batch",
+        ),
+        ("DequantizeLinear", {"a": (3, 4), "s": (3,)}, {"axis": 0}, "of uint8 with"),
+    ],
+)
+def test_what_torch_mlir_gets_wrong_is_refused(
+    op: str, inputs: Any, attributes: Any, fault: str
+) -> None:
+    """Its results differ from those of ONNX's own backend tests."""
+    names = list(inputs)
+    opset = 28 if op == "SpaceToDepth" else 20
+    types = {n: TensorProto.UINT8 for n in ("a", "az", "b", "bz", "yz")}
+    types["l"] = TensorProto.INT32
+    if op == "LSTM":
+        types["b"] = TensorProto.FLOAT
+    if op == "QLinearMatMul":
+        types["y"] = TensorProto.UINT8
+    rank = {"LSTM": 4, "QLinearMatMul": 3, "DequantizeLinear": 2}.get(op, 4)
+    model = model_of(
+        [helper.make_node(op, names, ["y"], name="/n", **attributes)],
+        {name: shape for name, shape in inputs.items() if name},
+        {"y": [None] * rank},
+        types=types,
+        opset=opset,
+    )
+    with pytest.raises(elfatt.Error, match=rf"lowers {op} .*{fault}.* \(node '/n'\)"):
+        elfatt.import_onnx(model)
 
 
 def test_bad_files(run_import: Run, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ KEPT = sorted(path.stem for path in DATA.glob("*.stablehlo"))
 
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None or importlib.util.find_spec("flax") is None,
-    reason="JAX and Flax are not installed: pip install -r requirements-jax.txt",
+    reason="JAX and Flax are not installed: pip install -r requirements-front-ends.txt",
 )
 
 

@@ -4,13 +4,17 @@ raised, and (here a sample, all by scripts/check_frontends.py) run."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
-from typing import List
+from typing import Any, Callable, List
 
+import elfatt
 import numpy as np
 import onnx_cases
 import pytest
+import torch
+from elfatt import models
 from elfatt.importer import ImportOptions
 from elfatt.importer.onnx_frontend import import_model
 from onnx_cases import Case
@@ -61,17 +65,54 @@ def test_all_are_imported_and_raised(
     assert not failures, "\n".join(failures)
 
 
-def _run(case: Case, module: Path, elfatt_run: str) -> List[str]:
+def _run_case(case: Case, module: Path, elfatt_run: str) -> Any:
     arrays = module.with_suffix(".npz")
     np.savez(arrays, **case.arrays())
     bound = case.tolerance()
-    result = subprocess.run(
+    return subprocess.run(
         [elfatt_run, module, f"--inputs={arrays}", f"--expect={arrays}"]
         + [f"--atol={bound}", f"--rtol={bound}"],
         capture_output=True,
         text=True,
     )
+
+
+def _run(case: Case, module: Path, elfatt_run: str) -> List[str]:
+    result = _run_case(case, module, elfatt_run)
     return [] if result.returncode == 0 else [f"{case.name}: {result.stdout}"]
+
+
+@pytest.mark.parametrize(
+    "sample,op,sites",
+    [
+        (models.vit_tiny_test, "sdpa", 2),
+        (models.bert_padding_tiny_eager, "sdpa", 2),
+        (models.elfatt_tiny_test, "elfatt", 1),
+    ],
+    ids=["vit", "bert", "elfatt"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_exported_models(
+    sample: Callable[[], models.Sample],
+    op: str,
+    sites: int,
+    elfatt_run: str,
+    tmp_path: Path,
+) -> None:
+    """What torch.onnx.export writes; more of them by scripts/check_front_ends.py."""
+    module, inputs = sample()
+    file = str(tmp_path / "m.onnx")
+    with torch.no_grad():
+        torch.onnx.export(module, inputs, file, dynamo=False, opset_version=17)
+        outputs = [module(*inputs).numpy()]
+    (tmp_path / "m.mlir").write_text(elfatt.import_onnx(file))
+    case = Case("m", None, [value.numpy() for value in inputs], outputs)
+    result = _run_case(case, tmp_path / "m.mlir", elfatt_run)
+    assert result.returncode == 0, result.stdout + result.stderr
+    remarks = re.findall(r"remark: (.*): raised to attention\.(\w+)", result.stderr)
+    assert [found for _, found in remarks] == [op] * sites
+    # Each at its node, which PyTorch calls after its module.
+    assert all("/MatMul" in name or "/Concat" in name for name, _ in remarks), remarks
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,11 @@ def place_in(location: ir.Location) -> Tuple[str, Optional[Place]]:
     name = ""
     place = None
     text = str(location)
-    found = re.match(r'loc\("((?:[^"\\]|\\.)*)"(?:\(|\)$)', text)
-    if found:
-        name = found[1]
+    for found in re.finditer(r'"((?:[^"\\]|\\.)*)"(:\d)?', text):
+        # The first that is no file; a fused location holds several.
+        if not found[2]:
+            name = found[1]
+            break
     found = re.search(r'"([^"]+)":(\d+):(\d+)', text)
     if found:
         place = (found[1], int(found[2]), max(1, int(found[3])))

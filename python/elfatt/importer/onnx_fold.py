@@ -54,7 +54,7 @@ def fold(model: ModelProto) -> ModelProto:
     while True:
         before = len(model.graph.node)
         _Folder(model).run()
-        if len(model.graph.node) == before:
+        if not _refine_slices(model.graph) and len(model.graph.node) == before:
             return model
         # A size that is a constant now makes others known.
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -232,6 +232,43 @@ def _types(graph: GraphProto) -> Dict[str, Tuple[int, Shape]]:
     for initializer in graph.initializer:
         found[initializer.name] = (initializer.data_type, tuple(initializer.dims))
     return found
+
+
+def _refine_slices(graph: GraphProto) -> bool:
+    """A slice changes the sizes of its axes alone; true if that made one known.
+
+    onnx 1.23.2 knows none of them where a bound is computed, and torch-mlir then cannot
+    tell a size of 1, which broadcasts, from others.
+    """
+    typed = {v.name: v for v in (*graph.input, *graph.value_info, *graph.output)}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.name == "value":
+                constants[node.output[0]] = attribute.t
+    changed = False
+    for node in graph.node:
+        if node.op_type != "Slice" or len(node.input) < 4:
+            continue
+        axes, result = constants.get(node.input[3]), typed.get(node.output[0])
+        source = typed.get(node.input[0]) or constants.get(node.input[0])
+        if axes is None or result is None or source is None:
+            continue
+        sizes = (
+            list(source.dims)
+            if isinstance(source, onnx.TensorProto)
+            else [
+                dim.dim_value if dim.HasField("dim_value") else None
+                for dim in source.type.tensor_type.shape.dim
+            ]
+        )
+        cut = {int(a) % len(sizes) for a in onnx.numpy_helper.to_array(axes).flat}
+        for i, dim in enumerate(result.type.tensor_type.shape.dim):
+            size = sizes[i] if i < len(sizes) else None
+            if i not in cut and size is not None and not dim.HasField("dim_value"):
+                dim.dim_value = size
+                changed = True
+    return changed
 
 
 def _keep_live(

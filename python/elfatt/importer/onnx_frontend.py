@@ -12,6 +12,7 @@ Faults of torch-mlir 20261001 met here (each has a test that names it):
   behind, even where all sizes are known. Folding before the import removes both.
 - Functions of the standard, ``Attention`` among them, are not expanded, see
   ``onnx_model``.
+- Some ops are lowered to wrong code, see ``onnx_faults``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from elfatt.importer.lowering import (
     drop_attributes,
     run_pipeline,
 )
+from elfatt.importer.onnx_faults import refuse_faults
 from elfatt.importer.onnx_fold import fold
 from elfatt.importer.onnx_model import (
     OLDEST_OPSET,
@@ -80,6 +82,7 @@ def import_model(model: ModelProto, options: ImportOptions) -> ImportedModule:
         outputs = _run_model(model, prepared, weights, inputs)
     prepared = fold(prepared)
     check_types(prepared)
+    refuse_faults(prepared)
     options.progress("importing into MLIR")
     imported = _import(prepared, weights)
     ops = {node.name: node.op_type for node in all_nodes(prepared.graph)}
