@@ -117,7 +117,7 @@ def test_exported_models(
 
 @pytest.mark.parametrize(
     "name",
-    ["test_attention_4d_gqa_causal", "test_attention_3d_attn_mask"],
+    ["test_attention_4d_causal_with_past_and_present", "test_attention_3d_attn_mask"],
 )
 def test_the_op_itself_is_expanded(
     name: str, elfatt_opt: str, elfatt_run: str, tmp_path: Path

@@ -11,7 +11,7 @@ Faults of torch-mlir 20261001 met here (each has a test that names it):
 - ``Expand`` compares shapes at run time and leaves ``cf.assert`` and dynamic sizes
   behind, even where all sizes are known. Folding before the import removes both.
 - Functions of the standard, ``Attention`` among them, are not expanded, see
-  ``onnx_model``.
+  ``onnx_expand``.
 - Some ops are lowered to wrong code, see ``onnx_faults``.
 """
 

@@ -20,6 +20,7 @@ import onnx.version_converter
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from elfatt.errors import Error
+from elfatt.importer.onnx_expand import expand
 
 OLDEST_OPSET = 13
 """torch-mlir's ONNX ops are those of this version and later."""
@@ -29,24 +30,6 @@ _SMALL = 1024  # elements
 
 # A protobuf message holds no more.
 _LARGEST_FILE = (1 << 31) - 1
-
-# Functions of the ONNX standard that torch-mlir 20261001 does not know, or lowers with
-# an error of 5e-5 (Gelu by tanh). ONNX says what they are in ops that it does.
-_EXPANDED = [
-    ("", name)
-    for name in (
-        "AffineGrid",
-        "Attention",
-        "CenterCropPad",
-        "Gelu",
-        "GroupNormalization",
-        "LinearAttention",
-        "RMSNormalization",
-        "RotaryEmbedding",
-        "SwiGLU",
-        "Swish",
-    )
-]
 
 Weights = Dict[str, TensorProto]
 
@@ -213,52 +196,11 @@ def _inline(model: ModelProto) -> ModelProto:
         if model.functions:
             model = onnx.inliner.inline_local_functions(model, convert_version=True)
             _name_nodes(model.graph)
-        used = {(node.domain, node.op_type) for node in all_nodes(model.graph)}
-        expanded = [key for key in _EXPANDED if key in used]
-        if expanded:
-            # What a function is may depend on types, also of constants.
-            model.graph.value_info.extend(
-                onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims)
-                for t in model.graph.initializer
-            )
-            model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-            calls = [n for n in model.graph.node if (n.domain, n.op_type) in expanded]
-            for call in calls:
-                _spell_out_defaults(call, opset_of(model))
-            model = onnx.inliner.inline_selected_functions(
-                model, expanded, inline_schema_functions=True
-            )
-            _name_after_calls(model.graph, calls)
+        return expand(model, opset_of(model))
     except Exception as error:
         raise Error(
             f"onnx cannot inline the model's functions: {_first_line(error)}"
         ) from None
-    return model
-
-
-def _spell_out_defaults(call: NodeProto, opset: int) -> None:
-    """The inliner of onnx 1.23.2 leaves out attributes that have a default."""
-    schema = onnx.defs.get_schema(call.op_type, opset, call.domain)
-    given = {attribute.name for attribute in call.attribute}
-    for name, attribute in schema.attributes.items():
-        if name not in given and attribute.default_value.type:
-            call.attribute.append(attribute.default_value)
-
-
-def _name_after_calls(graph: GraphProto, calls: Sequence[NodeProto]) -> None:
-    """Nodes of an inlined function have no name: they get their call's.
-
-    They stand where the call stood, and give its results.
-    """
-    waiting = [(call.name, {name for name in call.output if name}) for call in calls]
-    for node in graph.node:
-        if node.name or not waiting:
-            continue
-        name, results = waiting[0]
-        node.name = f"{name}/{node.output[0]}"
-        results.difference_update(node.output)
-        if not results:
-            waiting.pop(0)
 
 
 def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
