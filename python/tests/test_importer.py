@@ -211,6 +211,19 @@ def test_ops_that_torch_mlir_gets_wrong(function: Any) -> None:
     np.testing.assert_allclose(got, function(x).numpy(), rtol=2e-6, atol=1e-6)
 
 
+def test_a_view_behind_an_attention() -> None:
+    """As in GPT-2: the decomposed attention has other strides than the traced one."""
+
+    def function(q: torch.Tensor) -> torch.Tensor:
+        o = torch.nn.functional.scaled_dot_product_attention(q, q, q).transpose(1, 2)
+        return o.reshape(2, 5, 12).contiguous().view(-1, 12)
+
+    q = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    module = sources.Function(function).eval()
+    got = execute(elfatt.import_torch(module, q), [q.numpy()])[0]
+    np.testing.assert_allclose(got, function(q).numpy(), **F32)
+
+
 # ------------------------------------------------------------------ how it refuses
 
 

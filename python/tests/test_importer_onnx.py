@@ -337,6 +337,19 @@ def test_a_guard_that_guards_nothing_vanishes() -> None:
     assert "select" not in text
 
 
+@pytest.mark.parametrize("index", [0, 2, -1, [1]])
+def test_elements_at_constant_indices_are_slices(index: Any) -> None:
+    """As q, k and v are taken out of one tensor; a gather would hide them."""
+    model = model_of(
+        [_node("Gather", "x i", "y", axis=1)],
+        {"x": (2, 3, 4)},
+        {"y": (2, 4) if isinstance(index, int) else (2, 1, 4)},
+        {"i": np.array(index, np.int64)},
+    )
+    text = _check(model)
+    assert "tensor.extract_slice" in text and "tensor.extract %" not in text
+
+
 @pytest.mark.parametrize(
     "nodes,constants",
     [

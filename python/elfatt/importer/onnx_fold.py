@@ -8,7 +8,8 @@ known, most of it is constant. It is evaluated here, by ONNX's own reference, an
 - shapes, scalars and tensors with one value are constants,
 - an element-wise op with its neutral element is its other operand
   (``x + 0``, ``x * 1``, ``where(true, x, y)``), and so is an op that changes no shape
-  (``Reshape`` and ``Expand`` to the shape that there is).
+  (``Reshape`` and ``Expand`` to the shape that there is),
+- ``x[i]`` of a constant i is a slice, where ``Gather`` reads by an index at run time.
 
 A tensor with many values stays as it is computed: a mask out of ``Range`` says more, in
 less space, than its elements.
@@ -52,9 +53,8 @@ Shape = Optional[Tuple[int, ...]]
 def fold(model: ModelProto) -> ModelProto:
     """Folds the main graph; see the module's docstring."""
     while True:
-        before = len(model.graph.node)
-        _Folder(model).run()
-        if not _refine_slices(model.graph) and len(model.graph.node) == before:
+        changed = _Folder(model).run()
+        if not _refine_slices(model.graph) and not changed:
             return model
         # A size that is a constant now makes others known.
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -74,8 +74,11 @@ class _Folder:
         self.instead: Dict[str, str] = {}
         self.returned = {value.name for value in model.graph.output}
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Folds once; whether that changed the graph."""
         kept: List[NodeProto] = []
+        sliced = False
+        before = len(self.graph.node)
         for node in self.graph.node:
             self._rename_inputs(node)
             self._evaluate(node)
@@ -86,8 +89,11 @@ class _Folder:
             if other is not None and node.output[0] not in self.returned:
                 self.instead[node.output[0]] = other
                 continue
-            kept.append(node)
+            slices = self._sliced(node)
+            sliced |= slices is not None
+            kept += slices or [node]
         _keep_live(self.graph, kept, self.values)
+        return sliced or len(self.graph.node) != before
 
     def _rename_inputs(self, node: NodeProto) -> None:
         for i, name in enumerate(node.input):
@@ -151,6 +157,40 @@ class _Folder:
         before, after = self.types.get(operand), self.types.get(node.output[0])
         same = before is not None and after is not None and before == after
         return operand if same and before[1] is not None else None
+
+    def _sliced(self, node: NodeProto) -> Optional[List[NodeProto]]:
+        """x[i] of a constant i: ``Gather`` reads element by element, by an index at run
+        time, where a slice is a view. So are q, k and v taken out of one tensor."""
+        if node.op_type != "Gather" or node.domain not in ("", "ai.onnx"):
+            return None
+        shape, index = self._shape(node.input[0]), self.values.get(node.input[1])
+        if shape is None or index is None or index.size != 1 or index.ndim > 1:
+            return None
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0) % len(shape)
+        start = int(index.flat[0])
+        start += shape[axis] if start < 0 else 0
+        if not 0 <= start < shape[axis]:
+            return None
+        bounds = []
+        for what, value in (("start", start), ("end", start + 1), ("axis", axis)):
+            bounds.append(f"{node.output[0]}/{what}")
+            self.values[bounds[-1]] = numpy.array([value], numpy.int64)
+        result = node.output[0] if index.ndim else f"{node.output[0]}/slice"
+        nodes = [
+            onnx.helper.make_node(
+                "Slice", [node.input[0], *bounds], [result], node.name
+            )
+        ]
+        if not index.ndim:
+            nodes.append(
+                onnx.helper.make_node(
+                    "Squeeze",
+                    [result, bounds[-1]],
+                    [node.output[0]],
+                    f"{node.name}/squeeze",
+                )
+            )
+        return nodes
 
     def _shape(self, name: str) -> Shape:
         if name in self.values:

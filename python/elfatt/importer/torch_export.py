@@ -6,6 +6,7 @@ Faults of torch-mlir 20261001 met by decompositions (each has a test that names 
 - ``gelu`` with ``approximate="tanh"`` is lowered with 0.797724 for sqrt(2 / pi), which
   is 0.797885: an error of 5e-5.
 - ``cumsum`` ends as ``tm_tensor.scan``, which is no linalg.
+- A ``view`` behind an attention fails in the decompositions, see ``_free_strides``.
 - A ``Linear`` on what is not contiguous becomes a batch of products, see ``_linear``.
 """
 
@@ -103,6 +104,14 @@ def _cumsum(
     return kept.sum(-1, dtype=dtype).movedim(-1, dim)
 
 
+def _free_strides(graph: torch.fx.Graph) -> None:
+    """A decomposed attention has other strides than the op that was traced, so that a
+    ``view`` of it may need the copy of a ``reshape``. Tensors here have no strides."""
+    for node in graph.nodes:
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+
+
 def _decompositions() -> Dict[Any, Callable[..., Any]]:
     table = dict(get_decomposition_table())
     table[torch.ops.aten.linear.default] = _linear
@@ -127,6 +136,7 @@ def export(
             program = torch.export.export(
                 module, inputs, dynamic_shapes=shapes, strict=False
             )
+            _free_strides(program.graph)
             program = program.run_decompositions(_decompositions())
     except Exception as error:
         raise user_error("exporting the model", error) from error
