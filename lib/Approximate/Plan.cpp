@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Approximate/Plan.h"
 
+#include "elfatt/Raise/Channels.h"
+
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -128,6 +130,8 @@ std::variant<Plan, Refusal> approximate::makePlan(attention::SdpaOp op, const Re
   if (dims.rows.size() != 1 || dims.keys.size() != 1)
     return Refusal{Reason::TokenDims,
                    llvm::formatv("got {0} and {1}", dims.rows.size(), dims.keys.size())};
+  if (raise::attendsOverChannels(op))
+    return Refusal{Reason::Channels, ""};
   for (unsigned dim : dims.batch)
     for (AffineMap map : maps)
       if (!map.isFunctionOfDim(dim))

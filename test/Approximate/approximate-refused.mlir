@@ -182,3 +182,32 @@ func.func @no_grid(%q: tensor<2x4x60x8xf32>, %k: tensor<2x4x60x8xf32>, %v: tenso
     ins(%q, %k, %v : tensor<2x4x60x8xf32>, tensor<2x4x60x8xf32>, tensor<2x4x60x8xf32>) outs(%init : tensor<2x4x60x8xf32>) -> tensor<2x4x60x8xf32>
   return %o : tensor<2x4x60x8xf32>
 }
+
+// -----
+
+// The sequence is the channels of a head: rows count the columns of the weight.
+#id = affine_map<(t, c) -> (t, c)>
+// CHECK-LABEL: func.func @channels
+// CHECK:         attention.sdpa
+// CHECK:           reason = "approximate-channels"
+func.func @channels(%x: tensor<36x8xf32>, %init: tensor<2x49x36xf32>) -> tensor<2x49x36xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<8x98xf32>
+  %e = tensor.empty() : tensor<36x98xf32>
+  %z = linalg.fill ins(%zero : f32) outs(%e : tensor<36x98xf32>) -> tensor<36x98xf32>
+  %p = linalg.matmul ins(%x, %w : tensor<36x8xf32>, tensor<8x98xf32>) outs(%z : tensor<36x98xf32>) -> tensor<36x98xf32>
+  %n = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+    ins(%p : tensor<36x98xf32>) outs(%e : tensor<36x98xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = arith.mulf %a, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<36x98xf32>
+  %q = tensor.expand_shape %n [[0], [1, 2]] output_shape [36, 2, 49] : tensor<36x98xf32> into tensor<36x2x49xf32>
+  // expected-remark @below {{attention not approximated (approximate-channels): it attends over channels, which lie on no grid}}
+  %o = attention.sdpa indexing_maps = [
+      affine_map<(h, i, j, d, e) -> (d, h, i)>, affine_map<(h, i, j, d, e) -> (d, h, j)>,
+      affine_map<(h, i, j, d, e) -> (e, h, j)>, affine_map<(h, i, j, d, e) -> (h, i, e)>]
+    ins(%q, %q, %q : tensor<36x2x49xf32>, tensor<36x2x49xf32>, tensor<36x2x49xf32>)
+    outs(%init : tensor<2x49x36xf32>) -> tensor<2x49x36xf32>
+  return %o : tensor<2x49x36xf32>
+}

@@ -47,6 +47,7 @@ std::optional<Grid> inferGrid(int64_t tokens, const Request &request);
   X(ScoreFunction, "approximate-score-function", "ELFATT changes no scores")                       \
   X(CrossAttention, "approximate-cross-attention", "queries and keys are not the same tokens")     \
   X(TokenDims, "approximate-token-dims", "expected one dim of query and one of key tokens")        \
+  X(Channels, "approximate-channels", "it attends over channels, which lie on no grid")            \
   X(SharedHeads, "approximate-shared-heads",                                                       \
     "query, key, value and result do not all have the same batch and head dims")                   \
   X(NoHeads, "approximate-no-heads", "there is no head dim apart from the batch")                  \
