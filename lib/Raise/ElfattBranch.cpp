@@ -93,14 +93,22 @@ std::optional<Join> raise::matchJoin(Operation *op) {
     return std::nullopt;
   Join join{concat.getResult(), unsigned(concat.getDim()), {}};
   int64_t offset = 0;
-  for (Value input : concat.getInputs()) {
+  SmallVector<Value> inputs(llvm::reverse(concat.getInputs()));
+  while (!inputs.empty() && join.parts.size() < kMaxParts) {
+    Value input = inputs.pop_back_val();
+    // A concatenation of concatenations along the same dim.
+    if (auto inner = input.getDefiningOp<tensor::ConcatOp>();
+        inner && inner.getDim() == concat.getDim()) {
+      inputs.append(llvm::to_vector(llvm::reverse(inner.getInputs())));
+      continue;
+    }
     int64_t size = cast<RankedTensorType>(input.getType()).getDimSize(join.dim);
     if (ShapedType::isDynamic(size))
       return std::nullopt;
     join.parts.push_back({input, offset, size, false});
     offset += size;
   }
-  return join.parts.size() > 1 ? std::optional(join) : std::nullopt;
+  return inputs.empty() && join.parts.size() > 1 ? std::optional(join) : std::nullopt;
 }
 
 /// The attention op that `value` is moved from, by a view or not.

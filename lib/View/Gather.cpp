@@ -12,6 +12,8 @@ using namespace elfatt::view;
 
 /// How deep index arithmetic is followed.
 static constexpr unsigned kMaxDepth = 32;
+/// The largest table of positions that is looked at.
+static constexpr int64_t kMaxTable = 1 << 16;
 
 namespace {
 /// Integer scalars of linalg bodies as positions.
@@ -29,6 +31,7 @@ public:
 
 private:
   std::optional<Index> readElement(const Element &element, unsigned depth);
+  std::optional<Index> readTable(const Element &element);
 
   Tracer &tracer;
   IndexSpace &space;
@@ -48,11 +51,80 @@ static std::optional<SmallVector<Index>> getLoops(linalg::LinalgOp op, ArrayRef<
   return known;
 }
 
+/// The digits of a mixed radix number that `table` is a sum of strided, the fastest
+/// first: (extent, stride) each.
+static std::optional<SmallVector<std::pair<int64_t, int64_t>>> findDigits(ArrayRef<int64_t> table) {
+  SmallVector<std::pair<int64_t, int64_t>> digits;
+  int64_t size = table.size(), inner = 1;
+  while (inner < size) {
+    // As far as every `inner`-th entry goes on by one stride.
+    int64_t stride = table[inner] - table[0], extent = 2;
+    while (extent * inner < size && table[extent * inner] == table[0] + extent * stride)
+      ++extent;
+    while (size % (extent * inner) != 0)
+      --extent;
+    if (stride <= 0 || extent < 2)
+      return std::nullopt;
+    digits.push_back({extent, stride});
+    inner *= extent;
+  }
+  for (int64_t position = 0; position < size; ++position) {
+    int64_t rest = position, value = table[0];
+    for (auto [extent, stride] : digits) {
+      value += rest % extent * stride;
+      rest /= extent;
+    }
+    if (value != table[position])
+      return std::nullopt;
+  }
+  return digits;
+}
+
+/// An element of a constant: a table of positions, such as a permutation to windows.
+std::optional<Index> IndexReader::readTable(const Element &element) {
+  ElementsAttr table;
+  if (!matchPattern(element.source, m_Constant(&table)) || table.getNumElements() > kMaxTable ||
+      table.getNumElements() == 0)
+    return std::nullopt;
+  SmallVector<Size> sizes;
+  for (int64_t size : table.getShapedType().getShape())
+    sizes.push_back(Size(size));
+  std::optional<Index> linear = space.linearize(element.indices, sizes);
+  if (!linear)
+    return std::nullopt;
+  SmallVector<int64_t> values;
+  if (auto dense = dyn_cast<DenseIntElementsAttr>(table))
+    for (const APInt &value : dense.getValues<APInt>())
+      values.push_back(value.getSExtValue());
+  else if (auto resource = dyn_cast<DenseI64ResourceElementsAttr>(table))
+    if (std::optional<ArrayRef<int64_t>> array = resource.tryGetAsArrayRef())
+      values.append(array->begin(), array->end());
+  if (int64_t(values.size()) != table.getNumElements())
+    return std::nullopt;
+  auto digits = findDigits(values);
+  if (!digits)
+    return std::nullopt;
+  SmallVector<Size> extents;
+  for (auto [extent, stride] : llvm::reverse(*digits))
+    extents.push_back(Size(extent));
+  Index result = Index::constant(values[0]);
+  if (digits->empty())
+    return result;
+  auto parts = space.delinearize(*linear, extents);
+  if (!parts)
+    return std::nullopt;
+  for (auto [part, digit] : llvm::zip_equal(llvm::reverse(*parts), *digits))
+    result = space.add(result, *space.scale(part, Size(digit.second)));
+  return result;
+}
+
 std::optional<Index> IndexReader::readElement(const Element &element, unsigned depth) {
   Element traced = tracer.trace(element);
   APInt constant;
   if (matchPattern(traced.source, m_ConstantInt(&constant)) && constant.getSignificantBits() <= 64)
     return Index::constant(constant.getSExtValue());
+  if (std::optional<Index> position = readTable(traced))
+    return position;
   auto op = traced.source.getDefiningOp<linalg::LinalgOp>();
   if (!op)
     return std::nullopt;

@@ -137,6 +137,14 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
                    ? getDimSize(cast.getSource(), dim, depth + 1)
                    : getSymbol(tensor, dim);
       })
+      .Case([&](tensor::ExtractSliceOp slice) {
+        llvm::SmallBitVector dropped = slice.getDroppedDims();
+        int64_t next = 0;
+        for (auto [source, size] : llvm::enumerate(slice.getMixedSizes()))
+          if (!dropped.test(source) && next++ == dim)
+            return dynamic(size);
+        return getSymbol(tensor, dim);
+      })
       .Case([&](tensor::ConcatOp concat) {
         return uint64_t(dim) != concat.getDim()
                    ? getDimSize(concat.getInputs().front(), dim, depth + 1)

@@ -6,21 +6,24 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import Iterator, List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 import elfatt
+import elfatt_joins
 import elfatt_lepe
 import elfatt_neighbours
 import elfatt_spellings
 import numpy as np
 import pytest
 import torch
+from elfatt import models
 from elfatt_spellings import B, C, N
 from execute import execute
 from test_raise_numerics import TOLERANCE, raise_text
 
 SPELLINGS = {
     **elfatt_spellings.SPELLINGS,
+    **elfatt_joins.SPELLINGS,
     **elfatt_lepe.SPELLINGS,
     **elfatt_neighbours.SPELLINGS,
 }
@@ -61,3 +64,15 @@ def test_spellings(names: List[str]) -> None:
     for name, got, reference in zip(names, execute(raised, [x.numpy()]), references):
         want = reference.numpy()
         assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max(), name
+
+
+@pytest.mark.parametrize("make", [models.elfatt_attention_only, models.elfatt_stage])
+def test_dynamic_batch(make: Callable[..., models.Sample]) -> None:
+    module, (x,) = make(size=14, channels=32, heads=2, batch=3)
+    text = elfatt.import_torch(module, x[:2], dynamic=[(0, 0)])
+    raised, remarks = raise_text(text, "--elfatt-decompose")
+    assert remarks == {"elfatt": 2 if make is models.elfatt_stage else 1}
+    with torch.no_grad():
+        want = copy.deepcopy(module).double()(x.double()).numpy()
+    (got,) = execute(raised, [x.numpy()])
+    assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()

@@ -19,6 +19,7 @@ import torch
 from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 
 from elfatt.errors import Error
+from elfatt.importer import torch_views
 from elfatt.importer.fold_constants import fold_constants
 from elfatt.importer.loading import describe, user_error
 
@@ -117,6 +118,7 @@ def _decompositions() -> Dict[Any, Callable[..., Any]]:
     table[torch.ops.aten.linear.default] = _linear
     table[torch.ops.aten.gelu.default] = _gelu
     table[torch.ops.aten.cumsum.default] = _cumsum
+    table.update(torch_views.DECOMPOSITIONS)
     return table
 
 
