@@ -8,6 +8,10 @@ replaces a few tokens of one file and runs it through one to three passes. A run
 fails on any other exit status, on a crash in a pass of ours, and on a time-out.
 Crashes elsewhere, which elfatt-opt turns into an error and status 2, are listed
 as caught: MLIR 22's own parsers have some. The same seed gives the same runs.
+
+With --mode=raise the changes are those of fuzz_raise.py, which mostly still parse, and
+the passes those around elfatt-raise; give it imported models with --corpus, as
+`elfatt-import elfatt.models:vit_tiny_test -o FOLDER/vit.mlir` writes them.
 """
 
 import argparse
@@ -17,6 +21,8 @@ import re
 import subprocess
 import sys
 import tempfile
+
+import fuzz_raise
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOKEN = re.compile(
@@ -116,6 +122,13 @@ def our_passes(opt):
     return re.findall(r"^\s*(?:--)?(elfatt-[\w-]+)", listed.stdout, re.MULTILINE)
 
 
+def normalized(opt, text):
+    """As elfatt-opt prints it, or None where it does not parse."""
+    command = [opt, "-", "--allow-unregistered-dialect"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
 def run_one(opt, text, passes, seconds, folder):
     """(None, status) or (what went wrong, status)."""
     (folder / "input.mlir").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -155,13 +168,18 @@ def main():
     parser.add_argument(
         "--keep", type=pathlib.Path, help="where inputs that fail are written"
     )
+    parser.add_argument("--mode", choices=["text", "raise"], default="text")
+    parser.add_argument(
+        "--corpus", type=pathlib.Path, help="folder of .mlir files, instead of test/"
+    )
     arguments = parser.parse_args()
 
     rng = random.Random(arguments.seed)
+    folder = ROOT / ("test/Raise" if arguments.mode == "raise" else "test")
     corpus = [
         p.read_text()
-        for p in sorted((ROOT / "test").rglob("*.mlir"))
-        if p.stat().st_size < 50_000
+        for p in sorted((arguments.corpus or folder).rglob("*.mlir"))
+        if p.stat().st_size < 500_000 and (arguments.corpus or p.stat().st_size < 50_000)
     ]
     # The comments hold what the tests expect, not IR; a file of several inputs
     # gives each of them.
@@ -171,6 +189,11 @@ def main():
         for part in re.sub(r"//(?! -----).*", "", text).split("// -----")
         if part.strip()
     ]
+    if not corpus:
+        parser.error("no .mlir file in the corpus")
+    if arguments.mode == "raise":
+        # As it is printed: one value a line, types at their ends.
+        corpus = [t for t in (normalized(arguments.opt, t) for t in corpus) if t]
     passes = [p for p in our_passes(arguments.opt) if re.search(arguments.passes, p)]
     if not passes:
         parser.error(f"no pass matches '{arguments.passes}'")
@@ -179,15 +202,19 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         for number in range(arguments.runs):
-            tokens = tokens_of(rng.choice(corpus))
-            others = tokens_of(rng.choice(corpus))
-            for _ in range(rng.choice([0, 1, 1, 1, 2, 4])):
-                tokens = mutate(rng, tokens, others)
-            text = "".join(tokens)
-            chosen = [
-                rng.choice(passes if rng.random() < 0.7 else UPSTREAM)
-                for _ in range(rng.choice([1, 1, 2, 3]))
-            ]
+            if arguments.mode == "raise":
+                text = fuzz_raise.mutate(rng, rng.choice(corpus))
+                chosen = [*rng.choice(fuzz_raise.PIPELINES), "allow-unregistered-dialect"]
+            else:
+                tokens = tokens_of(rng.choice(corpus))
+                others = tokens_of(rng.choice(corpus))
+                for _ in range(rng.choice([0, 1, 1, 1, 2, 4])):
+                    tokens = mutate(rng, tokens, others)
+                text = "".join(tokens)
+                chosen = [
+                    rng.choice(passes if rng.random() < 0.7 else UPSTREAM)
+                    for _ in range(rng.choice([1, 1, 2, 3]))
+                ]
             wrong, status = run_one(
                 arguments.opt, text, chosen, arguments.seconds, folder
             )

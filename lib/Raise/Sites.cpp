@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Sites.h"
 
-#include "Contraction.h"
+#include "SiteCost.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -27,48 +29,26 @@ void elfatt::raise::markRaised(Operation *op, bool excessPrecision, bool excessR
     op->setAttr(kExcessAttr, builder.getArrayAttr(excess));
 }
 
-namespace {
-/// Sizes of an attention; kDynamic where unknown. H is 1 where heads cannot be
-/// told from the batch.
-struct Shape {
-  int64_t batch = 1, heads = 1, queries = 1, keys = 1, channels = 1, values = 1;
-
-  static constexpr llvm::StringLiteral kNames[] = {"B", "H", "N", "M", "D", "Dv"};
-  std::array<int64_t, 6> getSizes() const {
-    return {batch, heads, queries, keys, channels, values};
-  }
-  bool isStatic() const { return llvm::none_of(getSizes(), ShapedType::isDynamic); }
-};
-} // namespace
-
-static void multiply(int64_t &product, int64_t size) {
-  product = ShapedType::isDynamic(product) || ShapedType::isDynamic(size) ? ShapedType::kDynamic
-                                                                          : product * size;
-}
-
 void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refusal) {
-  linalg::LinalgOp second = pair.second.op, first = pair.first.op;
-  Builder builder(second.getContext());
+  Operation *second = pair.second.op;
+  Builder builder(second->getContext());
   std::string message = getText(refusal.reason).str();
   if (!refusal.detail.empty())
     message += ": " + refusal.detail;
   SmallVector<NamedAttribute> entries = {
       builder.getNamedAttr("message", builder.getStringAttr(message)),
       builder.getNamedAttr("reason", builder.getStringAttr(getName(refusal.reason)))};
-  auto multiplyAll = [](linalg::LinalgOp op, ArrayRef<unsigned> loops, int64_t &product) {
-    SmallVector<int64_t> ranges = op.getStaticLoopRanges();
-    for (unsigned loop : loops)
-      multiply(product, ranges[loop]);
+  auto note = [&](StringRef name, Count count) {
+    if (std::optional<int64_t> known = count.get())
+      entries.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(*known)));
   };
-  Shape shape;
-  multiplyAll(second, pair.second.batch, shape.batch);
-  multiplyAll(second, pair.second.free[pair.side], shape.queries);
-  multiplyAll(second, pair.second.reduced, shape.keys);
-  multiplyAll(second, pair.second.free[1 - pair.side], shape.values);
-  multiplyAll(first, pair.first.reduced, shape.channels);
-  for (auto [name, size] : llvm::zip_equal(Shape::kNames, shape.getSizes()))
-    if (!ShapedType::isDynamic(size))
-      entries.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(size)));
+  SiteShape shape = getSiteShape(pair, refusal.reason == Reason::ReluLinearAttention);
+  for (auto [name, size] : llvm::zip_equal(SiteShape::kNames, shape.getSizes()))
+    note(name, size);
+  SiteCost cost = getSiteCost(pair);
+  note("flops", cost.flops);
+  note("bytes", cost.bytes);
+  note("exponentials", cost.exponentials);
   second->setAttr(kRefusedAttr, builder.getDictionaryAttr(entries));
 }
 
@@ -76,103 +56,32 @@ void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refu
 // Records
 //===----------------------------------------------------------------------===//
 
-/// Sizes of softmax or linear attention. Among batch dims the heads are the one
-/// that stands between the queries and the channels in the result, else the last
-/// of several.
-template <typename OpTy> static Shape getShape(OpTy op) {
-  auto dims = attention::AttentionDims::get(op);
-  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
-  Shape shape;
-  AffineMap result = op.getIndexingMapsArray().back();
-  std::optional<unsigned> heads;
-  bool seenRow = false;
-  for (AffineExpr expr : result.getResults())
-    if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
-      seenRow |= llvm::is_contained(dims.rows, dim.getPosition());
-      if (seenRow && llvm::is_contained(dims.batch, dim.getPosition()))
-        heads = dim.getPosition();
+/// What is done to the scores, the strongest first: "causal", "mask", "additive".
+static SmallVector<StringRef> getBiasKinds(attention::SdpaOp op) {
+  bool isMasked = false, isAddedTo = false;
+  for (Value bias : op.getBias())
+    (getElementTypeOrSelf(bias.getType()).isInteger(1) ? isMasked : isAddedTo) = true;
+  // What a score region adds and selects need not be an operand.
+  for (Region &region : op->getRegions())
+    for (Operation &inner : region.getOps()) {
+      isMasked |= isa<arith::SelectOp>(inner);
+      isAddedTo |= isa<arith::AddFOp, arith::SubFOp>(inner);
     }
-  if (!heads && dims.batch.size() > 1)
-    heads = dims.batch.back();
-  for (unsigned dim : dims.batch)
-    multiply(dim == heads ? shape.heads : shape.batch, ranges[dim]);
-  for (unsigned dim : dims.rows)
-    multiply(shape.queries, ranges[dim]);
-  for (unsigned dim : dims.keys)
-    multiply(shape.keys, ranges[dim]);
-  shape.channels = ranges[dims.channels];
-  shape.values = ranges[dims.values];
-  return shape;
-}
-
-static Shape getShape(attention::ElfattOp op) {
-  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
-  unsigned count = ranges.size(); // batch..., h, n, d, e
-  Shape shape;
-  for (unsigned dim = 0; dim + 4 < count; ++dim)
-    multiply(shape.batch, ranges[dim]);
-  shape.heads = ranges[count - 4];
-  shape.queries = shape.keys = ranges[count - 3];
-  shape.channels = ranges[count - 2];
-  shape.values = ranges[count - 1];
-  return shape;
-}
-
-/// Bytes that the views of `op` span, each once.
-static std::optional<int64_t> getBytes(attention::ViewOpInterface op) {
-  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
-  int64_t bytes = 0;
-  for (auto [operand, map] : llvm::zip(op.getViewedOperands(), op.getIndexingMapsArray())) {
-    Type element = getElementTypeOrSelf(operand->get().getType());
-    int64_t size = std::max(1u, element.getIntOrFloatBitWidth() / 8);
-    for (unsigned dim = 0; dim < map.getNumDims(); ++dim)
-      if (map.isFunctionOfDim(dim))
-        multiply(size, ranges[dim]);
-    if (ShapedType::isDynamic(size))
-      return std::nullopt;
-    bytes += size;
-  }
-  return bytes;
-}
-
-namespace {
-struct Cost {
-  int64_t flops, exponentials;
-};
-} // namespace
-
-static Cost getCost(attention::SdpaOp, const Shape &s) {
-  int64_t scores = s.batch * s.heads * s.queries * s.keys;
-  return {2 * scores * (s.channels + s.values), scores};
-}
-static Cost getCost(attention::LinearOp, const Shape &s) {
-  int64_t tokens = s.batch * s.heads * (s.queries + s.keys);
-  return {2 * tokens * s.channels * s.values, tokens * s.channels};
-}
-static Cost getCost(attention::ElfattOp op, const Shape &s) {
-  int64_t prefix = op.getPrefix(), grid = s.queries - prefix;
-  int64_t window = 1;
-  for (int64_t extent : op.getWindow())
-    window *= extent;
-  int64_t globalHeads = op.getGlobalHeads(), localHeads = s.heads - globalHeads;
-  int64_t exact = s.heads * prefix * s.queries + localHeads * grid * (window + prefix);
-  int64_t linear = globalHeads * (grid + s.queries);
-  return {s.batch * 2 * (exact * (s.channels + s.values) + linear * s.channels * s.values),
-          s.batch * (exact + linear * s.channels)};
-}
-
-static StringRef getBiasKind(attention::SdpaOp op) {
+  SmallVector<StringRef> kinds;
   if (op.getCausal())
-    return "causal";
-  StringRef kind = "none";
-  for (Value bias : op.getBias()) {
-    if (getElementTypeOrSelf(bias.getType()).isInteger(1))
-      return "mask";
-    kind = "additive";
-  }
-  return kind;
+    kinds.push_back("causal");
+  if (isMasked)
+    kinds.push_back("mask");
+  if (isAddedTo)
+    kinds.push_back("additive");
+  return kinds;
 }
-static StringRef getBiasKind(Operation *) { return "none"; }
+static SmallVector<StringRef> getBiasKinds(Operation *) { return {}; }
+
+static bool hasScoreRegion(Operation *op) {
+  auto sdpa = dyn_cast<attention::SdpaOp>(op);
+  return sdpa && !sdpa.getScore().empty();
+}
 
 static std::string printLocation(Location loc) {
   std::string text;
@@ -181,7 +90,7 @@ static std::string printLocation(Location loc) {
   StringRef inner(text);
   if (inner.consume_front("loc("))
     inner.consume_back(")");
-  return inner.str();
+  return json::fixUTF8(inner);
 }
 
 static json::Object startRecord(Operation *op) {
@@ -189,22 +98,33 @@ static json::Object startRecord(Operation *op) {
   while (symbol && !isa<SymbolOpInterface>(symbol))
     symbol = symbol->getParentOp();
   StringAttr name = symbol ? SymbolTable::getSymbolName(symbol) : StringAttr();
-  return json::Object{{"function", name ? json::Value(name.getValue()) : json::Value(nullptr)},
-                      {"location", printLocation(op->getLoc())}};
+  return json::Object{
+      {"function", name ? json::Value(json::fixUTF8(name.getValue())) : json::Value(nullptr)},
+      {"location", printLocation(op->getLoc())}};
+}
+
+static json::Value getNumber(Count count) {
+  std::optional<int64_t> known = count.get();
+  return known ? json::Value(*known) : json::Value(nullptr);
 }
 
 template <typename OpTy> static Site getRaised(OpTy op) {
-  Shape shape = getShape(op);
+  SiteShape shape = getSiteShape(op);
+  SiteCost cost = getSiteCost(op);
   Site site{op, true, "", startRecord(op)};
   json::Object sizes;
   std::string text;
-  for (auto [name, size] : llvm::zip_equal(Shape::kNames, shape.getSizes())) {
-    bool known = !ShapedType::isDynamic(size);
-    sizes[name] = known ? json::Value(size) : json::Value(nullptr);
-    text += llvm::formatv(" {0}={1}", name, known ? std::to_string(size) : "?").str();
+  for (auto [name, size] : llvm::zip_equal(SiteShape::kNames, shape.getSizes())) {
+    sizes[name] = getNumber(size);
+    std::optional<int64_t> known = size.get();
+    text += llvm::formatv(" {0}={1}", name, known ? std::to_string(*known) : "?").str();
   }
-  StringRef bias = getBiasKind(op);
-  site.message = llvm::formatv("raised to {0}:{1}, bias {2}", op->getName(), text, bias).str();
+  SmallVector<StringRef> kinds = getBiasKinds(op);
+  site.message = llvm::formatv("raised to {0}:{1}, bias {2}", op->getName(), text,
+                               kinds.empty() ? "none" : llvm::join(kinds, " and "))
+                     .str();
+  if (hasScoreRegion(op))
+    site.message += ", score function";
   if (auto excess = op->template getAttrOfType<ArrayAttr>(kExcessAttr))
     for (auto kind : excess.template getAsRange<StringAttr>())
       site.message +=
@@ -233,36 +153,40 @@ template <typename OpTy> static Site getRaised(OpTy op) {
   }
   site.record["message"] = site.message;
   site.record["shape"] = std::move(sizes);
-  site.record["bias"] = bias;
-  std::optional<int64_t> bytes = getBytes(op);
-  bool known = shape.isStatic();
-  Cost cost = known ? getCost(op, shape) : Cost{0, 0};
-  site.record["flops"] = known ? json::Value(cost.flops) : json::Value(nullptr);
-  site.record["bytes"] = bytes ? json::Value(*bytes) : json::Value(nullptr);
-  site.record["exponentials"] = known ? json::Value(cost.exponentials) : json::Value(nullptr);
+  site.record["bias"] = kinds.empty() ? "none" : kinds.front();
+  site.record["biases"] = json::Array(kinds);
+  site.record["score"] = hasScoreRegion(op);
+  site.record["flops"] = getNumber(cost.flops);
+  site.record["bytes"] = getNumber(cost.bytes);
+  site.record["exponentials"] = getNumber(cost.exponentials);
   return site;
 }
 
 static Site getRefused(Operation *op, DictionaryAttr attr) {
   auto getString = [&](StringRef name) {
     auto value = attr.getAs<StringAttr>(name);
-    return value ? value.getValue() : StringRef();
+    return value ? json::fixUTF8(value.getValue()) : std::string();
   };
   Site site{op, false, "", startRecord(op)};
   site.message =
       llvm::formatv("attention not raised ({0}): {1}", getString("reason"), getString("message"))
           .str();
+  auto getCount = [&](StringRef name) {
+    auto number = attr.getAs<IntegerAttr>(name);
+    bool isKnown = number && number.getValue().getSignificantBits() <= 64;
+    return isKnown ? json::Value(number.getValue().getSExtValue()) : json::Value(nullptr);
+  };
   json::Object sizes;
-  for (StringRef name : Shape::kNames) {
-    auto size = attr.getAs<IntegerAttr>(name);
-    sizes[name] = size ? json::Value(size.getInt()) : json::Value(nullptr);
-  }
+  for (StringRef name : SiteShape::kNames)
+    sizes[name] = getCount(name);
   site.record["status"] = "refused";
   site.record["op"] = nullptr;
   site.record["reason"] = getString("reason");
   site.record["message"] = getString("message");
   site.record["shape"] = std::move(sizes);
-  for (StringRef key : {"bias", "flops", "bytes", "exponentials"})
+  for (StringRef key : {"flops", "bytes", "exponentials"})
+    site.record[key] = getCount(key);
+  for (StringRef key : {"bias", "biases", "score"})
     site.record[key] = nullptr;
   return site;
 }

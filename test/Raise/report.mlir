@@ -7,12 +7,16 @@
 
 // A raised site with its sizes and costs: 2 * 144 * (8 + 8) operations.
 // CHECK:      "bias": "mask"
+// CHECK-NEXT: "biases": [
+// CHECK-NEXT:   "mask"
+// CHECK-NEXT: ]
 // CHECK-NEXT: "bytes": 3864
 // CHECK-NEXT: "exponentials": 144
 // CHECK-NEXT: "flops": 4608
 // CHECK-NEXT: "function": "raised"
 // CHECK:      "op": "attention.sdpa"
 // CHECK-NEXT: "reason": null
+// CHECK-NEXT: "score": false
 // CHECK-NEXT: "shape": {
 // CHECK-NEXT:   "B": 2,
 // CHECK-NEXT:   "D": 8,

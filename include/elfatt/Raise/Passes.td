@@ -25,9 +25,10 @@ def ReportPass : Pass<"elfatt-report", "::mlir::ModuleOp"> {
   let summary = "Write the sites of a module as JSON";
   let description = [{
     Writes an array with one record for every attention op and every site that
-    `elfatt-raise` refused: function, location, status, op, reason, message, sizes,
-    kind of bias, and what the attention costs. Without `file` the sites become
-    remarks.
+    `elfatt-raise` refused: function, location, status, op, reason, message, sizes (H
+    counts query heads), `bias` (the strongest of causal, mask and additive; `biases`
+    lists all), whether there is a `score` region, and what the attention costs. What is
+    not known is null. Without `file` the sites become remarks.
 
     - Preconditions: none; meant to follow `elfatt-raise`.
     - Postconditions: the module is as it was.

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "SiteCost.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace elfatt;
+using namespace elfatt::raise;
+
+//===----------------------------------------------------------------------===//
+// Shapes
+//===----------------------------------------------------------------------===//
+
+static Count multiplyAll(ArrayRef<unsigned> dims, ArrayRef<int64_t> ranges) {
+  Count product;
+  for (unsigned dim : dims)
+    product *= ranges[dim];
+  return product;
+}
+
+static SmallVector<unsigned> getDims(AffineMap map) {
+  SmallVector<unsigned> dims;
+  for (AffineExpr expr : map.getResults())
+    if (auto dim = dyn_cast<AffineDimExpr>(expr))
+      dims.push_back(dim.getPosition());
+  return dims;
+}
+
+/// Among batch dims the heads are the one that stands between the queries and the
+/// channels in the result, else the last of several.
+static std::optional<unsigned> getHeadDim(const attention::AttentionDims &dims,
+                                          ArrayRef<unsigned> result) {
+  std::optional<unsigned> heads;
+  bool seenRow = false;
+  for (unsigned dim : result) {
+    seenRow |= llvm::is_contained(dims.rows, dim);
+    if (seenRow && llvm::is_contained(dims.batch, dim))
+      heads = dim;
+  }
+  if (!heads && dims.batch.size() > 1)
+    heads = dims.batch.back();
+  return heads;
+}
+
+/// Heads that share keys are rows to the op: of more row dims than key dims, those that
+/// do not count tokens. Tokens are the dims as large as those of the keys, else the
+/// last ones where positions matter, else those that are not beside the heads.
+static SmallVector<unsigned> getGroupDims(const attention::AttentionDims &dims,
+                                          ArrayRef<int64_t> ranges, ArrayRef<unsigned> result,
+                                          std::optional<unsigned> heads, bool hasPositions) {
+  size_t count = dims.keys.size();
+  if (dims.rows.size() <= count)
+    return {};
+  SmallVector<unsigned> groups(dims.rows);
+  // From the end, so that of two dims as large as the keys the inner one is tokens.
+  size_t next = dims.keys.size();
+  for (size_t row = dims.rows.size(); row-- > 0 && next > 0;)
+    if (ranges[dims.rows[row]] == ranges[dims.keys[next - 1]]) {
+      llvm::erase(groups, dims.rows[row]);
+      --next;
+    }
+  if (next == 0)
+    return groups;
+  size_t numGroups = dims.rows.size() - count;
+  groups.clear();
+  if (!hasPositions)
+    for (auto [dim, after] : llvm::zip(result, result.drop_front()))
+      if (groups.size() < numGroups && llvm::is_contained(dims.rows, after) &&
+          (heads == dim || llvm::is_contained(groups, dim)))
+        groups.push_back(after);
+  if (groups.size() != numGroups)
+    groups.assign(dims.rows.begin(), dims.rows.begin() + numGroups);
+  return groups;
+}
+
+template <typename OpTy> static SiteShape getShape(OpTy op, bool hasPositions) {
+  auto dims = attention::AttentionDims::get(op);
+  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
+  SmallVector<unsigned> result = getDims(op.getIndexingMapsArray().back());
+  std::optional<unsigned> heads = getHeadDim(dims, result);
+  SmallVector<unsigned> groups = getGroupDims(dims, ranges, result, heads, hasPositions);
+  SiteShape shape;
+  for (unsigned dim : dims.batch)
+    (dim == heads ? shape.heads : shape.batch) *= ranges[dim];
+  for (unsigned dim : dims.rows)
+    (llvm::is_contained(groups, dim) ? shape.heads : shape.queries) *= ranges[dim];
+  shape.keys = multiplyAll(dims.keys, ranges);
+  shape.channels = ranges[dims.channels];
+  shape.values = ranges[dims.values];
+  return shape;
+}
+
+SiteShape elfatt::raise::getSiteShape(attention::SdpaOp op) {
+  return getShape(op, op.getCausal() || !op.getScore().empty());
+}
+SiteShape elfatt::raise::getSiteShape(attention::LinearOp op) {
+  return getShape(op, /*hasPositions=*/false);
+}
+
+SiteShape elfatt::raise::getSiteShape(attention::ElfattOp op) {
+  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
+  unsigned count = ranges.size(); // batch..., h, n, d, e
+  SiteShape shape;
+  for (unsigned dim = 0; dim + 4 < count; ++dim)
+    shape.batch *= ranges[dim];
+  shape.heads = ranges[count - 4];
+  shape.queries = shape.keys = ranges[count - 3];
+  shape.channels = ranges[count - 2];
+  shape.values = ranges[count - 1];
+  return shape;
+}
+
+/// The sizes that were collapsed to dim `dim` of `tensor`.
+static SmallVector<int64_t> getCollapsed(Value tensor, int64_t dim) {
+  auto collapse = tensor.getDefiningOp<tensor::CollapseShapeOp>();
+  if (!collapse || collapse.getReassociationIndices().empty())
+    return {};
+  SmallVector<int64_t> sizes;
+  for (int64_t source : collapse.getReassociationIndices()[dim])
+    sizes.push_back(collapse.getSrcType().getDimSize(source));
+  return sizes;
+}
+
+SiteShape elfatt::raise::getSiteShape(const ContractionPair &pair, bool isLinear) {
+  const Contraction &first = pair.first, &second = pair.second;
+  SmallVector<int64_t> inner = first.op.getStaticLoopRanges();
+  SmallVector<int64_t> outer = second.op.getStaticLoopRanges();
+  SiteShape shape;
+  Count near = multiplyAll(second.free[pair.side], outer);
+  Count far = multiplyAll(second.free[1 - pair.side], outer);
+  Count between = multiplyAll(second.reduced, outer), within = multiplyAll(first.reduced, inner);
+  shape.queries = isLinear ? far : near;
+  shape.keys = isLinear ? within : between;
+  shape.channels = isLinear ? between : within;
+  shape.values = isLinear ? near : far;
+  if (second.batch.size() == 1) {
+    // Batch and heads in one dim, as batch_matmul wants it.
+    unsigned loop = second.batch.front();
+    for (OpOperand *operand : second.op.getDpsInputOperands())
+      for (auto [dim, expr] :
+           llvm::enumerate(second.op.getMatchingIndexingMap(operand).getResults()))
+        if (expr == getAffineDimExpr(loop, expr.getContext()))
+          if (SmallVector<int64_t> sizes = getCollapsed(operand->get(), dim); sizes.size() > 1) {
+            shape.heads = sizes.back();
+            for (int64_t size : ArrayRef(sizes).drop_back())
+              shape.batch *= size;
+            return shape;
+          }
+  }
+  ArrayRef<unsigned> batch = second.batch;
+  if (batch.size() > 1) {
+    shape.heads = outer[batch.back()];
+    batch = batch.drop_back();
+  }
+  shape.batch = multiplyAll(batch, outer);
+  return shape;
+}
+
+//===----------------------------------------------------------------------===//
+// Costs
+//===----------------------------------------------------------------------===//
+
+static Count getElementBytes(Type type) {
+  Type element = getElementTypeOrSelf(type);
+  return element.isIntOrFloat() ? std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8) : -1;
+}
+
+/// Bytes that the views of `op` span, each once.
+static Count getViewedBytes(attention::ViewOpInterface op) {
+  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
+  Count bytes = 0;
+  for (auto [operand, map] : llvm::zip(op.getViewedOperands(), op.getIndexingMapsArray()))
+    bytes += getElementBytes(operand->get().getType()) * multiplyAll(getDims(map), ranges);
+  return bytes;
+}
+
+SiteCost elfatt::raise::getSiteCost(attention::SdpaOp op) {
+  SiteShape s = getSiteShape(op);
+  Count scores = s.batch * s.heads * s.queries * s.keys;
+  return {scores * (s.channels + s.values) * 2, getViewedBytes(op), scores};
+}
+
+SiteCost elfatt::raise::getSiteCost(attention::LinearOp op) {
+  SiteShape s = getSiteShape(op);
+  Count tokens = s.batch * s.heads * (s.queries + s.keys);
+  return {tokens * s.channels * s.values * 2, getViewedBytes(op), tokens * s.channels};
+}
+
+SiteCost elfatt::raise::getSiteCost(attention::ElfattOp op) {
+  SiteShape s = getSiteShape(op);
+  std::optional<int64_t> tokens = s.queries.get(), heads = s.heads.get();
+  Count prefix = op.getPrefix(), window;
+  for (int64_t extent : op.getWindow())
+    window *= extent;
+  Count grid = tokens ? *tokens - int64_t(op.getPrefix()) : -1;
+  Count globalHeads = op.getGlobalHeads();
+  Count localHeads = heads ? *heads - int64_t(op.getGlobalHeads()) : -1;
+  Count exact = s.heads * prefix * s.queries + localHeads * grid * (window + prefix);
+  Count linear = globalHeads * (grid + s.queries);
+  return {s.batch * (exact * (s.channels + s.values) + linear * s.channels * s.values) * 2,
+          getViewedBytes(op), s.batch * (exact + linear * s.channels)};
+}
+
+SiteCost elfatt::raise::getSiteCost(const ContractionPair &pair) {
+  SiteCost cost{0, 0, 0};
+  SmallVector<Value> tensors;
+  for (const Contraction *contraction : {&pair.first, &pair.second}) {
+    Count products;
+    for (int64_t size : contraction->op.getStaticLoopRanges())
+      products *= size;
+    cost.flops += products * 2;
+    tensors.push_back(contraction->getResult());
+  }
+  // Read once: what goes in, but for what the first product gives to the second.
+  llvm::append_range(tensors, pair.first.getInputs(0));
+  llvm::append_range(tensors, pair.first.getInputs(1));
+  llvm::append_range(tensors, pair.second.getInputs(1 - pair.side));
+  llvm::erase(tensors, pair.first.getResult());
+  for (Value tensor : tensors)
+    if (auto type = dyn_cast<RankedTensorType>(tensor.getType())) {
+      Count size = getElementBytes(type);
+      for (int64_t extent : type.getShape())
+        size *= extent;
+      cost.bytes += size;
+    }
+  if (pair.hasExponential) {
+    Count scores;
+    for (int64_t extent : cast<RankedTensorType>(pair.first.getResult().getType()).getShape())
+      scores *= extent;
+    cost.exponentials = scores;
+  }
+  return cost;
+}

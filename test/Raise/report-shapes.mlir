@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// RUN: elfatt-opt %s -split-input-file --elfatt-report -verify-diagnostics
+// RUN: elfatt-opt %s -split-input-file --elfatt-report="file=-" -o /dev/null | FileCheck %s
+
+// What the report says of grouped heads, several biases and score functions.
+
+// Three query heads share each of two: H = 6. Heads before tokens, and after.
+func.func @grouped(%q: tensor<5x2x3x7x8xf32>, %k: tensor<5x2x9x8xf32>, %o: tensor<5x2x3x7x8xf32>,
+                   %p: tensor<5x7x2x3x8xf32>) -> (tensor<5x2x3x7x8xf32>, tensor<5x7x2x3x8xf32>) {
+  // expected-remark @below {{B=5 H=6 N=7 M=9 D=8 Dv=8, bias none}}
+  %a = attention.sdpa indexing_maps = [
+      affine_map<(b, h, g, i, j, d, e) -> (b, h, g, i, d)>, affine_map<(b, h, g, i, j, d, e) -> (b, h, j, d)>,
+      affine_map<(b, h, g, i, j, d, e) -> (b, h, j, e)>, affine_map<(b, h, g, i, j, d, e) -> (b, h, g, i, e)>]
+    ins(%q, %k, %k : tensor<5x2x3x7x8xf32>, tensor<5x2x9x8xf32>, tensor<5x2x9x8xf32>)
+    outs(%o : tensor<5x2x3x7x8xf32>) -> tensor<5x2x3x7x8xf32>
+  // expected-remark @below {{B=5 H=6 N=7 M=9 D=8 Dv=8, bias none}}
+  %b = attention.sdpa indexing_maps = [
+      affine_map<(b, i, h, g, j, d, e) -> (b, h, g, i, d)>, affine_map<(b, i, h, g, j, d, e) -> (b, h, j, d)>,
+      affine_map<(b, i, h, g, j, d, e) -> (b, h, j, e)>, affine_map<(b, i, h, g, j, d, e) -> (b, i, h, g, e)>]
+    ins(%q, %k, %k : tensor<5x2x3x7x8xf32>, tensor<5x2x9x8xf32>, tensor<5x2x9x8xf32>)
+    outs(%p : tensor<5x7x2x3x8xf32>) -> tensor<5x7x2x3x8xf32>
+  return %a, %b : tensor<5x2x3x7x8xf32>, tensor<5x7x2x3x8xf32>
+}
+
+// -----
+
+// All heads share one, and the groups are as many as the keys: tokens are told by
+// their place.
+func.func @one_key_head(%q: tensor<5x9x9x8xf32>, %k: tensor<5x9x8xf32>, %o: tensor<5x9x9x8xf32>) -> tensor<5x9x9x8xf32> {
+  // expected-remark @below {{B=5 H=9 N=9 M=9 D=8 Dv=8, bias causal}}
+  %a = attention.sdpa indexing_maps = [
+      affine_map<(b, g, i, j, d, e) -> (b, g, i, d)>, affine_map<(b, g, i, j, d, e) -> (b, j, d)>,
+      affine_map<(b, g, i, j, d, e) -> (b, j, e)>, affine_map<(b, g, i, j, d, e) -> (b, g, i, e)>]
+    ins(%q, %k, %k : tensor<5x9x9x8xf32>, tensor<5x9x8xf32>, tensor<5x9x8xf32>)
+    outs(%o : tensor<5x9x9x8xf32>) causal -> tensor<5x9x9x8xf32>
+  return %a : tensor<5x9x9x8xf32>
+}
+
+// -----
+
+// Tokens of a window are two dims, of queries and of keys: no groups.
+func.func @windows(%q: tensor<5x2x3x8xf32>, %o: tensor<5x2x3x8xf32>) -> tensor<5x2x3x8xf32> {
+  // expected-remark @below {{B=5 H=1 N=6 M=6 D=8 Dv=8, bias none}}
+  %a = attention.sdpa indexing_maps = [
+      affine_map<(b, y, x, v, u, d, e) -> (b, y, x, d)>, affine_map<(b, y, x, v, u, d, e) -> (b, v, u, d)>,
+      affine_map<(b, y, x, v, u, d, e) -> (b, v, u, e)>, affine_map<(b, y, x, v, u, d, e) -> (b, y, x, e)>]
+    ins(%q, %q, %q : tensor<5x2x3x8xf32>, tensor<5x2x3x8xf32>, tensor<5x2x3x8xf32>)
+    outs(%o : tensor<5x2x3x8xf32>) -> tensor<5x2x3x8xf32>
+  return %a : tensor<5x2x3x8xf32>
+}
+
+// -----
+
+// CHECK:      {{^ *}}"causal",
+// CHECK-NEXT:   "mask",
+// CHECK-NEXT:   "additive"
+// CHECK-NEXT: ]
+func.func @padding_and_causal(%q: tensor<4x8xf32>, %m: tensor<4xi1>, %a: tensor<4x4xf32>, %o: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  // expected-remark @below {{bias causal and mask and additive}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(i, j, d, e) -> (i, d)>, affine_map<(i, j, d, e) -> (j, d)>, affine_map<(i, j, d, e) -> (j, e)>,
+      affine_map<(i, j, d, e) -> (j)>, affine_map<(i, j, d, e) -> (i, j)>, affine_map<(i, j, d, e) -> (i, e)>]
+    ins(%q, %q, %q : tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>)
+    bias(%m, %a : tensor<4xi1>, tensor<4x4xf32>) outs(%o : tensor<4x8xf32>) causal -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// -----
+
+// A region that adds a function of the positions.
+// CHECK: "bias": "additive"
+// CHECK: "score": true
+func.func @score(%q: tensor<4x8xf32>, %o: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  // expected-remark @below {{bias additive, score function}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(i, j, d, e) -> (i, d)>, affine_map<(i, j, d, e) -> (j, d)>, affine_map<(i, j, d, e) -> (j, e)>,
+      affine_map<(i, j, d, e) -> (i, e)>]
+    ins(%q, %q, %q : tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>) outs(%o : tensor<4x8xf32>)
+    score {
+    ^bb0(%s: f32, %i: index, %j: index):
+      %n = arith.subi %j, %i : index
+      %m = arith.index_cast %n : index to i32
+      %f = arith.sitofp %m : i32 to f32
+      %x = arith.addf %s, %f : f32
+      attention.yield %x : f32
+    } -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// -----
+
+// More scores than there are numbers.
+// CHECK: "exponentials": null
+// CHECK-NEXT: "flops": null
+func.func @huge(%q: tensor<9223372036854775807x8xf32>, %o: tensor<9223372036854775807x8xf32>) -> tensor<9223372036854775807x8xf32> {
+  // expected-remark @below {{N=9223372036854775807 M=9223372036854775807}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(i, j, d, e) -> (i, d)>, affine_map<(i, j, d, e) -> (j, d)>, affine_map<(i, j, d, e) -> (j, e)>,
+      affine_map<(i, j, d, e) -> (i, e)>]
+    ins(%q, %q, %q : tensor<9223372036854775807x8xf32>, tensor<9223372036854775807x8xf32>, tensor<9223372036854775807x8xf32>)
+    outs(%o : tensor<9223372036854775807x8xf32>) -> tensor<9223372036854775807x8xf32>
+  return %r : tensor<9223372036854775807x8xf32>
+}
