@@ -211,6 +211,33 @@ def test_ops_that_torch_mlir_gets_wrong(function: Any) -> None:
     np.testing.assert_allclose(got, function(x).numpy(), rtol=2e-6, atol=1e-6)
 
 
+def _assigned(x: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros_like(x)
+    out[:, 1] = x[:, 0]
+    return out
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.nn.functional.unfold(x, (2, 3), stride=(2, 3)),
+        lambda x: torch.nn.functional.fold(
+            x.reshape(2, 12, 6), (4, 9), (2, 3), stride=(2, 3)
+        ),
+        _assigned,
+    ],
+    ids=["unfold", "fold", "assignment"],
+)
+def test_tilings_and_assignments_are_views(function: Any) -> None:
+    """torch-mlir would gather, compare with every position, or refuse."""
+    x = torch.randn(2, 2, 4, 9, generator=torch.Generator().manual_seed(0))
+    text = elfatt.import_torch(sources.Function(function).eval(), x)
+    assert not re.search(r"tensor\.extract |linalg\.index|arith\.select", text)
+    np.testing.assert_array_equal(
+        execute(text, [x.numpy()])[0], function(x).numpy()
+    )
+
+
 def test_a_view_behind_an_attention() -> None:
     """As in GPT-2: the decomposed attention has other strides than the traced one."""
 

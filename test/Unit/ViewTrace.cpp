@@ -118,4 +118,84 @@ TEST_F(Trace, DynamicSizesAreSymbolsThatTheIRShowsEqual) {
   EXPECT_EQ(getStride(element, 2, atoms[1]), 4);
 }
 
+TEST_F(Trace, SizesThroughSlices) {
+  Element element = trace(R"(
+    func.func @f(%x: tensor<?x4x6xf32>) -> tensor<?x6xf32> {
+      %c0 = arith.constant 0 : index
+      %n = tensor.dim %x, %c0 : tensor<?x4x6xf32>
+      %a = tensor.extract_slice %x[0, 1, 0] [%n, 1, 6] [1, 1, 1]
+        : tensor<?x4x6xf32> to tensor<?x6xf32>
+      %b = tensor.extract_slice %a[0, 0] [%n, 6] [1, 1] : tensor<?x6xf32> to tensor<?x6xf32>
+      return %b : tensor<?x6xf32>
+    })");
+  EXPECT_TRUE(isa<BlockArgument>(element.source));
+  ASSERT_EQ(element.indices.size(), 3u);
+  EXPECT_EQ(element.indices[1].offset, 1);
+}
+
+// Windows of 3 tokens, as `unfold` computes them: 3 * window + position.
+TEST_F(Trace, GatherAtComputedPositions) {
+  Element element = trace(R"(
+    #id = affine_map<(w, i, c) -> (w, i, c)>
+    func.func @f(%x: tensor<12x5xf32>) -> tensor<4x3x5xf32> {
+      %c0 = arith.constant 0 : index
+      %c3 = arith.constant 3 : index
+      %c12 = arith.constant 12 : index
+      %e = tensor.empty() : tensor<4x3x5xf32>
+      %y = linalg.generic {indexing_maps = [#id], iterator_types = ["parallel", "parallel", "parallel"]}
+        outs(%e : tensor<4x3x5xf32>) {
+      ^bb0(%o: f32):
+        %w = linalg.index 0 : index
+        %i = linalg.index 1 : index
+        %c = linalg.index 2 : index
+        %first = arith.muli %w, %c3 : index
+        %t = arith.addi %first, %i : index
+        %negative = arith.cmpi slt, %t, %c0 : index
+        %wrapped = arith.addi %t, %c12 : index
+        %at = arith.select %negative, %wrapped, %t : index
+        %v = tensor.extract %x[%at, %c] : tensor<12x5xf32>
+        linalg.yield %v : f32
+      } -> tensor<4x3x5xf32>
+      return %y : tensor<4x3x5xf32>
+    })");
+  EXPECT_TRUE(isa<BlockArgument>(element.source));
+  ASSERT_EQ(element.indices.size(), 2u);
+  EXPECT_EQ(getStride(element, 0, atoms[0]), 3);
+  EXPECT_EQ(getStride(element, 0, atoms[1]), 1);
+  EXPECT_EQ(getStride(element, 1, atoms[2]), 1);
+}
+
+// A table that permutes 2 x 2 blocks of 2 tokens cuts its atom; one that is no sum of
+// strides, or reaches out of the tensor, does not move as a view does.
+TEST_F(Trace, GatherByTable) {
+  auto gather = [](StringRef table) {
+    return (R"(
+    #at = affine_map<(t) -> (t)>
+    func.func @f(%x: tensor<8xf32>) -> tensor<8xf32> {
+      %table = arith.constant dense<[)" + table + R"(]> : tensor<8xi64>
+      %e = tensor.empty() : tensor<8xf32>
+      %y = linalg.generic {indexing_maps = [#at, #at], iterator_types = ["parallel"]}
+        ins(%table : tensor<8xi64>) outs(%e : tensor<8xf32>) {
+      ^bb0(%i: i64, %o: f32):
+        %at = arith.index_cast %i : i64 to index
+        %v = tensor.extract %x[%at] : tensor<8xf32>
+        linalg.yield %v : f32
+      } -> tensor<8xf32>
+      return %y : tensor<8xf32>
+    })").str();
+  };
+  Element element = trace(gather("0, 1, 4, 5, 2, 3, 6, 7"));
+  EXPECT_TRUE(isa<BlockArgument>(element.source));
+  SmallVector<unsigned> leaves = space.getLeaves(atoms[0]);
+  ASSERT_EQ(leaves.size(), 3u);
+  EXPECT_EQ(getStride(element, 0, leaves[0]), 2);
+  EXPECT_EQ(getStride(element, 0, leaves[1]), 4);
+  EXPECT_EQ(getStride(element, 0, leaves[2]), 1);
+  EXPECT_TRUE(space.isPartOf(leaves[0], atoms[0]));
+  for (StringRef table : {"0, 1, 4, 5, 2, 3, 7, 6", "1, 2, 3, 4, 5, 6, 7, 8"}) {
+    atoms.clear();
+    EXPECT_TRUE(trace(gather(table)).source.getDefiningOp<linalg::GenericOp>());
+  }
+}
+
 } // namespace

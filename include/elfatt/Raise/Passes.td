@@ -82,12 +82,16 @@ def RaiseAttentionPass : Pass<"elfatt-raise-attention"> {
 def RaiseElfattPass : Pass<"elfatt-raise-elfatt"> {
   let summary = "Join both branches of a trained ELFATT to one op";
   let description = [{
-    Finds concatenations of `attention.linear` and of `attention.sdpa` whose
-    queries and keys share windows of a token grid, each with or without the
-    depthwise convolution of its values (LePE), and proves that both are views of
-    the same tensors: the same tokens, heads that stand side by side. Grid and
-    window are read off the strides of the tokens. The result is one
-    `attention.elfatt`.
+    Finds where `attention.linear` and `attention.sdpa` in windows are joined along
+    their heads, by a concatenation or by slices written into one tensor, each with or
+    without the depthwise convolution of its values (LePE), and proves that both attend
+    to the tokens of the result. Grid and window are read off the strides of the
+    tokens. Queries, keys and values become one view each: of one tensor, where the
+    heads stand side by side, else of one projection whose constant weights are those
+    of the branches' own. What else is added to a branch is added behind the op. The
+    result is one `attention.elfatt`; branches that look like it and stay apart get the
+    attribute `attention.apart`, which `elfatt-report` reads. docs/Reasons.md lists the
+    reasons.
 
     - Preconditions: `elfatt-raise-attention` has run.
     - Postconditions: none; what is no ELFATT is left as it is.
