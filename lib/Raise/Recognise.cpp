@@ -77,11 +77,8 @@ private:
   LogicalResult matchSdpa();
   LogicalResult matchLinear(const Element &context);
   void noteCasts(ArrayRef<Operation *> casts);
-  LogicalResult plan();
-  SmallVector<unsigned> getWhole();
-  LogicalResult planOperand(const Element &start, ViewPlan &view);
-  LogicalResult checkPositions(const ScalarProgram &program);
-  LogicalResult buildDomain();
+  bool readOperand(const Scalar &scalar, ProgramElement &operand);
+  bool mentions(const ProgramElement &operand, ArrayRef<unsigned> atoms);
 
   ContractionPair pair;
   const RecogniseOptions &options;
@@ -91,16 +88,13 @@ private:
   RecognisedAttention result;
 
   Ending ending;
-  // Atoms by class; the channels are d.
-  SmallVector<unsigned> batch, rows, keys, values, channels;
+  AttentionParts parts;
   /// What `second` contracts: keys, or the channels of linear attention.
   SmallVector<unsigned> contracted;
   SmallVector<Index> secondLoops, firstLoops;
   SmallVector<Operation *> endingCasts;
   /// P (or Q of linear attention), and the other operand of `second`.
   Scalar near, far;
-  Element queryStart, keyStart, valueStart;
-  SmallVector<Bias, 0> biases;
 };
 
 } // namespace
@@ -155,6 +149,8 @@ std::optional<Ending> Recogniser::findDivision() {
       divided.indices.push_back(space.get(space.addAtom(size)));
     SmallVector<Operation *> casts;
     Scalar scalar = skipCasts(*reader, reader->read(value, divided.indices), &casts);
+    if (scalar.element && scalar.element.source == pair.second.getResult())
+      continue;
     std::optional<Quotient> quotient = matchQuotient(*reader, scalar);
     if (!quotient)
       return std::nullopt;
@@ -183,11 +179,12 @@ bool Recogniser::readSecond() {
       for (const view::Term &term : space.normalize(secondLoops[loop]).terms)
         into.push_back(term.atom);
   };
-  collect(second.batch, batch);
-  collect(second.free[pair.side], rows);
-  collect(second.free[1 - pair.side], values);
-  collect(second.reduced, keys);
-  contracted = keys;
+  parts.result = {ending.result, llvm::to_vector<0>(ending.indices)};
+  collect(second.batch, parts.batch);
+  collect(second.free[pair.side], parts.rows);
+  collect(second.free[1 - pair.side], parts.values);
+  collect(second.reduced, parts.keys);
+  contracted = parts.keys;
   near = readSide(second, pair.side, secondLoops);
   far = readSide(second, 1 - pair.side, secondLoops);
   return near && far;
@@ -206,8 +203,8 @@ LogicalResult Recogniser::readFirst(const Element &product) {
       firstLoops.push_back(*index);
       continue;
     }
-    channels.push_back(space.addAtom(extents[loop]));
-    firstLoops.push_back(space.get(channels.back()));
+    parts.channels.push_back(space.addAtom(extents[loop]));
+    firstLoops.push_back(space.get(parts.channels.back()));
   }
   for (const Contraction *each : {&pair.first, &pair.second}) {
     Value init = each->getInit();
@@ -216,6 +213,30 @@ LogicalResult Recogniser::readFirst(const Element &product) {
       return refuse(Reason::AccumulatesIntoTensor);
   }
   return success();
+}
+
+/// `scalar` as an operand: an element, or else computed beside the op from others.
+bool Recogniser::readOperand(const Scalar &scalar, ProgramElement &operand) {
+  operand.start = scalar.start;
+  if (scalar.start.source)
+    return true;
+  Refusal ignored{Reason::NotAView, ""};
+  FailureOr<ScalarProgram> program = readScalarProgram(*reader, scalar, {}, ignored);
+  if (failed(program))
+    return false;
+  operand.computed = std::make_shared<ScalarProgram>(std::move(*program));
+  return true;
+}
+
+/// Whether `operand` depends on `atoms`. A repeated head is none at its source.
+bool Recogniser::mentions(const ProgramElement &operand, ArrayRef<unsigned> atoms) {
+  if (!operand.computed)
+    return mentions(reader->getTracer().trace(operand.start), atoms);
+  return llvm::any_of(operand.computed->elements,
+                      [&](const ProgramElement &each) { return mentions(each, atoms); }) ||
+         llvm::any_of(operand.computed->nodes, [&](const ScalarProgram::Node &node) {
+           return node.kind == ScalarProgram::Node::Position && mentions(node.position, atoms);
+         });
 }
 
 /// A pair is a site where the second product contracts what is free in the first,
@@ -250,7 +271,8 @@ void Recogniser::judgeSite() {
   bool contractsFree = llvm::any_of(ArrayRef<unsigned>{0, 1}, [&](unsigned side) {
     return mentionsAny(pair.first.free[side], contracted) && !pair.first.isConstantSide(side);
   });
-  verdict.isSite = contractsFree && (pair.hasExponential || mentionsAny(pair.first.batch, batch));
+  verdict.isSite =
+      contractsFree && (pair.hasExponential || mentionsAny(pair.first.batch, parts.batch));
 }
 
 /// What casts on the way mean for the op, which computes in f32, or in f64 where
@@ -270,51 +292,44 @@ LogicalResult Recogniser::matchSdpa() {
                                    : matchSoftmax(*reader, near, verdict.refusal);
   if (failed(softmax))
     return failure();
-  ScoresQuery query{softmax->logits, softmax->factor, pair.first.getResult(), rows, keys,
-                    options.strict};
+  ScoresQuery query{softmax->logits, softmax->factor, pair.first.getResult(),
+                    parts.rows,      parts.keys,      options.strict};
   FailureOr<Scores> scores = matchScores(*reader, query, verdict.refusal);
   if (failed(scores))
     return failure();
-  if (reader->getLeaves(softmax->axis) != getLeaves(keys))
+  if (reader->getLeaves(softmax->axis) != getLeaves(parts.keys))
     return refuse(Reason::WrongSoftmaxAxis);
   if (failed(readFirst(scores->product)))
     return failure();
   result.scale = scores->scale;
   result.isCausal = scores->isCausal;
   result.program = std::move(scores->program);
-  biases = std::move(scores->biases);
+  parts.biases = std::move(scores->biases);
   SmallVector<Operation *> casts(softmax->casts);
   llvm::append_range(casts, scores->casts);
   llvm::append_range(casts, endingCasts);
 
-  Element starts[2];
+  ProgramElement operands[2];
   for (unsigned side : {0, 1}) {
     Scalar scalar = readSide(pair.first, side, firstLoops);
-    auto start = scalar ? peelScale(*reader, scalar, result.scale, casts) : std::nullopt;
-    if (!start)
+    if (!scalar || !readOperand(peelScale(*reader, scalar, result.scale, casts), operands[side]))
       return refuse(Reason::NotAView);
-    starts[side] = *start;
   }
   Scale one;
-  auto start = peelScale(*reader, far, one, casts);
-  if (!start || !one.isOne())
-    start = far.start;
-  if (!start->source)
+  Scalar value = peelScale(*reader, far, one, casts);
+  if (!readOperand(one.isOne() ? value : far, parts.value))
     return refuse(Reason::NotAView);
-  valueStart = *start;
-  // A repeated head is none at its source.
-  Element sources[] = {reader->getTracer().trace(starts[0]), reader->getTracer().trace(starts[1])};
-  unsigned querySide =
-      getLeaves(keys).empty() ? !mentions(sources[0], rows) : mentions(sources[0], keys);
-  queryStart = starts[querySide], keyStart = starts[1 - querySide];
-  const Element &ofQuery = sources[querySide], &ofKey = sources[1 - querySide];
-  if (mentions(ofQuery, keys) || mentions(ofKey, rows) || !mentions(ofKey, keys)) {
+  unsigned querySide = getLeaves(parts.keys).empty() ? !mentions(operands[0], parts.rows)
+                                                     : mentions(operands[0], parts.keys);
+  parts.query = operands[querySide], parts.key = operands[1 - querySide];
+  if (mentions(parts.query, parts.keys) || mentions(parts.key, parts.rows) ||
+      !mentions(parts.key, parts.keys)) {
     // A single key or a single query has no atoms to tell it by.
-    bool single = getLeaves(keys).empty() || getLeaves(rows).empty();
-    if (!single || mentions(ofQuery, keys) || mentions(ofKey, rows))
+    bool single = getLeaves(parts.keys).empty() || getLeaves(parts.rows).empty();
+    if (!single || mentions(parts.query, parts.keys) || mentions(parts.key, parts.rows))
       return refuse(Reason::NotAView, "the first product is not one of queries and keys");
   }
-  if (isConstant(keyStart.source))
+  if (pair.first.isConstantSide(1 - querySide))
     return refuse(Reason::NoSoftmax, "the keys are constant");
   result.zeroMaskedRows = softmax->zeroMaskedRows;
   result.hasExcessRange = !softmax->hasMax || softmax->hasExcessRange || scores->hasExcessRange;
@@ -327,46 +342,44 @@ LogicalResult Recogniser::matchSdpa() {
 LogicalResult Recogniser::matchLinear(const Element &context) {
   result.isLinear = true;
   // The other operand is the query, and what `second` contracts are channels.
-  std::swap(rows, values);
-  keys.clear();
+  std::swap(parts.rows, parts.values);
+  parts.keys.clear();
   if (failed(readFirst(context)))
     return failure();
-  keys = std::move(channels);
-  channels = contracted;
+  parts.keys = std::move(parts.channels);
+  parts.channels = contracted;
 
   Scalar sides[] = {readSide(pair.first, 0, firstLoops), readSide(pair.first, 1, firstLoops)};
   if (!sides[0] || !sides[1])
     return refuse(Reason::NotAView);
-  unsigned keySide = mentions(0u, channels) ? 0 : 1;
+  unsigned keySide = mentions(0u, parts.channels) ? 0 : 1;
   if (isRelu(*reader, far) && isRelu(*reader, sides[keySide]))
     return refuse(Reason::ReluLinearAttention);
   // What scales the queries' softmax scales the result.
   SmallVector<Operation *> widened;
-  if (auto softmax = peelScale(*reader, far, result.scale, widened);
-      softmax && result.scale.factors.empty())
-    far = reader->read(softmax->source, softmax->indices);
+  if (Scalar softmax = peelScale(*reader, far, result.scale, widened); result.scale.factors.empty())
+    far = softmax;
   else
     result.scale = {};
   FailureOr<Softmax> ofQuery = matchSoftmax(*reader, far, verdict.refusal);
   if (failed(ofQuery))
     return failure();
-  if (reader->getLeaves(ofQuery->axis) != getLeaves(channels))
+  if (reader->getLeaves(ofQuery->axis) != getLeaves(parts.channels))
     return refuse(Reason::WrongSoftmaxAxis, "the queries' softmax is not over the channels");
   FailureOr<Softmax> ofKey = matchSoftmax(*reader, sides[keySide], verdict.refusal);
   if (failed(ofKey))
     return failure();
-  if (reader->getLeaves(ofKey->axis) != getLeaves(keys))
+  if (reader->getLeaves(ofKey->axis) != getLeaves(parts.keys))
     return refuse(Reason::WrongSoftmaxAxis, "the keys' softmax is not over the tokens");
   SmallVector<Operation *> casts(ofQuery->casts);
   llvm::append_range(casts, ofKey->casts);
-  auto peel = [&](const Scalar &scalar, Element &start) {
+  auto peel = [&](const Scalar &scalar, ProgramElement &operand) {
     Scale scale;
-    auto peeled = peelScale(*reader, scalar, scale, casts);
-    start = peeled && scale.isOne() ? *peeled : scalar.start;
-    return bool(start.source);
+    Scalar peeled = peelScale(*reader, scalar, scale, casts);
+    return readOperand(scale.isOne() ? peeled : scalar, operand);
   };
-  if (!peel(ofQuery->logits, queryStart) || !peel(ofKey->logits, keyStart) ||
-      !peel(sides[1 - keySide], valueStart))
+  if (!peel(ofQuery->logits, parts.query) || !peel(ofKey->logits, parts.key) ||
+      !peel(sides[1 - keySide], parts.value))
     return refuse(Reason::NotAView);
   for (const Softmax *softmax : {&*ofQuery, &*ofKey}) {
     if (softmax->factor != 1.0)
@@ -374,170 +387,6 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
     result.hasExcessRange |= !softmax->hasMax || softmax->hasExcessRange;
   }
   noteCasts(casts);
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
-// From elements to the op
-//===----------------------------------------------------------------------===//
-
-/// Atoms that no movement may split: the op has one dim for each.
-SmallVector<unsigned> Recogniser::getWhole() {
-  SmallVector<unsigned> whole(channels);
-  llvm::append_range(whole, values);
-  if (result.isCausal) {
-    llvm::append_range(whole, rows);
-    llvm::append_range(whole, keys);
-  }
-  return whole;
-}
-
-LogicalResult Recogniser::planOperand(const Element &start, ViewPlan &view) {
-  std::optional<ViewPlan> plan = planSource(*reader, start, getWhole());
-  if (!plan)
-    return refuse(Reason::NotAView);
-  view = std::move(*plan);
-  return success();
-}
-
-LogicalResult Recogniser::plan() {
-  SmallVector<unsigned> whole = getWhole();
-  // Movements cut atoms as they are traced: first trace all, then plan with the
-  // cuts that are there in the end.
-  for (const Element &start : {queryStart, keyStart, valueStart})
-    reader->getTracer().traceAll(start, whole);
-  for (const Bias &bias : biases) {
-    if (!bias.element.computed)
-      reader->getTracer().traceAll(bias.element.start, whole);
-    else
-      for (const ProgramElement &element : bias.element.computed->elements)
-        reader->getTracer().traceAll(element.start, whole);
-  }
-  for (Index &index : ending.indices)
-    index = space.normalize(index);
-  std::optional<OutputPlan> output = planOutput(*reader, ending.result, ending.indices, whole);
-  if (!output)
-    return refuse(Reason::NotAView, "the result is no view");
-  result.output = std::move(*output);
-  if (failed(planOperand(queryStart, result.query)) || failed(planOperand(keyStart, result.key)) ||
-      failed(planOperand(valueStart, result.value)))
-    return failure();
-  for (const ViewPlan *view : {&result.query, &result.key, &result.value})
-    if (view->dims.empty())
-      return refuse(Reason::NotAView, "an operand has no dims");
-  for (const Bias &bias : biases) {
-    RecognisedAttention::BiasPlan &plan = result.biases.emplace_back();
-    plan.isInverted = bias.isInverted;
-    plan.program = bias.element.computed;
-    if (!plan.program) {
-      if (failed(planOperand(bias.element.start, plan.views.emplace_back())))
-        return failure();
-      continue;
-    }
-    for (const ProgramElement &element : plan.program->elements)
-      if (failed(planOperand(element.start, plan.views.emplace_back())))
-        return failure();
-  }
-  return buildDomain();
-}
-
-/// Orders the domain: batch and rows as in the result, then keys, channels and
-/// values. Dims of size 1 that an op must have, or that the result shows, are put
-/// back: the layouts do not know them.
-LogicalResult Recogniser::buildDomain() {
-  Domain &domain = result.domain;
-  auto addUnit = [&](std::initializer_list<ViewPlan *> views, bool inOutput) {
-    unsigned atom = space.addAtom(Size(1));
-    for (ViewPlan *view : views)
-      view->addUnit(atom);
-    if (inOutput)
-      result.output.addUnit(atom);
-    return atom;
-  };
-  ViewPlan *q = &result.query, *k = &result.key, *v = &result.value;
-  auto hasUnit = [](const ViewPlan &view) {
-    return llvm::any_of(view.dims, [](ArrayRef<Factor> factors) {
-      return llvm::any_of(factors, [](const Factor &f) { return !f.atom && f.size.isOne(); });
-    });
-  };
-  // A batch of one stays visible where all operands have it.
-  for (auto &group : result.output.factors)
-    if (group.empty() && hasUnit(*q) && hasUnit(*k) && hasUnit(*v))
-      addUnit({q, k, v}, /*inOutput=*/true);
-  std::optional<unsigned> unitRow;
-  if (getLeaves(rows).empty())
-    unitRow = addUnit({q}, true);
-  llvm::SmallDenseSet<unsigned> valueLeaves = getLeaves(values);
-  if (valueLeaves.empty())
-    valueLeaves.insert(addUnit({v}, true));
-  llvm::SmallDenseSet<unsigned> rowLeaves = getLeaves(rows);
-  SmallVector<unsigned> queries;
-  for (ArrayRef<unsigned> group : result.output.factors)
-    for (unsigned atom : group)
-      if (rowLeaves.contains(atom) || atom == unitRow)
-        queries.push_back(atom);
-      else if (!valueLeaves.contains(atom))
-        domain.atoms.push_back(atom);
-  domain.atoms.append(queries);
-  auto addLeaves = [&](ArrayRef<unsigned> roots, std::initializer_list<ViewPlan *> views) {
-    size_t before = domain.atoms.size();
-    for (unsigned root : roots)
-      llvm::append_range(domain.atoms, space.getLeaves(root));
-    if (domain.atoms.size() == before)
-      domain.atoms.push_back(addUnit(views, false));
-  };
-  addLeaves(keys, {k, v});
-  addLeaves(channels, {q, k});
-  for (unsigned atom : valueLeaves)
-    domain.atoms.push_back(atom);
-
-  // Every atom of a view is a dim of the domain, and every dim has a class.
-  auto isKnown = [&](const ViewPlan &view) {
-    return llvm::all_of(view.dims, [&](ArrayRef<Factor> factors) {
-      return llvm::all_of(factors,
-                          [&](const Factor &f) { return !f.atom || domain.find(*f.atom); });
-    });
-  };
-  bool known = isKnown(*q) && isKnown(*k) && isKnown(*v);
-  for (const RecognisedAttention::BiasPlan &bias : result.biases)
-    known &= llvm::all_of(bias.views, isKnown);
-  if (!known)
-    return refuse(Reason::NotAView, "the views do not agree on how dims are split");
-  MLIRContext *context = pair.second.op.getContext();
-  std::string why;
-  auto dims = attention::AttentionDims::infer(
-      q->getMap(domain, context), k->getMap(domain, context), v->getMap(domain, context),
-      result.output.getMap(domain, context), &why);
-  if (failed(dims))
-    return refuse(Reason::NotAView, why);
-  result.dims = *dims;
-  if (result.isCausal && (dims->keys.size() != 1 || dims->rows.empty()))
-    return refuse(Reason::NotAView, "the triangle is over keys of several dims");
-  if (result.program && failed(checkPositions(*result.program)))
-    return failure();
-  for (const RecognisedAttention::BiasPlan &bias : result.biases)
-    if (bias.program && failed(checkPositions(*bias.program)))
-      return failure();
-  std::optional<int64_t> extent = space.getExtent(domain.atoms[dims->channels]).getStatic();
-  result.hasDefaultScale =
-      extent && result.scale.factors.empty() &&
-      std::abs(result.scale.constant * std::sqrt(double(*extent)) - 1.0) < 1e-6;
-  return success();
-}
-
-/// Positions are sums of the op's dims, with strides that are known.
-LogicalResult Recogniser::checkPositions(const ScalarProgram &program) {
-  SmallVector<unsigned> dims = result.dims.getPositionDims();
-  for (const ScalarProgram::Node &node : program.nodes) {
-    if (node.kind != ScalarProgram::Node::Position)
-      continue;
-    std::optional<Linear> position = toLinear(space, node.position);
-    if (!position || !llvm::all_of(position->terms, [&](auto term) {
-          std::optional<unsigned> dim = result.domain.find(term.first);
-          return dim && llvm::is_contained(dims, *dim);
-        }))
-      return refuse(Reason::ScoreFunction, "a position has an unknown stride");
-  }
   return success();
 }
 
@@ -575,7 +424,7 @@ Verdict Recogniser::run() {
   if (succeeded(matched) && options.strict && result.hasExcessRange)
     matched = refuse(Reason::ExcessRange);
   if (succeeded(matched))
-    matched = plan();
+    matched = planAttention(parts, *reader, result, verdict.refusal);
   if (succeeded(matched) && result.isLinear && !result.scale.isOne() &&
       !result.output.casts.empty())
     matched = refuse(Reason::MaskAfterSoftmax, "it is scaled in another type than the result's");

@@ -5,11 +5,8 @@
 #ifndef ELFATT_LIB_RAISE_RECOGNISE_H
 #define ELFATT_LIB_RAISE_RECOGNISE_H
 
+#include "AttentionPlan.h"
 #include "Contraction.h"
-#include "Scores.h"
-#include "ViewPlan.h"
-
-#include "elfatt/Dialect/Attention/IR/Attention.h"
 
 #include <memory>
 
@@ -18,36 +15,6 @@ namespace elfatt::raise {
 struct RecogniseOptions {
   /// Refuse what is computed better than in the source.
   bool strict = false;
-};
-
-/// An attention op to be built.
-struct RecognisedAttention {
-  std::unique_ptr<ScalarReader> reader;
-  /// `attention.sdpa`, or `attention.linear`.
-  bool isLinear = false;
-  Domain domain;
-  attention::AttentionDims dims;
-  ViewPlan query, key, value;
-  OutputPlan output;
-  /// Of the scores; of the result of linear attention, a constant.
-  Scale scale;
-  /// The scale is that of the op's default.
-  bool hasDefaultScale = false;
-  /// A tensor, or one that is computed from several.
-  struct BiasPlan {
-    llvm::SmallVector<ViewPlan, 1> views;
-    bool isInverted = false;
-    std::shared_ptr<ScalarProgram> program;
-  };
-  llvm::SmallVector<BiasPlan, 0> biases;
-  bool isCausal = false;
-  /// The function of a score, in place of the rule for biases.
-  std::optional<ScalarProgram> program;
-  bool zeroMaskedRows = false;
-  /// The source computes in f64 whatever its operands are.
-  bool computesInF64 = false;
-  /// The op rounds less, or overflows later, than the source.
-  bool hasExcessPrecision = false, hasExcessRange = false;
 };
 
 struct Verdict {

@@ -456,15 +456,15 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
   return scores;
 }
 
-std::optional<Element> elfatt::raise::peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
-                                                SmallVectorImpl<Operation *> &casts) {
+Scalar elfatt::raise::peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
+                                SmallVectorImpl<Operation *> &casts) {
   // The innermost element on the way, and what is outside of it.
-  std::optional<Element> last;
+  std::optional<Scalar> last;
   Scale lastScale;
   size_t lastCasts = 0;
   while (true) {
     if (scalar.element) {
-      last = scalar.start;
+      last = scalar;
       lastScale = scale;
       lastCasts = casts.size();
     }
@@ -487,10 +487,10 @@ std::optional<Element> elfatt::raise::peelScale(ScalarReader &reader, Scalar sca
         continue;
       }
     }
-    if (last) {
-      scale = std::move(lastScale);
-      casts.truncate(lastCasts);
-    }
-    return last;
+    if (!last)
+      return opened;
+    scale = std::move(lastScale);
+    casts.truncate(lastCasts);
+    return *last;
   }
 }

@@ -58,10 +58,11 @@ struct ScoresQuery {
 /// Reads logits as scores over elements of `product`. Pure.
 llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const ScoresQuery &query, Refusal &why);
 
-/// Peels widening casts and factors off `scalar` into `scale` until an element that is none is
-/// reached: the operand of a contraction as a tensor, with its scale.
-std::optional<view::Element> peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
-                                       llvm::SmallVectorImpl<mlir::Operation *> &casts);
+/// Peels widening casts and factors off `scalar` into `scale`: the innermost element on
+/// the way, which is the operand of a contraction as a tensor; where there is none, what
+/// remains.
+Scalar peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
+                 llvm::SmallVectorImpl<mlir::Operation *> &casts);
 
 } // namespace elfatt::raise
 

@@ -26,8 +26,21 @@ Size SizeAnalysis::getSymbol(Value value, int64_t dim) {
   auto [entry, isNew] = symbols.try_emplace({value, dim}, origins.size());
   if (isNew)
     origins.push_back({value, dim});
-  auto known = equal.find(entry->second);
-  return known == equal.end() ? Size::symbol(entry->second) : known->second;
+  return resolve(Size::symbol(entry->second));
+}
+
+static bool isSymbol(const Size &size) {
+  return size.getNumber() == 1 && size.getSymbols().size() == 1;
+}
+
+Size SizeAnalysis::resolve(Size size) const {
+  while (isSymbol(size)) {
+    auto known = equal.find(size.getSymbols()[0]);
+    if (known == equal.end())
+      break;
+    size = known->second;
+  }
+  return size;
 }
 
 void SizeAnalysis::unifyLoops(linalg::LinalgOp op) {
@@ -41,18 +54,20 @@ void SizeAnalysis::unifyLoops(linalg::LinalgOp op) {
         continue;
       std::optional<Size> &known = loops[loop.getPosition()];
       Size size = getSize(operand.get(), dim);
+      // Only what has no other name gets one, so that names lead nowhere twice.
+      if (known)
+        known = resolve(*known);
       if (!known || *known == size) {
         known = size;
         continue;
       }
-      auto isSymbol = [](const Size &size) {
-        return size.getNumber() == 1 && size.getSymbols().size() == 1;
-      };
       if (!isSymbol(size))
         std::swap(*known, size);
       // One symbol in terms of the other size, unless that is made of it.
       if (isSymbol(size) && !llvm::is_contained(known->getSymbols(), size.getSymbols()[0]))
-        equal[size.getSymbols()[0]] = *known;
+        equal.try_emplace(size.getSymbols()[0], *known);
+      // What was read before has the old names.
+      valueSizes.clear();
     }
   }
 }

@@ -42,6 +42,8 @@ public:
 
 private:
   Size getSymbol(mlir::Value value, int64_t dim);
+  /// The name of `size` that is no other's.
+  Size resolve(Size size) const;
   Size getDimSize(mlir::Value tensor, int64_t dim, unsigned depth);
   Size getValueSize(mlir::Value value, unsigned depth);
   Size readValueSize(mlir::Value value, unsigned depth);
