@@ -107,18 +107,15 @@ static bool isSupported(Type type) {
 LogicalResult Recogniser::checkShapes() {
   if (pair.isQuantized)
     return refuse(Reason::Quantized);
-  for (Operation *op : {pair.first.op.getOperation(), pair.second.op.getOperation()}) {
-    for (Value operand : op->getOperands()) {
-      auto type = dyn_cast<RankedTensorType>(operand.getType());
-      if (!type)
-        continue;
-      if (!isSupported(type.getElementType()))
+  for (const Contraction *each : {&pair.first, &pair.second}) {
+    for (Value value : {each->sides[0], each->sides[1], each->getResult()})
+      if (!isSupported(getElementTypeOrSelf(value.getType())))
         return refuse(Reason::UnsupportedDtype,
-                      "expected f16, bf16, f32 or f64 elements, got " +
-                          std::string(type.getElementType().isInteger() ? "integers" : "others"));
-      if (llvm::is_contained(type.getShape(), 0))
+                      "expected f16, bf16, f32 or f64 elements, got others");
+    for (Value operand : each->op->getOperands())
+      if (auto type = dyn_cast<RankedTensorType>(operand.getType());
+          type && llvm::is_contained(type.getShape(), 0))
         return refuse(Reason::EmptyShape);
-    }
   }
   return success();
 }

@@ -156,20 +156,19 @@ static bool isInfinity(ScalarReader &reader, const Scalar &scalar, bool isNegati
   return value && std::isinf(*value) && (*value < 0) == isNegative;
 }
 
-/// Whether the reduction is over the axis of `softmax`, of `body`, or of what `body` is
-/// a positive multiple of: infinite alike.
-static bool isAlongAxis(ScalarReader &reader, const Reduction &reduction, const Scalar &body,
+/// Whether the reduction is over the axis of `softmax`, of `body` or a positive multiple
+/// of it: infinite alike.
+static bool isAlongAxis(ScalarReader &reader, Reduction reduction, Scalar body,
                         const Softmax &softmax) {
-  auto matches = [&](const Scalar &scalar) {
-    auto axis = matchReductionOf(reader, reduction, scalar);
-    return axis && reader.getLeaves(*axis) == reader.getLeaves(softmax.axis);
-  };
-  if (matches(body))
-    return true;
-  double factor = 1.0;
   SmallVector<Operation *> casts;
-  Scalar unscaled = peelConstantFactors(reader, skipCasts(reader, body), factor, casts);
-  return factor > 0.0 && matches(unscaled);
+  for (Scalar *scalar : {&reduction.body, &body}) {
+    double factor = 1.0;
+    Scalar unscaled = peelConstantFactors(reader, skipCasts(reader, *scalar), factor, casts);
+    if (factor > 0.0)
+      *scalar = unscaled;
+  }
+  auto axis = matchReductionOf(reader, reduction, body);
+  return axis && reader.getLeaves(*axis) == reader.getLeaves(softmax.axis);
 }
 
 /// Whether `scalar` is an addend of the logits.
@@ -340,36 +339,6 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
   }
 }
 
-/// Whether a softmax is among the operands of `scalar`, to some depth.
-static bool isOfSoftmax(ScalarReader &reader, const Scalar &scalar, unsigned depth) {
-  Operation *op = scalar.getOp();
-  if (!isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SubFOp, arith::SelectOp>(
-          op))
-    return false;
-  for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
-    Scalar operand = skipCasts(reader, reader.getOperand(scalar, i));
-    Refusal ignored{Reason::NoSoftmax, ""};
-    if (succeeded(matchSoftmax(reader, operand, ignored)) ||
-        (depth > 0 && isOfSoftmax(reader, operand, depth - 1)))
-      return true;
-  }
-  return false;
-}
-
-/// Says what stands where a softmax is not: a sigmoid, or a softmax that is changed
-/// afterwards.
-static Reason classify(ScalarReader &reader, const Scalar &scalar) {
-  if (std::optional<Quotient> quotient = matchQuotient(reader, scalar)) {
-    // 1 / (1 + exp(-x))
-    Scalar sum = skipCasts(reader, quotient->divisor);
-    if (isa_and_nonnull<arith::AddFOp>(sum.getOp()))
-      for (unsigned side : {0, 1})
-        if (isExponential(reader, reader.getOperand(sum, side)))
-          return Reason::SigmoidInsteadOfSoftmax;
-  }
-  return isOfSoftmax(reader, scalar, 2) ? Reason::MaskAfterSoftmax : Reason::NoSoftmax;
-}
-
 /// `scalar` as an element of `linalg.softmax`.
 static bool matchSoftmaxOp(ScalarReader &reader, const Scalar &scalar, Softmax &softmax) {
   Value source = scalar.element.source;
@@ -457,8 +426,10 @@ static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
   return success();
 }
 
-FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,
-                                               Refusal &why) {
+/// Reads `probability` as a softmax; where it is no quotient of an exponential at all,
+/// `why` stays NoSoftmax and `rest` is what there is.
+static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probability, Scalar &rest,
+                                      Refusal &why) {
   Softmax softmax;
   Scalar scalar = skipNeutral(reader, probability, softmax.casts);
   if (matchSoftmaxOp(reader, scalar, softmax))
@@ -471,7 +442,8 @@ FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scala
 
   std::optional<Quotient> quotient = matchQuotient(reader, scalar);
   if (!quotient || !matchExponential(reader, skipCasts(reader, quotient->numerator))) {
-    why = {classify(reader, scalar), ""};
+    why = {Reason::NoSoftmax, ""};
+    rest = scalar;
     return failure();
   }
   if (failed(matchParts(reader, quotient->numerator, quotient->divisor, softmax, why)))
@@ -483,6 +455,46 @@ FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scala
     why = {Reason::MaskAfterSoftmax, ""};
     return failure();
   }
+  return softmax;
+}
+
+/// Whether a softmax is among the operands of `scalar`, to some depth.
+static bool isOfSoftmax(ScalarReader &reader, const Scalar &scalar, unsigned depth) {
+  Operation *op = scalar.getOp();
+  if (!isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SubFOp, arith::SelectOp>(
+          op))
+    return false;
+  for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
+    Scalar operand = skipCasts(reader, reader.getOperand(scalar, i));
+    Refusal ignored{Reason::NoSoftmax, ""};
+    Scalar rest;
+    if (succeeded(readSoftmax(reader, operand, rest, ignored)) ||
+        (depth > 0 && isOfSoftmax(reader, operand, depth - 1)))
+      return true;
+  }
+  return false;
+}
+
+/// Says what stands where a softmax is not: a sigmoid, or a softmax that is changed
+/// afterwards.
+static Reason classify(ScalarReader &reader, const Scalar &scalar) {
+  if (std::optional<Quotient> quotient = matchQuotient(reader, scalar)) {
+    // 1 / (1 + exp(-x))
+    Scalar sum = skipCasts(reader, quotient->divisor);
+    if (isa_and_nonnull<arith::AddFOp>(sum.getOp()))
+      for (unsigned side : {0, 1})
+        if (isExponential(reader, reader.getOperand(sum, side)))
+          return Reason::SigmoidInsteadOfSoftmax;
+  }
+  return isOfSoftmax(reader, scalar, 2) ? Reason::MaskAfterSoftmax : Reason::NoSoftmax;
+}
+
+FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,
+                                               Refusal &why) {
+  Scalar rest;
+  FailureOr<Softmax> softmax = readSoftmax(reader, probability, rest, why);
+  if (failed(softmax) && rest)
+    why.reason = classify(reader, rest);
   return softmax;
 }
 
