@@ -45,6 +45,7 @@ _DTYPES = {
     "f64": np.float64,
     "f32": np.float32,
     "f16": np.float16,
+    "bf16": np.uint16,  # Its bits.
     "i64": np.int64,
     "i32": np.int32,
     "i1": np.bool_,
@@ -52,16 +53,18 @@ _DTYPES = {
 
 
 class Executable:
-    """A module whose ``@main`` can be called with NumPy arrays."""
+    """A module whose functions can be called with NumPy arrays."""
 
     def __init__(self, text: str) -> None:
         context = ir.Context()
         torch_dialect.register_dialect(context)
         with context:
             module = ir.Module.parse(text)
-            self._results = [
-                ir.RankedTensorType(t) for t in _main_of(module).type.results
-            ]
+            self._results = {
+                function.name.value: [ir.RankedTensorType(t) for t in function.type.results]
+                for function in module.body.operations
+                if function.operation.name == "func.func"
+            }
             PassManager.parse(PIPELINE).run(module.operation)
             # LLVM's optimizer takes longer than it saves on shapes of a test.
             self._engine = ExecutionEngine(
@@ -69,9 +72,14 @@ class Executable:
             )
 
     def __call__(self, *arguments: np.ndarray) -> List[np.ndarray]:
+        return self.call("main", *arguments)
+
+    def call(self, name: str, *arguments: np.ndarray) -> List[np.ndarray]:
+        types = self._results[name]
+
         class Results(ctypes.Structure):
             _fields_ = [
-                (f"out{i}", self._descriptor(t)) for i, t in enumerate(self._results)
+                (f"out{i}", self._descriptor(t)) for i, t in enumerate(types)
             ]
 
         results = Results()
@@ -80,12 +88,12 @@ class Executable:
         for array in kept:
             descriptor = runtime.get_ranked_memref_descriptor(array)
             pointers.append(ctypes.pointer(ctypes.pointer(descriptor)))
-        self._engine.invoke("main", *pointers)
+        self._engine.invoke(name, *pointers)
         return [
             runtime.ranked_memref_to_numpy(
                 ctypes.pointer(getattr(results, f"out{i}"))
             ).copy()
-            for i in range(len(self._results))
+            for i in range(len(types))
         ]
 
     @staticmethod
@@ -95,13 +103,6 @@ class Executable:
         if type_.rank == 0:
             return runtime.make_zero_d_memref_descriptor(kind)
         return runtime.make_nd_memref_descriptor(type_.rank, kind)
-
-
-def _main_of(module: ir.Module) -> "ir.Operation":
-    for operation in module.body.operations:
-        if operation.operation.name == "func.func" and operation.name.value == "main":
-            return operation
-    raise ValueError("the module has no func.func @main")
 
 
 def execute(text: str, arguments: Sequence[np.ndarray]) -> List[np.ndarray]:
