@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The sweep: thousands of cases, and a minimised reproducer of each kind of fault.
 
-    python -m spellings --count=2000 [--seed=N] [--near-misses] [--found=FOLDER]
-    python -m spellings --replay="{'guard': 'safe'}" [--near-misses]
+python -m spellings --count=2000 [--seed=N] [--near-misses] [--found=FOLDER]
+python -m spellings --replay="{'guard': 'safe'}" [--near-misses]
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from .build import build
 from .check import Judge, Outcome, run
 from .choices import Choices, Record, draw, minimise, replay
 from .draft import Case
-from .near_misses import NearMissJudge, build_near_miss
+from .judge import NearMissJudge, SpellingJudge
+from .known import is_known
+from .near_misses import build_near_miss
 
 _BATCH = 100
 
@@ -33,7 +35,7 @@ def _kind(outcome: Outcome) -> str:
 class Sweep:
     def __init__(self, near_misses: bool) -> None:
         self.make: Callable[[Choices], Case] = build_near_miss if near_misses else build
-        self.judge: Judge = NearMissJudge() if near_misses else Judge()
+        self.judge: Judge = NearMissJudge() if near_misses else SpellingJudge()
 
     def run(self, records: List[Record], seed: int) -> List[Outcome]:
         return run([self.make(replay(r)) for r in records], seed, self.judge)
@@ -58,7 +60,10 @@ def _write(folder: Path, sweep: Sweep, record: Record, fault: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(re.sub(r"\W+", "_", f"{k}_{v}") for k, v in record.items())[:100] or "plain"
     case = sweep.make(replay(record))
-    head = "".join(f"// {line}\n" for line in (*fault.splitlines(), f"choices: {record}", f"passes: {case.passes}"))
+    head = "".join(
+        f"// {line}\n"
+        for line in (*fault.splitlines(), f"choices: {record}", f"passes: {case.passes}")
+    )
     (folder / f"{name}.mlir").write_text(head + case.named("f0"))
 
 
@@ -67,7 +72,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000, help="how many cases are drawn")
     parser.add_argument("--seed", type=int, default=0, help="where the draws start")
     parser.add_argument("--near-misses", action="store_true", help="draw near misses instead")
-    parser.add_argument("--without", action="append", default=[], metavar="CHOICE=OPTION")
+    parser.add_argument("--all", action="store_true", help="known refusals, too")
     parser.add_argument("--found", type=Path, help="folder for reproducers")
     parser.add_argument("--replay", type=ast.literal_eval, metavar="RECORD", help="one case, shown")
     parser.add_argument("--minimised", type=int, default=12, help="how many kinds to minimise")
@@ -81,7 +86,8 @@ def main() -> int:
     done, started = 0, time.monotonic()
     while done < args.count:
         seed = args.seed + done // _BATCH
-        drawn = draw(sweep.make, min(_BATCH, args.count - done), seed, args.without)
+        avoid = [] if args.near_misses or args.all else [is_known]
+        drawn = draw(sweep.make, min(_BATCH, args.count - done), seed, *avoid)
         outcomes = run([case for _, case in drawn], seed, sweep.judge)
         for (record, _), outcome in zip(drawn, outcomes):
             raised[outcome.is_raised] += 1

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Tuple
 
 from .choices import Choices
 from .compute import contract, elementwise
 from .draft import Attention, Case, Draft, Types
 from .emitter import Dim, Dims, Emitter, Tensor, flat
-from .movement import conform, reshape
+from .movement import conform
 from .operands import arrive, draw_scale, prepare, scaled
 from .scores import apply_steps, draw_steps
 from .softmax import Parts, softmax
@@ -68,10 +68,8 @@ def build(c: Choices, twist: Twist = Twist()) -> Case:
         results=results,
         sizes=draft.sizes,
         types=types,
-        meaning=Attention(
-            draft.operands, draft.scale, draft.steps, draft.guard, draft.loses_range, types.softmax
-        ),
-        adds_infinity=draft.adds_infinity,
+        meaning=Attention(draft.operands, draft.scale, draft.steps, draft.guard, types.softmax),
+        may_lose_range=draft.may_lose_range,
         passes=_passes(draft),
     )
 
@@ -90,10 +88,17 @@ def _start(c: Choices) -> Draft:
     sizes = {
         label: c(f"extent.{label}", extents)
         for label, extents in (
-            ("b", [2, 1, 3]), ("g", [2, 1, 3]), ("r", [2, 3]), ("i", [4, 1, 5, 6]),
-            ("j", [4, 1, 3, 7]), ("d", [4, 1, 2, 8]), ("e", [4, 1, 3]),
+            ("b", [2, 1, 3]),
+            ("g", [2, 1, 3]),
+            ("r", [2, 3]),
+            ("i", [4, 1, 5, 6]),
+            ("j", [4, 1, 3, 7]),
+            ("d", [4, 1, 2, 8]),
+            ("e", [4, 1, 3]),
         )
     }
+    if "r" not in batch and c("tokens", ["two sequences", "one sequence"]) == "one sequence":
+        sizes.update(j=sizes["i"], e=sizes["d"])
     for label in "bgr":
         if label not in batch:
             sizes[label] = 1
@@ -109,7 +114,12 @@ def _cast(draft: Draft, name: str, tensor: Tensor, element: str) -> Tensor:
     if source == element:
         return tensor
     return elementwise(
-        e, draft.c, name, [tensor], tensor.dims, element,
+        e,
+        draft.c,
+        name,
+        [tensor],
+        tensor.dims,
+        element,
         lambda xs: e.cast(xs[0], source, element),
     )
 
@@ -141,7 +151,12 @@ def _scale_scores(draft: Draft, where: str, scale: float, scores: Tensor) -> Ten
     if where == "negated":
         draft.scale = -scale
         scores = elementwise(
-            e, draft.c, "negated", [scores], scores.dims, element,
+            e,
+            draft.c,
+            "negated",
+            [scores],
+            scores.dims,
+            element,
             lambda xs: e.op("arith.negf", xs, element),
         )
         return scaled(draft, "scale", scores, scale)
@@ -166,7 +181,15 @@ def _grain(draft: Draft, name: str) -> Dims:
 
 def _product(draft: Draft, q: Tensor, k: Tensor) -> Tensor:
     return contract(
-        draft.e, draft.c, "qk", q, k, _grain(draft, "qk"), ("i",), ("j",), ("d",),
+        draft.e,
+        draft.c,
+        "qk",
+        q,
+        k,
+        _grain(draft, "qk"),
+        ("i",),
+        ("j",),
+        ("d",),
         draft.types.scores,
     )
 
@@ -179,9 +202,7 @@ def _regroup(draft: Draft, name: str, scores: Tensor, keeps_rows: bool) -> Tenso
     if form == "as they are":
         return scores
     if form == "regrouped":
-        return conform(
-            draft.e, c, name, scores, (*_grain(draft, name), ("i",), ("j",))
-        )
+        return conform(draft.e, c, name, scores, (*_grain(draft, name), ("i",), ("j",)))
     if form == "two dims":
         return conform(draft.e, c, name, scores, ((*draft.batch, "i"), ("j",)))
     return conform(draft.e, c, name, scores, (("j",), *_grain(draft, name), ("i",)))
@@ -196,12 +217,23 @@ def _weigh(draft: Draft, parts: Parts, v: Tensor) -> List[Tensor]:
         # The body has elements of its own: P in the dims that it is read with.
         p = conform(e, c, "pv.p", p, (*grain, ("i",), ("j",)))
         out = contract(
-            e, c, "pv", p, v, grain, ("i",), ("e",), ("j",), types.products,
-            parts.extra, parts.prologue,
+            e,
+            c,
+            "pv",
+            p,
+            v,
+            grain,
+            ("i",),
+            ("e",),
+            ("j",),
+            types.products,
+            parts.extra,
+            parts.prologue,
         )
     else:
         p = _cast(draft, "probabilities.cast", p, types.probabilities)
-        p = _dropped(draft, p)
+        if parts.divisor is None:
+            p = _dropped(draft, p)
         out = contract(e, c, "pv", p, v, grain, ("i",), ("e",), ("j",), types.products)
     if parts.divisor is not None:
         op = parts.extra[0].name
@@ -217,7 +249,9 @@ def _weigh(draft: Draft, parts: Parts, v: Tensor) -> List[Tensor]:
 def _dropped(draft: Draft, p: Tensor) -> Tensor:
     """Dropout that drops nothing."""
     e, element = draft.e, p.element
-    form = draft.c.rarely("dropout", ["none", "times 1", "over 1", "all kept", "identity", "plus 0"])
+    form = draft.c.rarely(
+        "dropout", ["none", "times 1", "over 1", "all kept", "identity", "plus 0"]
+    )
     if form == "none":
         return p
 

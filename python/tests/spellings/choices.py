@@ -7,7 +7,7 @@ a recorded case can be replayed, and minimised by forgetting choices.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -21,17 +21,17 @@ class Choices:
     def __init__(
         self,
         pick: Callable[[str, Sequence[str]], int],
-        without: Collection[str] = (),
+        avoid: Callable[[Record, str], bool] = lambda record, name: False,
     ) -> None:
         self._pick = pick
-        self._without = without
+        self._avoid = avoid
         self.record: Record = {}
         self._taken: Record = {}
 
     def __call__(self, name: str, options: Sequence[Any], plain: int = 1) -> Any:
         """One of ``options``; the first is ``plain`` times as likely as another."""
-        kept = [o for o in options if f"{name}={o}" not in self._without]
-        kept = [kept[0]] * (plain - 1) + kept
+        others = [o for o in options[1:] if not self._avoid({**self.record, name: str(o)}, name)]
+        kept = [options[0]] * plain + others
         labels = [str(o) for o in kept]
         if self._taken.get(name) in labels:  # What has a name is chosen once.
             return kept[labels.index(self._taken[name])]
@@ -43,7 +43,7 @@ class Choices:
 
     def rarely(self, name: str, options: Sequence[Any]) -> Any:
         """The plainest option as often as all others together."""
-        return self(name, options, len(options) - 1)
+        return self(name, options, max(1, len(options) - 1))
 
 
 def replay(record: Record) -> Choices:
@@ -57,9 +57,13 @@ def replay(record: Record) -> Choices:
 
 
 def draw(
-    make: Callable[[Choices], Any], count: int, start: int, without: Collection[str] = ()
+    make: Callable[[Choices], Any],
+    count: int,
+    start: int,
+    avoid: Callable[[Record, str], bool] = lambda record, name: False,
 ) -> List[Tuple[Record, Any]]:
-    """``count`` drawn cases: their records, and what ``make`` gave for them."""
+    """``count`` drawn cases: their records, and what ``make`` gave for them. No option
+    is taken of which ``avoid(record with it, its name)`` says so."""
     drawn: List[Tuple[Record, Any]] = []
 
     @seed(start)
@@ -75,7 +79,7 @@ def draw(
         # A generator seeded by hypothesis: uniform, where its own integers repeat
         # themselves. What it would shrink, minimise() does, by the names.
         random = data.draw(st.randoms(use_true_random=True))
-        source = Choices(lambda _, labels: random.randrange(len(labels)), without)
+        source = Choices(lambda _, labels: random.randrange(len(labels)), avoid)
         drawn.append((source.record, make(source)))
 
     collect()

@@ -10,8 +10,13 @@ from .emitter import Dim, Dims, Emitter, Tensor, flat
 from .movement import broadcast, conform, fit, reshape
 
 Scalars = List[str]
-_NAMED = {"arith.subf": "linalg.sub", "arith.divf": "linalg.div", "arith.mulf": "linalg.mul",
-          "arith.addf": "linalg.add", "math.exp": "linalg.exp"}
+_NAMED = {
+    "arith.subf": "linalg.sub",
+    "arith.divf": "linalg.div",
+    "arith.mulf": "linalg.mul",
+    "arith.addf": "linalg.add",
+    "math.exp": "linalg.exp",
+}
 
 
 def elementwise(
@@ -37,16 +42,16 @@ def simple(
     form = c.rarely(f"{name}.form", ["generic", "named", "map"])
     if form == "generic":
         return elementwise(e, c, name, inputs, dims, element, lambda xs: e.op(op, xs, element))
-    whole = [
-        broadcast_to(e, c, f"{name}.{i}", t, dims) for i, t in enumerate(inputs)
-    ]
+    whole = [broadcast_to(e, c, f"{name}.{i}", t, dims) for i, t in enumerate(inputs)]
     init = e.empty(dims, element)
     if form == "named":
         return e.named(_NAMED[op], whole, init)
     result = Tensor(e.fresh(), dims, element)
     names = ", ".join(t.name for t in whole)
     types = ", ".join(e.type_of(t) for t in whole)
-    e.line(f"{result.name} = linalg.map ins({names} : {types}) outs({init.name} : {e.type_of(init)})")
+    e.line(
+        f"{result.name} = linalg.map ins({names} : {types}) outs({init.name} : {e.type_of(init)})"
+    )
     xs, out = [e.fresh() for _ in whole], e.fresh()
     e.line("(" + ", ".join(f"{x}: {element}" for x in (*xs, out)) + ") {")
     e.line(f"linalg.yield {e.op(op, xs, element)} : {element}")

@@ -88,10 +88,8 @@ class Draft:
     scale: float = 1.0
     #: What guards a row without a finite score: "none", "safe" or "nan-guard".
     guard: str = "none"
-    #: The source gives NaN where the formula is finite.
-    loses_range: bool = False
-    #: A mask is added as -inf: a NaN that it hides stays a NaN.
-    adds_infinity: bool = False
+    #: Large or masked scores, or a NaN, may give other rows than the formula's.
+    may_lose_range: bool = False
 
     @property
     def sizes(self) -> Dict[str, int]:
@@ -130,7 +128,7 @@ class Case:
     sizes: Dict[str, int]
     types: Types
     meaning: Optional["Attention"]
-    adds_infinity: bool = False
+    may_lose_range: bool = False
     #: Passes that the function goes through before it is raised.
     passes: str = ""
 
@@ -146,5 +144,4 @@ class Attention:
     scale: float
     steps: List[Step]
     guard: str
-    loses_range: bool
     softmax_element: str

@@ -19,7 +19,12 @@ Body = Callable[..., str]
 
 LOWEST = {"f16": -65504.0, "bf16": -3.3895313892515355e38, "f32": -3.4028234663852886e38}
 _INFINITY = {"f16": "0x7C00", "bf16": "0x7F80", "f32": "0x7F800000", "f64": "0x7FF0000000000000"}
-_MINUS_INFINITY = {"f16": "0xFC00", "bf16": "0xFF80", "f32": "0xFF800000", "f64": "0xFFF0000000000000"}
+_MINUS_INFINITY = {
+    "f16": "0xFC00",
+    "bf16": "0xFF80",
+    "f32": "0xFF800000",
+    "f64": "0xFFF0000000000000",
+}
 _NAN = {"f16": "0x7E00", "bf16": "0x7FC0", "f32": "0x7FC00000", "f64": "0x7FF8000000000000"}
 _WIDTH = {"f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 
@@ -112,9 +117,7 @@ class Emitter:
         return math.prod(self.sizes[label] for label in dim)
 
     def type(self, dims: Dims, element: str) -> str:
-        sizes = (
-            "?" if self.dynamic & set(dim) else str(self.extent(dim)) for dim in dims
-        )
+        sizes = ("?" if self.dynamic & set(dim) else str(self.extent(dim)) for dim in dims)
         return "tensor<" + "".join(f"{size}x" for size in sizes) + element + ">"
 
     def type_of(self, tensor: Tensor) -> str:
@@ -175,14 +178,18 @@ class Emitter:
         self.line(f"{result.name} = arith.constant dense<{text}> : {self.type_of(result)}")
         return result
 
-    def named(self, op: str, inputs: Sequence[Tensor], init: Tensor, attributes: str = "") -> Tensor:
+    def named(
+        self, op: str, inputs: Sequence[Tensor], init: Tensor, attributes: str = ""
+    ) -> Tensor:
         """A named linalg op."""
         result = Tensor(self.fresh(), init.dims, init.element)
         names = ", ".join(t.name for t in inputs)
         types = ", ".join(self.type_of(t) for t in inputs)
         type_ = self.type_of(init)
         # Some named ops take their attributes before the operands.
-        before, after = ("", attributes) if not attributes.startswith("indexing_maps") else (attributes, "")
+        before, after = (
+            ("", attributes) if not attributes.startswith("indexing_maps") else (attributes, "")
+        )
         arrow = "" if op in ("linalg.transpose", "linalg.broadcast") else f" -> {type_}"
         self.line(
             f"{result.name} = {op} {before} ins({names} : {types}) "
@@ -239,9 +246,7 @@ class Emitter:
         arrow = types if len(results) == 1 else f"({types})"
         self.line(f"}} -> {arrow}")
         if len(results) > 1:
-            results = [
-                Tensor(f"{group}#{i}", t.dims, t.element) for i, t in enumerate(results)
-            ]
+            results = [Tensor(f"{group}#{i}", t.dims, t.element) for i, t in enumerate(results)]
         return results
 
     # The whole.

@@ -29,7 +29,7 @@ def _plain(random: np.random.Generator, kind: str, shape: tuple) -> np.ndarray:
 
 def _large(random: np.random.Generator, kind: str, shape: tuple) -> np.ndarray:
     """Scores of +-1e4, many of them equal."""
-    if kind == "operand":
+    if kind in ("operand", "values"):
         return random.choice([-64.0, 0.0, 64.0, 1.0], shape)
     if kind == "bias":
         return random.choice([-1e4, 0.0, 1e4, 1.0], shape)
@@ -48,7 +48,7 @@ def _masked(random: np.random.Generator, kind: str, shape: tuple) -> np.ndarray:
         if values.ndim and values.size:
             values[random.integers(values.shape[0])] = -np.inf
         return values
-    if kind == "operand":
+    if kind in ("operand", "values"):
         return random.integers(-2, 3, shape).astype(np.float64)
     return _plain(random, kind, shape)
 
@@ -56,9 +56,11 @@ def _masked(random: np.random.Generator, kind: str, shape: tuple) -> np.ndarray:
 def _broken(random: np.random.Generator, kind: str, shape: tuple) -> np.ndarray:
     """A NaN or an infinity somewhere."""
     values = np.asarray(_plain(random, kind, shape))
-    if kind in ("operand", "bias") and values.size and random.random() < 0.6:
+    odd = {"operand": [np.nan, np.nan, np.inf, -np.inf], "values": [np.nan]}
+    odd["bias"] = odd["operand"]
+    if kind in odd and values.size and random.random() < 0.6:
         place = tuple(random.integers(extent) for extent in shape)
-        values[place] = random.choice([np.nan, np.nan, np.inf, -np.inf])
+        values[place] = random.choice(odd[kind])
     return values
 
 

@@ -8,7 +8,7 @@ from typing import Callable, List, Tuple
 import numpy as np
 
 from .draft import SCORE_LABELS, Arrays, Draft, Step, spread
-from .emitter import LOWEST, Dims, Tensor, literal
+from .emitter import LOWEST, Dims, Tensor
 
 #: Whether a score is kept: ops that give an i1, and the same in NumPy.
 Keep = Callable[[List[str], Callable[[str], str]], str]
@@ -20,11 +20,19 @@ def _hidden(draft: Draft, name: str) -> float:
     element = draft.types.softmax
     lowest = LOWEST.get(element, -1.7976931348623157e308)
     constants = {"-inf": -np.inf, "lowest": lowest, "-1e4": -1e4, "-100": -100.0}
+    if element == "f16" and draft.c("steps", [0, 1, 2, 3]) > 1:
+        # Another step would make it infinite in f16, and the op computes in f32.
+        del constants["lowest"]
     return constants[draft.c(f"{name}.hidden", list(constants))]
 
 
 def _masking_step(
-    draft: Draft, name: str, inputs: List[Tensor], keep: Keep, kept: Kept, kind: str,
+    draft: Draft,
+    name: str,
+    inputs: List[Tensor],
+    keep: Keep,
+    kept: Kept,
+    kind: str,
     needs_index: bool = False,
 ) -> Step:
     """Hides scores where not ``keep``: by select, or by adding 0 or a constant."""
@@ -58,8 +66,8 @@ def _masking_step(
             return np.where(where, s, hidden)
         return s + np.where(where, 0.0, hidden)
 
-    if form.startswith("add") and np.isinf(hidden):
-        draft.adds_infinity = True
+    if form.startswith("add") or (hidden < -1e4 and not np.isinf(hidden)):
+        draft.may_lose_range = True
     return Step(inputs, body, meaning, kind if np.isinf(hidden) else "function", needs_index)
 
 
@@ -146,7 +154,10 @@ def _triangle(draft: Draft, name: str, offset: int) -> Tuple[List[Tensor], Keep,
         rows = (", ".join(str(j <= i + offset).lower() for j in range(m)) for i in range(n))
         text = "[" + ", ".join(f"[{row}]" for row in rows) + "]"
         return [e.dense(dims, "i1", text)], lambda xs, _: xs[0], False
-    place = lambda label: e.index(dims.index((label,)))
+
+    def place(label: str) -> str:
+        return e.index(dims.index((label,)))
+
     if form == "computed":
         init = e.empty(dims, "i1")
         return e.generic([], [init], lambda *_: [compare(place)]), lambda xs, _: xs[0], False
@@ -195,7 +206,8 @@ def _below(draft: Draft, offset: int) -> np.ndarray:
 
 def causal(draft: Draft, name: str) -> Step:
     """Keys after the query are hidden; with an offset, keys after another one."""
-    offset = draft.c.rarely(f"{name}.offset", [0, 1, -1])
+    # A single query that sees no key is no attention any more.
+    offset = draft.c.rarely(f"{name}.offset", [0, 1, -1] if draft.sizes["i"] > 1 else [0, 1])
     inputs, keep, needs_index = _triangle(draft, name, offset)
     kind = "causal" if offset == 0 else "mask"
     return _masking_step(
@@ -213,8 +225,13 @@ def causal_and_padding(draft: Draft, name: str) -> Step:
         return draft.e.op("arith.andi", both, "i1")
 
     return _masking_step(
-        draft, name, [given, *inputs], keep, lambda a: kept(a) & _below(draft, 0),
-        "causal or mask", needs_index,
+        draft,
+        name,
+        [given, *inputs],
+        keep,
+        lambda a: kept(a) & _below(draft, 0),
+        "causal or mask",
+        needs_index,
     )
 
 

@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from typing import Callable, List
 
-import numpy as np
 
 from .build import build
-from .check import Judge, Outcome, differs, wide
 from .choices import Choices
 from .compute import elementwise, reduce
 from .draft import Case, Draft
@@ -18,11 +16,11 @@ from .movement import conform, fit
 from .twist import Twist
 
 
-def _by(draft: Draft, name: str, tensor: Tensor, body: Callable[[List[str]], str], *more: Tensor) -> Tensor:
+def _by(
+    draft: Draft, name: str, tensor: Tensor, body: Callable[[List[str]], str], *more: Tensor
+) -> Tensor:
     """An elementwise function of ``tensor`` and of others that are broadcast to it."""
-    return elementwise(
-        draft.e, draft.c, name, [tensor, *more], tensor.dims, tensor.element, body
-    )
+    return elementwise(draft.e, draft.c, name, [tensor, *more], tensor.dims, tensor.element, body)
 
 
 def _op(draft: Draft, tensor: Tensor, op: str, constant: float) -> Callable[[List[str]], str]:
@@ -82,8 +80,12 @@ def _scaled_keys(draft: Draft, name: str, t: Tensor) -> Tensor:
 
 
 def _scores(
-    draft: Draft, q: Tensor, k: Tensor, body: Callable[[List[str], str], str],
-    keys: Dims, start: float = 0.0,
+    draft: Draft,
+    q: Tensor,
+    k: Tensor,
+    body: Callable[[List[str], str], str],
+    keys: Dims,
+    start: float = 0.0,
 ) -> Tensor:
     """A product of its own: ``body`` of the elements and of what is summed so far."""
     e, c = draft.e, draft.c
@@ -106,8 +108,11 @@ def _keys_per_query(draft: Draft, q: Tensor, _: Tensor) -> Tensor:
     k = draft.argument("operand", keys, q.element)
     element = draft.types.scores
     return _scores(
-        draft, q, k,
-        lambda xs, acc: e.op("arith.addf", [acc, e.op("arith.mulf", xs, element)], element), keys,
+        draft,
+        q,
+        k,
+        lambda xs, acc: e.op("arith.addf", [acc, e.op("arith.mulf", xs, element)], element),
+        keys,
     )
 
 
@@ -118,8 +123,12 @@ def _product_by(op: str, start: float = 0.0) -> Callable[[Draft, Tensor, Tensor]
         e, element = draft.e, draft.types.scores
         keys = (*((x,) for x in draft.batch), ("j",), ("d",))
         return _scores(
-            draft, q, k,
-            lambda xs, acc: e.op("arith.addf", [acc, e.op(op, xs, element)], element), keys, start,
+            draft,
+            q,
+            k,
+            lambda xs, acc: e.op("arith.addf", [acc, e.op(op, xs, element)], element),
+            keys,
+            start,
         )
 
     return product
@@ -129,8 +138,11 @@ def _largest_product(draft: Draft, q: Tensor, k: Tensor) -> Tensor:
     e, element = draft.e, draft.types.scores
     keys = (*((x,) for x in draft.batch), ("j",), ("d",))
     return _scores(
-        draft, q, k,
-        lambda xs, acc: e.op("arith.maximumf", [acc, e.op("arith.mulf", xs, element)], element), keys,
+        draft,
+        q,
+        k,
+        lambda xs, acc: e.op("arith.maximumf", [acc, e.op("arith.mulf", xs, element)], element),
+        keys,
     )
 
 
@@ -164,9 +176,7 @@ def _relu(draft: Draft, scores: Tensor) -> Tensor:
 
 
 def _exponential_alone(draft: Draft, scores: Tensor) -> Tensor:
-    return _by(
-        draft, "exponential", scores, lambda xs: draft.e.op("math.exp", xs, scores.element)
-    )
+    return _by(draft, "exponential", scores, lambda xs: draft.e.op("math.exp", xs, scores.element))
 
 
 def _normalised_by_absolutes(draft: Draft, scores: Tensor) -> Tensor:
@@ -174,7 +184,12 @@ def _normalised_by_absolutes(draft: Draft, scores: Tensor) -> Tensor:
     e, element = draft.e, scores.element
     absolute = _by(draft, "absolute", scores, lambda xs: e.op("math.absf", xs, element))
     sums = reduce(
-        e, draft.c, "absolutes", absolute, [("j",)], 0.0,
+        e,
+        draft.c,
+        "absolutes",
+        absolute,
+        [("j",)],
+        0.0,
         lambda x, acc: e.op("arith.addf", [x, acc], element),
     )
     return _by(draft, "quotient", scores, lambda xs: e.op("arith.divf", xs, element), sums)
@@ -209,7 +224,9 @@ def _numerator_bias(draft: Draft, exponentials: Tensor, shifted: Tensor) -> Tens
 def _other_scores(draft: Draft, scores: Tensor) -> Tensor:
     """Scores of their own, which are not those that are exponentiated."""
     factors = _per(draft, "j", scores.element)
-    return _by(draft, "others", scores, lambda xs: draft.e.op("arith.mulf", xs, scores.element), factors)
+    return _by(
+        draft, "others", scores, lambda xs: draft.e.op("arith.mulf", xs, scores.element), factors
+    )
 
 
 def _scaled(constant: float) -> Callable[..., Tensor]:
@@ -271,25 +288,3 @@ def build_near_miss(c: Choices) -> Case:
     case = build(c, twist)
     case.meaning = None
     return case
-
-
-class NearMissJudge(Judge):
-    """Refused, or raised and still the same."""
-
-    def report(self, case: Case, outcome: Outcome) -> None:
-        pass
-
-    def values(
-        self, case: Case, outcome: Outcome, kind: str, arrays: List[np.ndarray],
-        source: List[np.ndarray], raised: List[np.ndarray],
-    ) -> None:
-        if kind == "large":
-            return
-        epsilon = case.types.coarsest()
-        for tensor, a, b in zip(case.results, raised, source):
-            got, want = wide(a, tensor.element), wide(b, tensor.element)
-            finite = want[np.isfinite(want)]
-            bound = max(1.0, abs(finite).max(initial=0.0))
-            fault = differs(got, want, 256 * epsilon * bound)
-            if fault:
-                outcome.faults.append(f"{kind}: raised, but {fault}")

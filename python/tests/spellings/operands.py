@@ -48,9 +48,7 @@ def _layout(draft: Draft, name: str, b: Dims, heads: Dim, token: str, channel: s
 
 def _is_self(draft: Draft) -> bool:
     s = draft.sizes
-    return s["i"] == s["j"] and s["d"] == s["e"] and "r" not in draft.batch and not (
-        draft.e.dynamic & {"i", "j"}
-    )
+    return s["i"] == s["j"] and s["d"] == s["e"] and "r" not in draft.batch
 
 
 def arrive(draft: Draft) -> Tuple[Tensor, Tensor, Tensor]:
@@ -69,17 +67,27 @@ def arrive(draft: Draft) -> Tuple[Tensor, Tensor, Tensor]:
     return _apart(draft, "q"), _apart(draft, "k"), _apart(draft, "v")
 
 
+def _kind(operand: str) -> str:
+    """Values may be NaN, but not infinite: 0 * inf and a tiny number * inf differ, and
+    which of them it is depends on rounding."""
+    return "values" if operand == "v" else "operand"
+
+
 def _apart(draft: Draft, operand: str) -> Tensor:
     """An argument of its own, or a slice of one."""
     token, channel = TOKENS[operand], CHANNELS[operand]
     b: Dims = (("b",),) if "b" in draft.batch else ()
     heads = _heads(draft, operand)
     dims = _layout(draft, f"{operand}.layout", b, heads, token, channel)
-    labels = [f"{label}" for label in (token, channel) if (label,) in dims and label not in draft.e.dynamic]
+    labels = [
+        f"{label}"
+        for label in (token, channel)
+        if (label,) in dims and label not in draft.e.dynamic
+    ]
     part = draft.c.rarely(f"{operand}.part of", ["all", *labels])
     labels_of = ("b", "g", "r", token, channel)
     if part == "all":
-        tensor = draft.argument("operand", dims, draft.types.argument)
+        tensor = draft.argument(_kind(operand), dims, draft.types.argument)
         at = draft.position(tensor)
         draft.operands[operand] = lambda arrays: spread(arrays[at], dims, draft.sizes, labels_of)
         return tensor
@@ -87,7 +95,7 @@ def _apart(draft: Draft, operand: str) -> Tensor:
     draft.sizes[wide] = draft.sizes[part] + 3
     offset = draft.c(f"{operand}.offset", [0, 2, 3])
     whole = tuple((wide,) if dim == (part,) else dim for dim in dims)
-    tensor = draft.argument("operand", whole, draft.types.argument)
+    tensor = draft.argument(_kind(operand), whole, draft.types.argument)
     at, axis, end = draft.position(tensor), whole.index((wide,)), offset + draft.sizes[part]
 
     def read(arrays: Arrays) -> np.ndarray:
@@ -115,7 +123,7 @@ def _unpack(draft: Draft, name: str, operands: Sequence[str]) -> List[Tensor]:
         "b(hn)td": (*b, (*heads, "n"), ("t",), ("d",)),
     }
     dims = layouts[draft.c(f"{name}.layout", list(layouts))]
-    tensor = draft.argument("operand", dims, draft.types.argument)
+    tensor = draft.argument("values", dims, draft.types.argument)
     at = draft.position(tensor)
     whole = tensor
     moved = draft.c(f"{name}.moved", ["as it is", "split first", "moved first"])
@@ -146,7 +154,12 @@ def prepare(draft: Draft, operand: str, tensor: Tensor) -> Tensor:
     if tensor.element != target:
         source = tensor.element
         return elementwise(
-            e, draft.c, f"{operand}.cast", [tensor], tensor.dims, target,
+            e,
+            draft.c,
+            f"{operand}.cast",
+            [tensor],
+            tensor.dims,
+            target,
             lambda xs: e.cast(xs[0], source, target),
         )
     rounded = draft.c.rarely(f"{operand}.rounded", ["no", "f16", "bf16"])
@@ -154,7 +167,12 @@ def prepare(draft: Draft, operand: str, tensor: Tensor) -> Tensor:
         exact = draft.operands[operand]
         draft.operands[operand] = lambda arrays: round_to(exact(arrays), rounded)
         return elementwise(
-            e, draft.c, f"{operand}.cast", [tensor], tensor.dims, target,
+            e,
+            draft.c,
+            f"{operand}.cast",
+            [tensor],
+            tensor.dims,
+            target,
             lambda xs: e.cast(e.cast(xs[0], target, rounded), rounded, target),
         )
     return tensor

@@ -68,8 +68,10 @@ def _expect(case: Case, meaning: Attention, arrays: list) -> Expected:
 
     epsilon = case.types.coarsest()
     counted = np.where(probabilities > 1e-9, size, 0.0)
-    relative = epsilon * (16 + case.sizes["d"] + 4 * case.sizes["j"]) * (
-        1 + counted.max(axis=-1, initial=0.0)
+    relative = (
+        epsilon
+        * (16 + case.sizes["d"] + 4 * case.sizes["j"])
+        * (1 + counted.max(axis=-1, initial=0.0))
     )
     finite = np.where(np.isfinite(values), abs(values), 0.0)
     bound = finite.max(axis=-2, initial=0.0)[..., None, :]

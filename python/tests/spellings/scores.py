@@ -6,13 +6,12 @@ Each gives the ops and, beside them, what they mean in float64.
 
 from __future__ import annotations
 
-import math
 from typing import Callable, Dict, List
 
 import numpy as np
 
 from .draft import SCORE_LABELS, Arrays, Draft, Step, spread
-from .emitter import LOWEST, Dims, Tensor
+from .emitter import Dims, Tensor
 from .masks import causal, causal_and_padding, mask, padding, sliding_window
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Callable, List, Optional
 
-from .compute import contract, elementwise, reduce, simple
-from .draft import Draft
-from .emitter import LOWEST, Dim, Dims, Emitter, Tensor, singles
-from .movement import conform, fit, reshape
+import numpy as np
+
+from .compute import elementwise, reduce, simple
+from .draft import LARGEST, Arrays, Draft, Step
+from .emitter import LOWEST, Dim, Dims, Emitter, Tensor
+from .movement import reshape
 from .twist import Twist
 
 LOG2E = 1.4426950408889634
@@ -41,14 +43,18 @@ def _reduced(draft: Draft, name: str, tensor: Tensor, kept: Dims) -> Tensor:
 def maximum(draft: Draft, name: str, scores: Tensor, axis: Dim, twist: Twist) -> Tensor:
     e, c, element = draft.e, draft.c, scores.element
     combine = c(f"{name}.by", ["maximumf", "maxnumf", "cmpf", "two results"])
-    starts = {"-inf": -math.inf, "lowest": LOWEST.get(element, -1.7976931348623157e308), "-65504": -65504.0}
+    starts = {
+        "-inf": -math.inf,
+        "lowest": LOWEST.get(element, -1.7976931348623157e308),
+        "-65504": -65504.0,
+    }
     if element == "bf16":
         del starts["-65504"]
     if combine == "maxnumf":
         starts["nan"] = math.nan
     start = starts[c(f"{name}.start", list(starts))]
     if start == -65504.0:
-        draft.loses_range = True
+        draft.may_lose_range = True
     if twist.max_start is not None:
         start = twist.max_start
     if combine == "two results":
@@ -100,7 +106,7 @@ def exponential(e: Emitter, x: str, element: str, base: str, twist: Twist) -> st
 
 
 def draw_base(draft: Draft) -> str:
-    """"scaled": log2(e) is multiplied into the scores before their maximum."""
+    """ "scaled": log2(e) is multiplied into the scores before their maximum."""
     return draft.c.rarely("base", ["exp", "exp2", "powf", "exp2 scaled", "powf scaled"])
 
 
@@ -116,30 +122,46 @@ def softmax(draft: Draft, scores: Tensor, twist: Twist) -> Parts:
     guarded = scores
     if "scaled" in base:
         scores = simple_by(draft, "log2e", scores, LOG2E)
+        draft.steps.append(_overflowing(element))
     maxima = c("max", ["once", "none", "twice", "and -inf"])
     shifted = scores
     if maxima == "none":
-        draft.loses_range = True
+        draft.may_lose_range = True
     for i in range({"none": 0, "twice": 2}.get(maxima, 1)):
         of = twist.max_of(draft, scores) if twist.max_of else shifted
         largest = maximum(draft, f"max{i}", of, (twist.max_axis or axis[0],), twist)
         if maxima == "and -inf":
             largest = elementwise(
-                e, c, "max again", [largest], largest.dims, element,
+                e,
+                c,
+                "max again",
+                [largest],
+                largest.dims,
+                element,
                 lambda xs: e.op("arith.maximumf", [xs[0], e.constant(-math.inf, element)], element),
             )
         largest = _reduced(draft, f"max{i}", largest, dims)
         is_last = i == (1 if maxima == "twice" else 0)
         if is_last and c("exp.as", ["own op", "with the subtraction"]) != "own op":
             exponentials = elementwise(
-                e, c, "exp", [shifted, largest], dims, element,
+                e,
+                c,
+                "exp",
+                [shifted, largest],
+                dims,
+                element,
                 lambda xs: exponential(e, e.op("arith.subf", xs, element), element, base, twist),
             )
             break
         shifted = simple(e, c, f"sub{i}", "arith.subf", [shifted, largest], dims)
     else:
         exponentials = elementwise(
-            e, c, "exp", [shifted], dims, element,
+            e,
+            c,
+            "exp",
+            [shifted],
+            dims,
+            element,
             lambda xs: exponential(e, xs[0], element, base, twist),
         )
     if twist.exponentials:
@@ -152,10 +174,25 @@ def softmax(draft: Draft, scores: Tensor, twist: Twist) -> Parts:
     return _divide(draft, exponentials, sums, guarded, twist)
 
 
+def _overflowing(element: str) -> Step:
+    """The largest numbers times log2(e) are infinite."""
+    limit = LARGEST[element] / LOG2E
+
+    def meaning(s: np.ndarray, _: Arrays) -> np.ndarray:
+        return np.where(abs(s) > limit, np.copysign(np.inf, s), s)
+
+    return Step([], lambda score, *_: score, meaning, "nothing")
+
+
 def simple_by(draft: Draft, name: str, tensor: Tensor, factor: float) -> Tensor:
     e, element = draft.e, tensor.element
     return elementwise(
-        e, draft.c, name, [tensor], tensor.dims, element,
+        e,
+        draft.c,
+        name,
+        [tensor],
+        tensor.dims,
+        element,
         lambda xs: e.op("arith.mulf", [xs[0], e.constant(factor, element)], element),
     )
 
@@ -172,18 +209,25 @@ def _softmax_op(draft: Draft, scores: Tensor) -> Tensor:
     return result
 
 
-def _divide(draft: Draft, exponentials: Tensor, sums: Tensor, scores: Tensor, twist: Twist) -> Parts:
+def _divide(
+    draft: Draft, exponentials: Tensor, sums: Tensor, scores: Tensor, twist: Twist
+) -> Parts:
     """P = E / Z at once, in the body of the product, or after it."""
     e, c, element, dims = draft.e, draft.c, exponentials.element, exponentials.dims
     by = c("divide.by", ["div", "reciprocal"])
     when = c("divide", ["before", "after", "in the product"])
-    if twist.any():
-        when = "before" if twist.needs_probabilities else when
+    if twist.probabilities or (twist.axis and when == "after"):
+        when = "before"
     reciprocal = element
     factor = sums
     if by == "reciprocal":
         factor = elementwise(
-            e, c, "reciprocal", [sums], sums.dims, element,
+            e,
+            c,
+            "reciprocal",
+            [sums],
+            sums.dims,
+            element,
             lambda xs: e.op("arith.divf", [e.constant(1.0, element), xs[0]], element),
         )
     op = "arith.divf" if by == "div" else "arith.mulf"
@@ -205,6 +249,7 @@ def _guard(draft: Draft, probabilities: Tensor, scores: Tensor) -> Tensor:
     if draft.guard == "none":
         return probabilities
     if draft.guard == "nan-guard":
+        draft.may_lose_range = True
 
         def replace(xs: List[str]) -> str:
             bad = e.op("arith.cmpf", [xs[0], xs[0]], element, c("guard.by", ["une, ", "uno, "]))
@@ -212,7 +257,12 @@ def _guard(draft: Draft, probabilities: Tensor, scores: Tensor) -> Tensor:
 
         return elementwise(e, c, "guard", [probabilities], dims, element, replace)
     masked = elementwise(
-        e, c, "masked", [scores], dims, "i1",
+        e,
+        c,
+        "masked",
+        [scores],
+        dims,
+        "i1",
         lambda xs: e.op("arith.cmpf", [xs[0], e.constant(-math.inf, element)], element, "oeq, "),
     )
     kept = tuple(d for d in dims if d != ("j",))
@@ -220,8 +270,15 @@ def _guard(draft: Draft, probabilities: Tensor, scores: Tensor) -> Tensor:
     truth, filled = e.truth(True), Tensor(e.fresh(), kept, "i1")
     type_ = e.type_of(filled)
     e.line(f"{filled.name} = linalg.fill ins({truth} : i1) outs({init.name} : {type_}) -> {type_}")
-    every = e.generic([masked], [filled], lambda xs, os: [e.op("arith.andi", [xs[0], os[0]], "i1")], dims)[0]
+    every = e.generic(
+        [masked], [filled], lambda xs, os: [e.op("arith.andi", [xs[0], os[0]], "i1")], dims
+    )[0]
     return elementwise(
-        e, c, "guard", [probabilities, every], dims, element,
+        e,
+        c,
+        "guard",
+        [probabilities, every],
+        dims,
+        element,
         lambda xs: e.select(xs[1], e.constant(0.0, element), xs[0], element),
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from .emitter import Tensor
 
@@ -43,7 +43,3 @@ class Twist:
 
     def any(self) -> bool:
         return bool(self.name)
-
-    @property
-    def needs_probabilities(self) -> bool:
-        return self.probabilities is not None
