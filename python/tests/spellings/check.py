@@ -161,7 +161,7 @@ def _compile(text: str, executed: Sequence[int]) -> Executable:
     functions = _functions(whole)
     maps = "".join(re.findall(r"^#map\d* = .*\n", whole, flags=re.M))
     body = "".join(functions[f"f{i}"] for i in executed)
-    return Executable(maps + "module {\n" + body + "}\n", 0)
+    return Executable(maps + "module {\n" + body + "}\n")
 
 
 def _execute(
