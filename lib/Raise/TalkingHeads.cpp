@@ -30,7 +30,7 @@ private:
       });
     });
   }
-  std::optional<Scalar> stepOverMixture(const Contraction &mixture, const Scalar &scalar);
+  std::optional<Scalar> stepOverMixture(const Scalar &scalar);
 
   const Contraction &second;
   ScalarReader reader;
@@ -54,12 +54,12 @@ readFactors(ScalarReader &reader, const Scalar &scalar, SmallVectorImpl<unsigned
 
 /// The activations of a product whose weight knows heads alone; its sum is over
 /// heads from then on.
-std::optional<Scalar> Walk::stepOverMixture(const Contraction &mixture, const Scalar &scalar) {
-  if (mixture.isConstantSide(0) == mixture.isConstantSide(1))
-    return std::nullopt;
+std::optional<Scalar> Walk::stepOverMixture(const Scalar &scalar) {
   SmallVector<unsigned> bound;
   auto factors = readFactors(reader, scalar, bound);
-  if (!factors)
+  auto isOne = [&](unsigned atom) { return space.getExtent(atom).isOne(); };
+  // A convolution of one tap is such a product too.
+  if (!factors || llvm::count_if(bound, isOne) + 1 != int64_t(bound.size()))
     return std::nullopt;
   auto [scores, weight] = *factors;
   if (!weight.element || !isConstant(weight.element.source))
@@ -101,17 +101,16 @@ std::optional<ContractionPair> Walk::run() {
     for (unsigned steps = 0; !stack.empty() && steps < kMaxSteps; ++steps) {
       Scalar scalar = reader.open(stack.pop_back_val());
       Operation *source = scalar.element ? scalar.element.source.getDefiningOp() : nullptr;
-      if (std::optional<Contraction> product = source ? matchContraction(source) : std::nullopt) {
-        if (std::optional<Scalar> scores = stepOverMixture(*product, scalar)) {
-          isMixed = true;
-          stack.push_back(*scores);
-          continue;
-        }
-        bool isActivations = !product->isConstantSide(0) && !product->isConstantSide(1);
-        if (isActivations && isMixed && hasExp && hasSum)
+      if (std::optional<Scalar> scores = source ? stepOverMixture(scalar) : std::nullopt) {
+        isMixed = true;
+        stack.push_back(*scores);
+        continue;
+      }
+      if (std::optional<Contraction> product = source ? matchContraction(source) : std::nullopt;
+          product && !product->isConstantSide(0) && !product->isConstantSide(1)) {
+        if (isMixed && hasExp && hasSum)
           return ContractionPair{*product, second, side, /*hasExponential=*/true};
-        if (isActivations)
-          continue;
+        continue;
       }
       if (auto softmax = dyn_cast_or_null<linalg::SoftmaxOp>(source)) {
         hasExp = hasSum = true;
