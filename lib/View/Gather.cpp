@@ -239,14 +239,15 @@ std::optional<bool> IndexReader::getTruth(Value value, linalg::LinalgOp op, Arra
 
 std::optional<Element> elfatt::view::stepOverGather(linalg::LinalgOp op, const Element &element,
                                                     Tracer &tracer) {
-  if (op->getNumRegions() != 1)
-    return std::nullopt;
-  auto loops = getLoops(op, element.indices);
-  if (!loops)
+  // Most ops are none, and every walk back ends at one: no work before that is known.
+  if (op->getNumRegions() != 1 || op->getNumResults() != 1)
     return std::nullopt;
   Block *body = op.getBlock();
   auto extract = body->getTerminator()->getOperand(0).getDefiningOp<tensor::ExtractOp>();
   if (!extract || extract->getBlock() != body || extract.getTensor().getParentBlock() == body)
+    return std::nullopt;
+  auto loops = getLoops(op, element.indices);
+  if (!loops)
     return std::nullopt;
   IndexReader reader(tracer);
   Element result{extract.getTensor(), {}};
