@@ -59,19 +59,22 @@ def machine() -> Dict[str, Any]:
     }
 
 
-def write_results(name: str, figures: Dict[str, Any], command: Sequence[str]) -> None:
-    """Writes ``results/NAME.json``, with machine, revision and command."""
-    revision = subprocess.run(
+def revision() -> str:
+    return subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=ROOT,
         text=True,
         capture_output=True,
     ).stdout.strip()
+
+
+def write_results(name: str, figures: Dict[str, Any], command: Sequence[str]) -> None:
+    """Writes ``results/NAME.json``, with machine, revision and command."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     record = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
-        "revision": revision,
+        "revision": revision(),
         "command": shlex.join(["python", *command]),
         "machine": machine(),
         **figures,

@@ -15,6 +15,7 @@ import argparse
 import concurrent.futures
 import json
 import multiprocessing
+import signal
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,7 @@ def main() -> int:
     parser.add_argument("--frontend", default="", choices=["", *measure.FRONTENDS])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write docs/Families.md")
+    parser.add_argument("--missing", action="store_true", help="only rows not yet measured")
     parser.add_argument("--keep", type=Path, help="folder for the imported modules")
     arguments = parser.parse_args()
 
@@ -71,23 +73,36 @@ def main() -> int:
         for frontend in family.frontends
         if arguments.frontend in ("", frontend)
     ]
-    records = list(run_all(cases, arguments.jobs, arguments.keep))
-    print(page.summary(records))
-    if arguments.write:
-        page.write(update(records), HERE.parents[1] / "docs" / "Families.md")
+    if arguments.missing:
+        have = {key(row) for row in known_rows()}
+        cases = [case for case in cases if (case[0], case[1].name, *case[2:]) not in have]
+    records: List[Dict[str, Any]] = []
+    try:
+        for record in run_all(cases, arguments.jobs, arguments.keep):
+            records.append(record)
+    finally:
+        # An interrupted run keeps the rows that it has.
+        print(page.summary(records))
+        if arguments.write:
+            page.write(update(records), HERE.parents[1] / "docs" / "Families.md")
     return 0 if all(map(page.is_complete, records)) else 1
+
+
+def known_rows() -> List[Dict[str, Any]]:
+    path = common.RESULTS / "families.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+def key(row: Dict[str, Any]) -> Tuple[str, ...]:
+    return tuple(row[name] for name in ("library", "family", "spelling", "frontend"))
 
 
 def update(records: Sequence[Dict[str, Any]]) -> Sequence[Dict[str, Any]]:
     """Puts the records into the results of earlier runs, which may have been of other rows."""
-    path = common.RESULTS / "families.json"
-    known = json.loads(path.read_text())["rows"] if path.exists() else []
-
-    def key(record: Dict[str, Any]) -> Any:
-        return [record[name] for name in ("library", "family", "spelling", "frontend")]
-
-    new = [key(record) for record in records]
-    rows = [*(record for record in known if key(record) not in new), *records]
+    for record in records:
+        record["revision"] = common.revision()
+    new = {key(record) for record in records}
+    rows = [*(row for row in known_rows() if key(row) not in new), *records]
     names = {library: [family.name for family in load(library)] for library in LIBRARIES}
     # A row that its table no longer has falls out; one whose library is missing here stays.
     rows = [
@@ -114,9 +129,13 @@ def run_all(cases: Sequence[Any], jobs: int, keep: Any) -> Iterable[Dict[str, An
     def run(case: Tuple[str, Any, str, str]) -> Dict[str, Any]:
         library, family, implementation, frontend = case
         receive, send = context.Pipe(duplex=False)
-        process = context.Process(
-            target=lambda: send.send(measure.measure(family, implementation, frontend, keep))
-        )
+
+        def work() -> None:
+            # The parent is who is interrupted; the row at work is finished.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            send.send(measure.measure(family, implementation, frontend, keep))
+
+        process = context.Process(target=work)
         begin = time.monotonic()
         process.start()
         send.close()
@@ -133,8 +152,11 @@ def run_all(cases: Sequence[Any], jobs: int, keep: Any) -> Iterable[Dict[str, An
         print(page.line(record, time.monotonic() - begin), flush=True)
         return record
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    try:
         yield from pool.map(run, cases)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 if __name__ == "__main__":

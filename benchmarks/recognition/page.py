@@ -99,6 +99,8 @@ Made by `python benchmarks/recognition/families.py --write`; `--family`, `--libr
 
 def write(records: Sequence[Result], path: Path) -> None:
     text = [HEADER, f"Result: {summary(records)}.\n"]
+    revisions = Counter(r["revision"] for r in records)
+    text += [f"Rows by the revision that they were measured at: {counts(revisions)}.\n"]
     for library in dict.fromkeys(r["library"] for r in records):
         mine = [r for r in records if r["library"] == library]
         text += [f"## {library}", "", f"{_version(library)}.", "", *_table(mine), ""]

@@ -46,7 +46,9 @@ def family(
 
     def build(implementation: str) -> Sample:
         torch.manual_seed(0)
-        made = cls(cls.config_class(**config, attn_implementation=implementation))
+        # A convolutional backbone inside has none to choose.
+        attention = {"": implementation, "backbone_config": "eager"}
+        made = cls(cls.config_class(**config, attn_implementation=attention))
         function = lambda m, *a: pick(m(**dict(zip(inputs, a)), **(fixed or {})))  # noqa: E731
         return Call(randomise(made), function), tuple(inputs.values())
 
