@@ -113,10 +113,13 @@ SiteShape elfatt::raise::getSiteShape(attention::ElfattOp op) {
 /// The sizes that were collapsed to dim `dim` of `tensor`.
 static SmallVector<int64_t> getCollapsed(Value tensor, int64_t dim) {
   auto collapse = tensor.getDefiningOp<tensor::CollapseShapeOp>();
-  if (!collapse || collapse.getReassociationIndices().empty())
+  if (!collapse)
+    return {};
+  SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+  if (groups.empty())
     return {};
   SmallVector<int64_t> sizes;
-  for (int64_t source : collapse.getReassociationIndices()[dim])
+  for (int64_t source : groups[dim])
     sizes.push_back(collapse.getSrcType().getDimSize(source));
   return sizes;
 }

@@ -139,7 +139,8 @@ Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
       })
       .Case([&](tensor::CollapseShapeOp collapse) {
         Size size;
-        for (int64_t source : collapse.getReassociationIndices()[dim])
+        SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+        for (int64_t source : groups[dim])
           size = size * getDimSize(collapse.getSrc(), source, depth + 1);
         return size;
       })
