@@ -201,7 +201,19 @@ LogicalResult Planner::buildDomain() {
         queries.push_back(atom);
       else if (!valueLeaves.contains(atom))
         domain.atoms.push_back(atom);
-  domain.atoms.append(queries);
+  // Rows whose position matters come behind those that only share keys: a triangle is
+  // over the last.
+  llvm::SmallDenseSet<unsigned> positional;
+  if (result.isCausal)
+    positional.insert(result.causalRow);
+  else if (result.program)
+    for (const Node &node : result.program->nodes)
+      if (node.kind == Node::Position)
+        for (const view::Term &term : space.normalize(node.position).terms)
+          positional.insert(term.atom);
+  for (bool isPositional : {false, true})
+    llvm::copy_if(queries, std::back_inserter(domain.atoms),
+                  [&](unsigned atom) { return positional.contains(atom) == isPositional; });
   auto addLeaves = [&](ArrayRef<unsigned> roots, std::initializer_list<OperandPlan *> operands) {
     size_t before = domain.atoms.size();
     for (unsigned root : roots)
@@ -228,7 +240,8 @@ LogicalResult Planner::buildDomain() {
   if (failed(dims))
     return refuse(Reason::NotAView, why);
   result.dims = *dims;
-  if (result.isCausal && (dims->keys.size() != 1 || dims->rows.empty()))
+  if (result.isCausal && (dims->keys.size() != 1 || dims->rows.empty() ||
+                          domain.atoms[dims->rows.back()] != result.causalRow))
     return refuse(Reason::NotAView, "the triangle is over keys of several dims");
   if (result.program && failed(checkPositions(*result.program)))
     return failure();

@@ -46,6 +46,8 @@ struct RecognisedAttention {
   };
   llvm::SmallVector<BiasPlan, 0> biases;
   bool isCausal = false;
+  /// The atom of the rows that the triangle is over.
+  unsigned causalRow = 0;
   /// The function of a score, in place of the rule for biases.
   std::optional<ScalarProgram> program;
   bool zeroMaskedRows = false;

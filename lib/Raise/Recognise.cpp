@@ -300,6 +300,7 @@ LogicalResult Recogniser::matchSdpa() {
     return failure();
   result.scale = scores->scale;
   result.isCausal = scores->isCausal;
+  result.causalRow = scores->causalRow;
   result.program = std::move(scores->program);
   parts.biases = std::move(scores->biases);
   SmallVector<Operation *> casts(softmax->casts);

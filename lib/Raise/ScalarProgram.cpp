@@ -182,6 +182,34 @@ FailureOr<ScalarProgram> elfatt::raise::readScalarProgram(ScalarReader &reader,
   return std::move(read.program);
 }
 
+void ScalarProgram::dropUnused() {
+  llvm::SmallBitVector used(nodes.size());
+  used.set(nodes.size() - 1);
+  for (size_t i = nodes.size(); i-- > 0;)
+    if (used.test(i))
+      for (unsigned operand : nodes[i].operands)
+        used.set(operand);
+  ScalarProgram kept;
+  SmallVector<unsigned> numbers(nodes.size()), elementNumbers(elements.size(), ~0u);
+  for (unsigned i : used.set_bits()) {
+    Node node = nodes[i];
+    for (unsigned &operand : node.operands)
+      operand = numbers[operand];
+    if (node.kind == Node::Element) {
+      unsigned &number = elementNumbers[node.element];
+      if (number == ~0u) {
+        number = kept.elements.size();
+        kept.elements.push_back(elements[node.element]);
+      }
+      node.element = number;
+    }
+    numbers[i] = kept.nodes.size();
+    kept.nodes.push_back(std::move(node));
+  }
+  nodes = std::move(kept.nodes);
+  elements = std::move(kept.elements);
+}
+
 //===----------------------------------------------------------------------===//
 // Building
 //===----------------------------------------------------------------------===//

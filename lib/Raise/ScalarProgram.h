@@ -48,6 +48,9 @@ struct ScalarProgram {
   double factor = 1.0;
   /// Casts that are dropped where the op computes in a wider type.
   llvm::SmallVector<mlir::Operation *> casts;
+
+  /// Drops nodes and elements that the result does not depend on.
+  void dropUnused();
 };
 
 /// Reads `scalar` as a function of one element of `product`; without a `product`, as one

@@ -83,7 +83,7 @@ struct PlainScores {
   LogicalResult addBias(Scalar bias);
   LogicalResult addMask(const Mask &mask);
   LogicalResult addSelect(Scalar &scalar);
-  LogicalResult addCausal(Hidden hidden);
+  LogicalResult addCausal(unsigned row, Hidden hidden);
   std::optional<unsigned> findSide(const Scalar &scalar);
   /// A mask commutes with a positive scale, a bias with none.
   bool hasPositiveScale() const {
@@ -92,45 +92,65 @@ struct PlainScores {
 };
 } // namespace
 
-/// Whether `condition` >= 0 keeps the keys up to the row; false too where rows or keys
-/// are several dims.
-static bool isCausal(ScalarReader &reader, const ScoresQuery &query, const Linear &condition) {
-  auto getOnly = [&](ArrayRef<unsigned> roots) -> std::optional<unsigned> {
+/// The row atom where `condition` >= 0 keeps the keys up to the row; none where keys are
+/// several dims.
+static std::optional<unsigned> getCausalRow(ScalarReader &reader, const ScoresQuery &query,
+                                            const Linear &condition) {
+  auto getLeaves = [&](ArrayRef<unsigned> roots) {
     SmallVector<unsigned> leaves;
     for (unsigned root : roots)
       llvm::append_range(leaves, reader.getSpace().getLeaves(root));
-    return leaves.size() == 1 ? std::optional(leaves.front()) : std::nullopt;
+    return leaves;
   };
-  std::optional<unsigned> row = getOnly(query.rows), key = getOnly(query.keys);
-  if (!row || !key)
-    return false;
-  Linear triangle{{{*row, 1}, {*key, -1}}, 0};
-  llvm::sort(triangle.terms);
-  return condition == triangle;
+  SmallVector<unsigned> keys = getLeaves(query.keys);
+  if (keys.size() != 1)
+    return std::nullopt;
+  for (unsigned row : getLeaves(query.rows)) {
+    Linear triangle{{{row, 1}, {keys.front(), -1}}, 0};
+    llvm::sort(triangle.terms);
+    if (condition == triangle)
+      return row;
+  }
+  return std::nullopt;
 }
 
-/// Whether `choice` is `kept` where keys are up to the row; then `hidden` is the other.
-static bool isCausalChoice(ScalarReader &reader, const ScoresQuery &query, const Choice &choice,
-                           llvm::function_ref<bool(Attribute)> isKept, Attribute &hidden) {
+/// The row atom where `choice` is what `isKept` accepts for keys up to the row; then
+/// `hidden` is the other value.
+static std::optional<unsigned> matchCausalChoice(ScalarReader &reader, const ScoresQuery &query,
+                                                 const Choice &choice,
+                                                 llvm::function_ref<bool(Attribute)> isKept,
+                                                 Attribute &hidden) {
   if (!choice.condition)
-    return false;
-  hidden = choice.ifFalse;
-  if (isKept(choice.ifTrue) && isCausal(reader, query, *choice.condition))
-    return true;
-  hidden = choice.ifTrue;
-  return isKept(choice.ifFalse) && isCausal(reader, query, choice.condition->complement());
+    return std::nullopt;
+  std::optional<unsigned> row;
+  if (isKept(choice.ifTrue) && (row = getCausalRow(reader, query, *choice.condition)))
+    hidden = choice.ifFalse;
+  else if (isKept(choice.ifFalse) &&
+           (row = getCausalRow(reader, query, choice.condition->complement())))
+    hidden = choice.ifTrue;
+  return row;
 }
 
-static bool isCausalMask(ScalarReader &reader, const ScoresQuery &query, const Mask &mask) {
+static std::optional<unsigned> matchCausalMask(ScalarReader &reader, const ScoresQuery &query,
+                                               const Mask &mask) {
   std::optional<Choice> choice = readChoice(reader, mask.condition);
+  if (!choice)
+    return std::nullopt;
   Attribute hidden;
-  return choice && isCausalChoice(
-                       reader, query, *choice,
-                       [&](Attribute value) {
-                         auto truth = dyn_cast<BoolAttr>(value);
-                         return truth && truth.getValue() != mask.isInverted;
-                       },
-                       hidden);
+  auto isKept = [&](Attribute value) {
+    auto truth = dyn_cast<BoolAttr>(value);
+    return truth && truth.getValue() != mask.isInverted;
+  };
+  return matchCausalChoice(reader, query, *choice, isKept, hidden);
+}
+
+/// Sets the flag; fails where another triangle has other rows.
+static LogicalResult setCausal(Scores &scores, unsigned row) {
+  if (scores.isCausal && scores.causalRow != row)
+    return failure();
+  scores.isCausal = true;
+  scores.causalRow = row;
+  return success();
 }
 
 /// The masks that hold where `mask` holds: the sides of a conjunction.
@@ -164,7 +184,7 @@ std::optional<unsigned> PlainScores::findSide(const Scalar &scalar) {
   return a != b ? std::optional(a ? 0u : 1u) : std::nullopt;
 }
 
-LogicalResult PlainScores::addCausal(Hidden hidden) {
+LogicalResult PlainScores::addCausal(unsigned row, Hidden hidden) {
   if (!hasPositiveScale() || (query.strict && hidden == Hidden::Lowest))
     return failure();
   // The op masks last: what was added to a masked score could have made it NaN.
@@ -173,21 +193,27 @@ LogicalResult PlainScores::addCausal(Hidden hidden) {
     return failure();
   scores.hasExcessRange |= isAddedTo || hidden == Hidden::Lowest;
   isCausalByLowest |= hidden == Hidden::Lowest;
-  scores.isCausal = true;
-  return success();
+  return setCausal(scores, row);
 }
 
 LogicalResult PlainScores::addMask(const Mask &mask) {
   SmallVector<Mask> conjuncts;
   collectConjuncts(reader, mask, conjuncts);
   bool isWorthSplitting = !mask.condition.element;
+  LogicalResult areTrianglesAdded = success();
   llvm::erase_if(conjuncts, [&](const Mask &part) {
-    bool isAlwaysTrue = getTruth(reader, part.condition) == !part.isInverted;
-    bool isTriangle = !isAlwaysTrue && isCausalMask(reader, query, part);
-    scores.isCausal |= isTriangle;
-    isWorthSplitting |= isAlwaysTrue || isTriangle;
-    return isAlwaysTrue || isTriangle;
+    bool isNeeded = getTruth(reader, part.condition) != !part.isInverted;
+    if (isNeeded)
+      if (std::optional<unsigned> row = matchCausalMask(reader, query, part)) {
+        if (failed(addCausal(*row, Hidden::MinusInfinity)))
+          areTrianglesAdded = failure();
+        isNeeded = false;
+      }
+    isWorthSplitting |= !isNeeded;
+    return !isNeeded;
   });
+  if (failed(areTrianglesAdded))
+    return failure();
   if (!isWorthSplitting)
     conjuncts = {mask};
   for (const Mask &part : conjuncts) {
@@ -220,11 +246,11 @@ LogicalResult PlainScores::addBias(Scalar bias) {
     if (!choice->condition)
       return success(isZero(choice->ifTrue));
     Attribute hidden;
-    if (isCausalChoice(reader, query, *choice, isZero, hidden) && !query.strict &&
-        (isMinusInfinity(hidden) || isLowest(hidden))) {
+    std::optional<unsigned> row = matchCausalChoice(reader, query, *choice, isZero, hidden);
+    if (row && !query.strict && (isMinusInfinity(hidden) || isLowest(hidden))) {
       // A score of +inf or NaN stays NaN in the source.
       scores.hasExcessRange = true;
-      return addCausal(isMinusInfinity(hidden) ? Hidden::MinusInfinity : Hidden::Lowest);
+      return addCausal(*row, isMinusInfinity(hidden) ? Hidden::MinusInfinity : Hidden::Lowest);
     }
     // A function of positions, which the score region computes.
     if (isPositional(reader, bias))
@@ -263,14 +289,10 @@ LogicalResult PlainScores::addSelect(Scalar &scalar) {
   if (!other || other->condition || !hasPositiveScale())
     return failure();
   if (isLowest(other->ifTrue)) {
-    if (!isCausalMask(reader, query, mask) || failed(addCausal(Hidden::Lowest)))
+    std::optional<unsigned> row = matchCausalMask(reader, query, mask);
+    if (!row || failed(addCausal(*row, Hidden::Lowest)))
       return failure();
-  } else if (isMinusInfinity(other->ifTrue)) {
-    bool wasCausal = scores.isCausal;
-    if (failed(addMask(mask)) ||
-        (scores.isCausal && !wasCausal && failed(addCausal(Hidden::MinusInfinity))))
-      return failure();
-  } else {
+  } else if (!isMinusInfinity(other->ifTrue) || failed(addMask(mask))) {
     return failure();
   }
   scalar = reader.getOperand(scalar, *side);
@@ -332,12 +354,13 @@ static Scalar hoistCausal(ScalarReader &reader, const ScoresQuery &query, Scalar
     SmallVector<Operation *> casts;
     Scalar opened = skipCasts(reader, scalar, &casts);
     Operation *op = opened.getOp();
+    std::optional<unsigned> row;
     std::optional<Scalar> inner;
     if (isa_and_nonnull<arith::SelectOp>(op))
       for (unsigned side : {1, 2})
-        if (isMinusInfinity(reader, reader.getOperand(opened, 3 - side)) &&
-            isCausalMask(reader, query, {reader.getOperand(opened, 0), side == 2}))
-          inner = reader.getOperand(opened, side);
+        if (isMinusInfinity(reader, reader.getOperand(opened, 3 - side)) && !inner)
+          if ((row = matchCausalMask(reader, query, {reader.getOperand(opened, 0), side == 2})))
+            inner = reader.getOperand(opened, side);
     if (isa_and_nonnull<arith::AddFOp>(op) && !query.strict)
       for (unsigned side : {0, 1}) {
         std::optional<Choice> choice = readChoice(reader, reader.getOperand(opened, 1 - side));
@@ -346,16 +369,17 @@ static Scalar hoistCausal(ScalarReader &reader, const ScoresQuery &query, Scalar
           return number && number.getValue().isZero();
         };
         Attribute hidden;
-        if (choice && isCausalChoice(reader, query, *choice, isZero, hidden) &&
-            isMinusInfinity(hidden)) {
+        if (!choice || inner)
+          continue;
+        row = matchCausalChoice(reader, query, *choice, isZero, hidden);
+        if (row && isMinusInfinity(hidden)) {
           scores.hasExcessRange = true;
           inner = reader.getOperand(opened, side);
         }
       }
-    if (!inner)
+    if (!inner || failed(setCausal(scores, *row)))
       return scalar;
     llvm::append_range(scores.casts, casts);
-    scores.isCausal = true;
     scalar = *inner;
   }
 }
@@ -398,36 +422,6 @@ static void absorbScale(ScalarReader &reader, ScalarProgram &program, Scale &sca
   }
 }
 
-/// Drops what the result of `program` does not depend on.
-static void dropUnused(ScalarProgram &program) {
-  using Node = ScalarProgram::Node;
-  llvm::SmallBitVector used(program.nodes.size());
-  used.set(program.nodes.size() - 1);
-  for (size_t i = program.nodes.size(); i-- > 0;)
-    if (used.test(i))
-      for (unsigned operand : program.nodes[i].operands)
-        used.set(operand);
-  ScalarProgram kept;
-  SmallVector<unsigned> numbers(program.nodes.size()), elements(program.elements.size(), ~0u);
-  for (unsigned i : used.set_bits()) {
-    Node node = program.nodes[i];
-    for (unsigned &operand : node.operands)
-      operand = numbers[operand];
-    if (node.kind == Node::Element) {
-      unsigned &number = elements[node.element];
-      if (number == ~0u) {
-        number = kept.elements.size();
-        kept.elements.push_back(program.elements[node.element]);
-      }
-      node.element = number;
-    }
-    numbers[i] = kept.nodes.size();
-    kept.nodes.push_back(std::move(node));
-  }
-  program.nodes = std::move(kept.nodes);
-  program.elements = std::move(kept.elements);
-}
-
 FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQuery &query,
                                              Refusal &why) {
   PlainScores plain{reader, query, {}};
@@ -446,7 +440,7 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
     return failure();
   }
   absorbScale(reader, *program, scores.scale);
-  dropUnused(*program);
+  program->dropUnused();
   program->factor = query.factor;
   scores.product = program->product;
   for (const ProgramElement &element : program->elements)

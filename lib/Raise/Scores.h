@@ -34,6 +34,8 @@ struct Scores {
   llvm::SmallVector<Bias, 0> biases;
   /// Keys behind the row are masked, after all else.
   bool isCausal = false;
+  /// The atom of those rows.
+  unsigned causalRow = 0;
   /// Set where a score is more than the plain rule: what it is of S and of the
   /// biases, which are then elements alone.
   std::optional<ScalarProgram> program;

@@ -29,7 +29,8 @@ class Outcome:
     """What became of one case. ``faults`` is empty where all is well."""
 
     sites: List[Dict[str, Any]] = field(default_factory=list)
-    #: The function after raising, and whether strict raised it too.
+    #: The function after raising, and whether it is strict's that is executed: where
+    #: strict raises a case, too, every other one is.
     raised: str = ""
     is_strict: bool = False
     faults: List[str] = field(default_factory=list)
@@ -130,27 +131,37 @@ def _prepare(cases: Sequence[Case]) -> str:
 def _strip_module(text: str) -> str:
     """Functions without the module around them; maps have other names per module,
     so that they are printed in place."""
+    text = _with_maps_in_place(text)
+    return text[text.index("module {") + len("module {") : text.rindex("}")]
+
+
+def _with_maps_in_place(text: str) -> str:
     maps = dict(re.findall(r"^(#map\d*) = (.*)$", text, flags=re.M))
-    body = text[text.index("module {") + len("module {") : text.rindex("}")]
-    return re.sub(r"#map\d*", lambda match: maps[match.group(0)], body)
+    text = re.sub(r"^#map\d* = .*\n", "", text, flags=re.M)
+    return re.sub(r"#map\d*", lambda match: maps[match.group(0)], text)
 
 
 def _run(cases: Sequence[Case], start: int, judge: Judge) -> List[Outcome]:
     source = _prepare(cases)
     raised, records = _raise(source, _RAISE)
-    _, strict = _raise(source, _STRICT)
-    functions = _functions(raised)
+    strict, strict_records = _raise(source, _STRICT)
+    functions = _functions(_with_maps_in_place(raised))
+    exact = _functions(_with_maps_in_place(strict))
     outcomes = []
     for i in range(len(cases)):
-        outcome = Outcome(raised=functions[f"f{i}"])
-        outcome.sites = [r for r in records if r["function"] == f"f{i}"]
-        outcome.is_strict = any(r["status"] == "raised" for r in strict if r["function"] == f"f{i}")
+        name = f"f{i}"
+        is_strict = (start + i) % 2 == 0 and any(
+            r["status"] == "raised" for r in strict_records if r["function"] == name
+        )
+        outcome = Outcome(raised=(exact if is_strict else functions)[name], is_strict=is_strict)
+        outcome.sites = [r for r in records if r["function"] == name]
         judge.report(cases[i], outcome)
         outcomes.append(outcome)
     executed = [i for i, o in enumerate(outcomes) if o.is_raised and not o.faults]
     if executed:
         before = _compile(source, executed)
-        after = _compile(_opt(raised, "--elfatt-decompose"), executed)
+        module = "module {\n" + "".join(outcomes[i].raised for i in executed) + "}\n"
+        after = _compile(_opt(module, "--elfatt-decompose"), executed)
         _execute(cases, outcomes, executed, before, after, start, judge)
     return outcomes
 

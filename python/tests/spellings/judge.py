@@ -59,9 +59,13 @@ class SpellingJudge:
                 outcome.faults.append(f"expected {name}={sizes[label]}, got {shape[name]}")
         if None not in shape.values():
             rows = sizes["b"] * sizes["g"] * sizes["r"] * sizes["i"]
-            # Queries that share keys may be rows, too.
+            # Queries that share keys may be rows, too; which rows count tokens shows
+            # where there are as many as keys.
             got = shape["B"] * shape["H"] * shape["N"]
-            if got != rows or shape["N"] not in (sizes["i"], sizes["i"] * sizes["r"]):
+            queries = {sizes["i"], sizes["i"] * sizes["r"]}
+            if sizes["i"] != sizes["j"]:
+                queries.add(sizes["r"])
+            if got != rows or shape["N"] not in queries:
                 outcome.faults.append(f"expected {rows} rows, {sizes['i']} a head, got {shape}")
         kinds = {step.kind for step in case.meaning.steps} - {"nothing"}
         if kinds == {"causal"} and sizes["j"] > 1 and site["bias"] != "causal":
