@@ -49,7 +49,7 @@ def groups() -> Iterator[List[str]]:
         yield names[first : first + GROUP]
 
 
-@pytest.mark.parametrize("names", groups(), ids=lambda names: names[0])
+@pytest.mark.parametrize("names", list(groups()), ids=lambda names: names[0])
 def test_spellings(names: List[str]) -> None:
     torch.manual_seed(1)
     module = Several([SPELLINGS[name][0]() for name in names]).eval()
