@@ -238,6 +238,15 @@ def test_tilings_and_assignments_are_views(function: Any) -> None:
     )
 
 
+def test_overlapping_windows_are_gathered() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.unfold(x, 3, padding=1, stride=2)
+
+    x = torch.randn(2, 2, 4, 9, generator=torch.Generator().manual_seed(0))
+    text = elfatt.import_torch(sources.Function(function).eval(), x)
+    np.testing.assert_array_equal(execute(text, [x.numpy()])[0], function(x).numpy())
+
+
 def test_a_view_behind_an_attention() -> None:
     """As in GPT-2: the decomposed attention has other strides than the traced one."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Sequence
 
 import torch
+from torch._decomp import decomposition_table
 
 
 def _is_tiling(
@@ -35,7 +36,9 @@ def _im2col(
     """[..., C, H, W] -> [..., C*kh*kw, windows]"""
     (h, w), (kh, kw) = x.shape[-2:], kernel
     if not _is_tiling((h, w), kernel, dilation, padding, stride):
-        return NotImplemented
+        # Overlapping or padded windows are gathered, as PyTorch writes it out.
+        default = decomposition_table[torch.ops.aten.im2col.default]
+        return default(x, kernel, dilation, padding, stride)
     batch, c = x.shape[:-3], x.shape[-3]
     x = x.reshape(-1, c, h // kh, kh, w // kw, kw).permute(0, 1, 3, 5, 2, 4)
     return x.reshape(*batch, c * kh * kw, (h // kh) * (w // kw))
