@@ -62,7 +62,10 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
         refusedPair = pair;
       }
     }
-    if (queries == Queries::Activations)
+    // A weight in between says more than that no softmax was found.
+    bool isExplained = refused && refused->refusal.reason != Reason::NoSoftmax &&
+                       refused->refusal.reason != Reason::NotAView;
+    if (queries == Queries::Activations && !isExplained)
       if (std::optional<ContractionPair> mixed = findTalkingHeads(second)) {
         refusedPair = mixed;
         refused.emplace().refusal = {Reason::TalkingHeads, ""};
