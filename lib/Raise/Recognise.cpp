@@ -417,6 +417,8 @@ Verdict Recogniser::run() {
     Type type = getElementTypeOrSelf(each->getResult().getType());
     result.hasExcessPrecision |= type.isF16() || type.isBF16();
   }
+  // What was matched is a site, whatever it is refused for.
+  bool isMatched = succeeded(matched);
   if (succeeded(matched) && options.strict && result.hasExcessPrecision)
     matched = refuse(Reason::ExcessPrecision);
   if (succeeded(matched) && options.strict && result.hasExcessRange)
@@ -426,11 +428,12 @@ Verdict Recogniser::run() {
   if (succeeded(matched) && result.isLinear && !result.scale.isOne() &&
       !result.output.casts.empty())
     matched = refuse(Reason::MaskAfterSoftmax, "it is scaled in another type than the result's");
+  verdict.isSite = isMatched;
   if (failed(matched)) {
-    judgeSite();
+    if (!isMatched)
+      judgeSite();
     return std::move(verdict);
   }
-  verdict.isSite = true;
   result.reader = std::move(reader);
   verdict.attention = std::move(result);
   return std::move(verdict);
