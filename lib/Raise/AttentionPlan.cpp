@@ -68,13 +68,6 @@ private:
     why = {reason, detail.str()};
     return failure();
   }
-  llvm::SmallDenseSet<unsigned> getLeaves(ArrayRef<unsigned> roots) {
-    llvm::SmallDenseSet<unsigned> leaves;
-    for (unsigned root : roots)
-      for (unsigned leaf : space.getLeaves(root))
-        leaves.insert(leaf);
-    return leaves;
-  }
   SmallVector<unsigned> getWhole();
   LogicalResult planOperand(const ProgramElement &element, OperandPlan &plan);
   LogicalResult checkPositions(const ScalarProgram &program);
@@ -188,12 +181,12 @@ LogicalResult Planner::buildDomain() {
     if (group.empty() && q->hasFreeUnit() && k->hasFreeUnit() && v->hasFreeUnit())
       addUnit({q, k, v}, /*inOutput=*/true);
   std::optional<unsigned> unitRow;
-  if (getLeaves(parts.rows).empty())
+  if (reader.getLeaves(parts.rows).empty())
     unitRow = addUnit({q}, true);
-  llvm::SmallDenseSet<unsigned> valueLeaves = getLeaves(parts.values);
+  llvm::SmallDenseSet<unsigned> valueLeaves = reader.getLeaves(parts.values);
   if (valueLeaves.empty())
     valueLeaves.insert(addUnit({v}, true));
-  llvm::SmallDenseSet<unsigned> rowLeaves = getLeaves(parts.rows);
+  llvm::SmallDenseSet<unsigned> rowLeaves = reader.getLeaves(parts.rows);
   SmallVector<unsigned> queries;
   for (ArrayRef<unsigned> group : result.output.factors)
     for (unsigned atom : group)

@@ -47,7 +47,7 @@ private:
   }
   /// Whether one of `atoms` occurs in `index`.
   bool mentions(const Index &index, ArrayRef<unsigned> atoms) {
-    llvm::SmallDenseSet<unsigned> leaves = getLeaves(atoms);
+    llvm::SmallDenseSet<unsigned> leaves = reader->getLeaves(atoms);
     return llvm::any_of(space.normalize(index).terms,
                         [&](const view::Term &term) { return leaves.contains(term.atom); });
   }
@@ -59,13 +59,6 @@ private:
   bool mentions(unsigned side, ArrayRef<unsigned> atoms) {
     return llvm::any_of(pair.first.loops[side].set_bits(),
                         [&](unsigned loop) { return mentions(firstLoops[loop], atoms); });
-  }
-  llvm::SmallDenseSet<unsigned> getLeaves(ArrayRef<unsigned> roots) {
-    llvm::SmallDenseSet<unsigned> leaves;
-    for (unsigned root : roots)
-      for (unsigned leaf : space.getLeaves(root))
-        leaves.insert(leaf);
-    return leaves;
   }
 
   LogicalResult checkShapes();
@@ -212,17 +205,11 @@ LogicalResult Recogniser::readFirst(const Element &product) {
   return success();
 }
 
-/// `scalar` as an operand: an element, or else computed beside the op from others.
 bool Recogniser::readOperand(const Scalar &scalar, ProgramElement &operand) {
-  operand.start = scalar.start;
-  if (scalar.start.source)
-    return true;
-  Refusal ignored{Reason::NotAView, ""};
-  FailureOr<ScalarProgram> program = readScalarProgram(*reader, scalar, {}, ignored);
-  if (failed(program))
-    return false;
-  operand.computed = std::make_shared<ScalarProgram>(std::move(*program));
-  return true;
+  std::optional<ProgramElement> element = readProgramElement(*reader, scalar);
+  if (element)
+    operand = std::move(*element);
+  return element.has_value();
 }
 
 /// Whether `operand` depends on `atoms`. A repeated head is none at its source.
@@ -294,7 +281,7 @@ LogicalResult Recogniser::matchSdpa() {
   FailureOr<Scores> scores = matchScores(*reader, query, verdict.refusal);
   if (failed(scores))
     return failure();
-  if (reader->getLeaves(softmax->axis) != getLeaves(parts.keys))
+  if (reader->getLeaves(softmax->axis) != reader->getLeaves(parts.keys))
     return refuse(Reason::WrongSoftmaxAxis);
   if (failed(readFirst(scores->product)))
     return failure();
@@ -317,13 +304,13 @@ LogicalResult Recogniser::matchSdpa() {
   Scalar value = peelScale(*reader, far, one, casts);
   if (!readOperand(one.isOne() ? value : far, parts.value))
     return refuse(Reason::NotAView);
-  unsigned querySide = getLeaves(parts.keys).empty() ? !mentions(operands[0], parts.rows)
-                                                     : mentions(operands[0], parts.keys);
+  unsigned querySide = reader->getLeaves(parts.keys).empty() ? !mentions(operands[0], parts.rows)
+                                                             : mentions(operands[0], parts.keys);
   parts.query = operands[querySide], parts.key = operands[1 - querySide];
   if (mentions(parts.query, parts.keys) || mentions(parts.key, parts.rows) ||
       !mentions(parts.key, parts.keys)) {
     // A single key or a single query has no atoms to tell it by.
-    bool single = getLeaves(parts.keys).empty() || getLeaves(parts.rows).empty();
+    bool single = reader->getLeaves(parts.keys).empty() || reader->getLeaves(parts.rows).empty();
     if (!single || mentions(parts.query, parts.keys) || mentions(parts.key, parts.rows))
       return refuse(Reason::NotAView, "the first product is not one of queries and keys");
   }
@@ -362,12 +349,12 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
   FailureOr<Softmax> ofQuery = matchSoftmax(*reader, far, verdict.refusal);
   if (failed(ofQuery))
     return failure();
-  if (reader->getLeaves(ofQuery->axis) != getLeaves(parts.channels))
+  if (reader->getLeaves(ofQuery->axis) != reader->getLeaves(parts.channels))
     return refuse(Reason::WrongSoftmaxAxis, "the queries' softmax is not over the channels");
   FailureOr<Softmax> ofKey = matchSoftmax(*reader, sides[keySide], verdict.refusal);
   if (failed(ofKey))
     return failure();
-  if (reader->getLeaves(ofKey->axis) != getLeaves(parts.keys))
+  if (reader->getLeaves(ofKey->axis) != reader->getLeaves(parts.keys))
     return refuse(Reason::WrongSoftmaxAxis, "the keys' softmax is not over the tokens");
   SmallVector<Operation *> casts(ofQuery->casts);
   llvm::append_range(casts, ofKey->casts);

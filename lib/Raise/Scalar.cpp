@@ -250,13 +250,23 @@ bool ScalarReader::isSame(const Scalar &a, const Scalar &b) {
   return match(a, b, {}, renaming);
 }
 
-llvm::SmallDenseSet<unsigned>
-ScalarReader::getLeaves(const llvm::SmallDenseSet<unsigned> &atoms) const {
+template <typename RangeT>
+static llvm::SmallDenseSet<unsigned> collectLeaves(const view::IndexSpace &space,
+                                                   const RangeT &atoms) {
   llvm::SmallDenseSet<unsigned> leaves;
   for (unsigned atom : atoms)
     for (unsigned leaf : space.getLeaves(atom))
       leaves.insert(leaf);
   return leaves;
+}
+
+llvm::SmallDenseSet<unsigned>
+ScalarReader::getLeaves(const llvm::SmallDenseSet<unsigned> &atoms) const {
+  return collectLeaves(space, atoms);
+}
+
+llvm::SmallDenseSet<unsigned> ScalarReader::getLeaves(ArrayRef<unsigned> atoms) const {
+  return collectLeaves(space, atoms);
 }
 
 bool ScalarReader::reachesFrom(const Scalar &closed, Value source, unsigned depth) {

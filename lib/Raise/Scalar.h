@@ -86,6 +86,7 @@ public:
 
   /// `atoms` in parts that are whole: an atom may be split after it was noted.
   llvm::SmallDenseSet<unsigned> getLeaves(const llvm::SmallDenseSet<unsigned> &atoms) const;
+  llvm::SmallDenseSet<unsigned> getLeaves(llvm::ArrayRef<unsigned> atoms) const;
 
   /// Whether `scalar` is made of an element of `source` (budgeted).
   bool reaches(const Scalar &scalar, mlir::Value source);

@@ -182,6 +182,17 @@ FailureOr<ScalarProgram> elfatt::raise::readScalarProgram(ScalarReader &reader,
   return std::move(read.program);
 }
 
+std::optional<ProgramElement> elfatt::raise::readProgramElement(ScalarReader &reader,
+                                                                const Scalar &scalar) {
+  if (scalar.start.source)
+    return ProgramElement{scalar.start, nullptr};
+  Refusal ignored{Reason::ScoreFunction, ""};
+  FailureOr<ScalarProgram> program = readScalarProgram(reader, scalar, {}, ignored);
+  if (failed(program))
+    return std::nullopt;
+  return ProgramElement{{}, std::make_shared<ScalarProgram>(std::move(*program))};
+}
+
 void ScalarProgram::dropUnused() {
   llvm::SmallBitVector used(nodes.size());
   used.set(nodes.size() - 1);

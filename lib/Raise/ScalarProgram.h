@@ -58,6 +58,9 @@ struct ScalarProgram {
 llvm::FailureOr<ScalarProgram> readScalarProgram(ScalarReader &reader, const Scalar &scalar,
                                                  mlir::Value product, Refusal &why);
 
+/// `scalar` as an element of a tensor, or of one that is computed from others. Pure.
+std::optional<ProgramElement> readProgramElement(ScalarReader &reader, const Scalar &scalar);
+
 /// Builds the ops of `program` at `builder`: from the score (null without one), the
 /// elements, and what gives an index as a value. Floats narrower than `type`, where
 /// there is one, are computed in it.

@@ -51,6 +51,11 @@ static bool isMinusInfinity(ScalarReader &reader, const Scalar &scalar) {
   return value && std::isinf(*value) && *value < 0;
 }
 
+static bool isZero(Attribute attr) {
+  auto number = dyn_cast_or_null<FloatAttr>(attr);
+  return number && number.getValue().isZero();
+}
+
 /// Finite, but so low that exp(x - max) is 0 beside any score that is not close to
 /// it: finfo.min, or the 0.7 of it that JAX takes.
 static bool isLowest(Attribute attr) {
@@ -221,15 +226,10 @@ LogicalResult PlainScores::addMask(const Mask &mask) {
     const Scalar &condition = part.condition;
     if (isPositional(reader, condition) || reader.reaches(condition, query.product))
       return failure();
-    ProgramElement element{condition.start, nullptr};
-    if (!condition.element) {
-      Refusal ignored{Reason::ScoreFunction, ""};
-      FailureOr<ScalarProgram> program = readScalarProgram(reader, condition, {}, ignored);
-      if (failed(program))
-        return failure();
-      element.computed = std::make_shared<ScalarProgram>(std::move(*program));
-    }
-    scores.biases.push_back({element, true, part.isInverted});
+    std::optional<ProgramElement> element = readProgramElement(reader, condition);
+    if (!element)
+      return failure();
+    scores.biases.push_back({*element, true, part.isInverted});
   }
   return success();
 }
@@ -239,10 +239,6 @@ LogicalResult PlainScores::addBias(Scalar bias) {
   while (!bias.element && isa_and_nonnull<arith::ExtFOp>(bias.getOp()))
     bias = reader.getOperand(bias, 0);
   if (std::optional<Choice> choice = readChoice(reader, bias)) {
-    auto isZero = [](Attribute value) {
-      auto number = dyn_cast<FloatAttr>(value);
-      return number && number.getValue().isZero();
-    };
     if (!choice->condition)
       return success(isZero(choice->ifTrue));
     Attribute hidden;
@@ -364,10 +360,6 @@ static Scalar hoistCausal(ScalarReader &reader, const ScoresQuery &query, Scalar
     if (isa_and_nonnull<arith::AddFOp>(op) && !query.strict)
       for (unsigned side : {0, 1}) {
         std::optional<Choice> choice = readChoice(reader, reader.getOperand(opened, 1 - side));
-        auto isZero = [](Attribute value) {
-          auto number = dyn_cast<FloatAttr>(value);
-          return number && number.getValue().isZero();
-        };
         Attribute hidden;
         if (!choice || inner)
           continue;
