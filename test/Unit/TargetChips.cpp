@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Target/Chip.h"
+#include "elfatt/Target/Instructions.h"
 #include "elfatt/Target/Ptxas.h"
 
 #include "gtest/gtest.h"
@@ -65,6 +66,125 @@ TEST(TargetChips, DriverTooOldForTheChip) {
             "sm_90 needs PTX 7.8, but drivers of CUDA 11.4 load PTX up to 7.4");
   EXPECT_EQ(ptx("sm_80", "9.9"),
             "unknown CUDA release '9.9', expected one of 10.2, 11.4, 12.6, 13.0");
+}
+
+/// Tera-operations a second of f16 products with f32 sums, dense, from data sheets.
+TEST(TargetBoards, TensorRatesAreThoseOfDataSheets) {
+  for (auto [name, expected] : {std::pair("sm_72", 11.0),
+                                {"sm_75", 65.0},
+                                {"sm_80", 312.0},
+                                {"sm_86", 71.0},
+                                {"sm_87", 42.5},
+                                {"sm_89", 165.2},
+                                {"sm_100", 2250.0},
+                                {"sm_110", 258.0},
+                                {"sm_120", 209.5}}) {
+    const Board &board = chip(name).reference;
+    double rate = board.SMs * board.clockGHz * board.tensorF16 / 1e3;
+    EXPECT_NEAR(rate / expected, 1, 0.03) << name;
+  }
+  // The clock of the table is the one under load, that of the data sheet 1.83 GHz.
+  const Board &h100 = chip("sm_90").reference;
+  EXPECT_NEAR(h100.SMs * 1.83 * h100.tensorF16 / 1e3, 989, 5);
+}
+
+TEST(TargetBoards, EveryFigureIsThere) {
+  for (const Chip &c : getChips()) {
+    const Board &board = c.reference;
+    EXPECT_GT(board.SMs, 0) << c.name.str();
+    EXPECT_TRUE(board.clockGHz > 0.5 && board.clockGHz < 3) << c.name.str();
+    EXPECT_TRUE(board.bandwidthGBs > 20 && board.bandwidthGBs < 10000) << c.name.str();
+    EXPECT_GE(board.l2Bytes, 256 * 1024) << c.name.str();
+    EXPECT_TRUE(board.fma == 64 || board.fma == 128) << c.name.str();
+    EXPECT_TRUE(board.exp2 == 16 || board.exp2 == 32) << c.name.str();
+    EXPECT_EQ(board.tensorF16 > 0, c.f16 != Mma::None) << c.name.str();
+    EXPECT_EQ(board.tensorTF32 > 0, c.bf16) << c.name.str();
+    EXPECT_EQ(getCopyFraction(c), board.bandwidthGBs < 300 ? 0.85 : 0.9);
+  }
+  EXPECT_EQ(chip("sm_103").reference.exp2, 32);
+}
+
+// CUDA Occupancy Calculator: A100, 256 threads of 64 registers and 40 KiB of shared memory: four
+// blocks by registers, four by shared memory.
+TEST(TargetBoards, BlocksPerSM) {
+  const Chip &a100 = chip("sm_80");
+  EXPECT_EQ(getBlocksPerSM(a100, {256, 64, 40 * 1024}), 4);
+  EXPECT_EQ(getBlocksPerSM(a100, {256, 32, 0}), 8);
+  EXPECT_EQ(getBlocksPerSM(a100, {256, 0, 0}), 8);
+  EXPECT_EQ(getBlocksPerSM(a100, {32, 0, 0}), 32);
+  EXPECT_EQ(getBlocksPerSM(a100, {128, 168, 0}), 3);
+  EXPECT_EQ(getBlocksPerSM(a100, {128, 0, 163 * 1024}), 1);
+  EXPECT_EQ(getBlocksPerSM(a100, {128, 0, 164 * 1024}), 0);
+  EXPECT_EQ(getBlocksPerSM(a100, {1024, 128, 0}), 0) << "more registers than a block may have";
+  EXPECT_EQ(getBlocksPerSM(chip("sm_86"), {1024, 0, 0}), 1);
+  EXPECT_EQ(getBlocksPerSM(chip("sm_75"), {32, 0, 0}), 16);
+}
+
+TEST(TargetChips, WrongPairsAreErrors) {
+  EXPECT_EQ(messageOf(checkPtxVersion(chip("sm_80"), {6, 5})), "sm_80 needs PTX 7.0, got 6.5");
+  EXPECT_EQ(messageOf(checkPtxVersion(chip("sm_87"), {7, 0})), "sm_87 needs PTX 7.4, got 7.0");
+  EXPECT_EQ(messageOf(checkPtxVersion(chip("sm_87"), {9, 3})),
+            "expected PTX 9.0 or older, got 9.3");
+  EXPECT_FALSE(static_cast<bool>(checkPtxVersion(chip("sm_87"), {7, 4})));
+  EXPECT_EQ(parsePtxFeature("+ptx74")->str(), "7.4");
+  EXPECT_EQ(parsePtxFeature("+sm_80, +ptx80")->str(), "8.0");
+  EXPECT_FALSE(parsePtxFeature("").has_value());
+  EXPECT_FALSE(parsePtxFeature("+ptxas").has_value());
+}
+
+std::string refusal(llvm::StringRef name, PtxVersion version, llvm::StringRef intrinsic) {
+  return messageOf(checkIntrinsic(chip(name), version, intrinsic));
+}
+
+TEST(TargetInstructions, ProductsOfEachChip) {
+  auto count = [](llvm::StringRef name, PtxVersion version) {
+    return getMmaShapes(chip(name), version).size();
+  };
+  EXPECT_EQ(count("sm_53", {6, 5}), 0u);
+  EXPECT_EQ(count("sm_72", {6, 5}), 1u);
+  EXPECT_EQ(count("sm_75", {6, 5}), 4u);
+  EXPECT_EQ(count("sm_75", {6, 4}), 1u) << "m16n8k8 came with PTX 6.5";
+  for (const Chip &c : getChips())
+    if (c.bf16) {
+      EXPECT_EQ(count(c.name, {9, 0}), getMmaShapes().size()) << c.name.str();
+    }
+}
+
+TEST(TargetInstructions, ProductsAreFoundByName) {
+  auto name = [](llvm::StringRef intrinsic) {
+    const MmaShape *shape = findMma(intrinsic);
+    return shape ? shape->str() : "none";
+  };
+  EXPECT_EQ(name("llvm.nvvm.mma.m16n8k16.row.col.f32.f32"), "m16n8k16 f16");
+  EXPECT_EQ(name("llvm.nvvm.mma.m16n8k16.row.col.bf16"), "m16n8k16 bf16");
+  EXPECT_EQ(name("llvm.nvvm.mma.m16n8k4.row.col.tf32"), "m16n8k4 tf32");
+  EXPECT_EQ(name("llvm.nvvm.mma.m8n8k4.col.row.f32.f16"), "m8n8k4 f16");
+  EXPECT_EQ(name("llvm.nvvm.mma.m16n8k32.row.col.satfinite.u8.s8"), "m16n8k32 u8");
+  EXPECT_EQ(name("llvm.nvvm.mma.m16n8k16.row.col.f32.e4m3.e4m3.f32"), "none");
+  EXPECT_EQ(name("llvm.nvvm.mma.m8n8k4.row.col.f64"), "none");
+  EXPECT_EQ(name("llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"), "none");
+}
+
+TEST(TargetInstructions, WhatAChipLacksIsNamed) {
+  EXPECT_EQ(refusal("sm_75", {6, 5}, "llvm.nvvm.mma.m16n8k16.row.col.bf16"),
+            "sm_75 with PTX 6.5 has no mma.sync of m16n8k16 bf16 (it needs sm_80); there is: "
+            "mma.sync of m8n8k4 f16, m16n8k8 f16, m8n8k16 s8, m8n8k16 u8");
+  EXPECT_EQ(refusal("sm_53", {6, 5}, "llvm.nvvm.mma.m8n8k4.row.col.f32.f32"),
+            "sm_53 with PTX 6.5 has no mma.sync of m8n8k4 f16 (it needs sm_70); there is: fma");
+  EXPECT_EQ(refusal("sm_75", {6, 5}, "llvm.nvvm.cp.async.cg.shared.global.16"),
+            "sm_75 with PTX 6.5 has no cp.async (it needs sm_80); there is: a load and a store");
+  EXPECT_EQ(refusal("sm_72", {6, 5}, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3"),
+            "sm_72 with PTX 6.5 has no ldmatrix (it needs sm_75); there is: loads from shared "
+            "memory");
+  EXPECT_EQ(refusal("sm_75", {6, 5}, "llvm.nvvm.ex2.approx.f16"),
+            "sm_75 with PTX 6.5 has no ex2 of f16 (it needs PTX 7.0); there is: ex2 of f32");
+  EXPECT_EQ(
+      refusal("sm_90", {8, 5}, "llvm.nvvm.mma.m8n8k4.row.col.f64")
+          .find("'llvm.nvvm.mma.m8n8k4.row.col.f64' is not in the table of products; there is: "),
+      0u);
+  EXPECT_EQ(refusal("sm_75", {6, 5}, "llvm.nvvm.ex2.approx.ftz.f32"), "");
+  EXPECT_EQ(refusal("sm_80", {7, 0}, "llvm.nvvm.cp.async.wait.group"), "");
+  EXPECT_EQ(refusal("sm_53", {6, 5}, "llvm.fma.f32"), "");
 }
 
 TEST(TargetPtxas, ReleasesKnowTheirChips) {

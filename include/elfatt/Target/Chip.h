@@ -8,6 +8,7 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace elfatt::target {
@@ -26,6 +27,22 @@ struct PtxVersion {
 /// including what its instruction does not need a newer chip for.
 enum class Mma { None, M8N8K4, M16N8K8, M16N8K16 };
 
+/// What a chip does in a second, on the board that stands for it. Rates are of
+/// one SM in one clock; a multiply-add is two floating-point operations.
+struct Board {
+  llvm::StringLiteral name; ///< "Jetson AGX Orin 64GB"
+  int64_t SMs;
+  double clockGHz;     ///< boost
+  double bandwidthGBs; ///< of the memory, as its data sheet has it
+  int64_t l2Bytes;
+  int64_t fma;          ///< multiply-adds of f32
+  int64_t exp2;         ///< ex2, lg2, rcp, rsqrt, sin, cos, tanh
+  int64_t tensorF16;    ///< operations on f16 and bf16, sums in f32
+  int64_t tensorF16F16; ///< the same, sums in f16
+  int64_t tensorTF32;
+  int64_t tensorS8;
+};
+
 struct Chip {
   llvm::StringLiteral name;        ///< "sm_87"
   llvm::StringLiteral board;       ///< where one meets it
@@ -40,12 +57,22 @@ struct Chip {
   Mma f16;        ///< the largest product of f16
   bool bf16;      ///< products of bf16 (m16n8k16)
   bool asyncCopy; ///< cp.async
+  Board reference;
+  /// 87
+  int version() const;
 };
+
+/// The part of a memory's bandwidth that a plain copy reaches: HBM and GDDR as
+/// measured on an H100 (3.0 of 3.35 TB/s), the LPDDR of boards as measured on an Orin.
+double getCopyFraction(const Chip &chip);
 
 /// Limits that all chips share.
 constexpr int64_t kThreadsPerBlock = 1024;
 constexpr int64_t kRegistersPerThread = 255;
 constexpr int64_t kStaticSharedPerBlock = 48 * 1024;
+constexpr int64_t kReservedSharedPerBlock = 1024; ///< taken by the driver, sm_80 and newer
+constexpr int64_t kRegisterGranule = 256;         ///< registers are handed out to warps in these
+constexpr int64_t kSchedulersPerSM = 4;           ///< each issues one instruction of a warp a clock
 
 llvm::ArrayRef<Chip> getChips();
 
@@ -63,6 +90,21 @@ llvm::ArrayRef<CudaRelease> getCudaReleases();
 /// chip's default). An error if there is no such release, or if it is too old to
 /// know the chip: LLVM would abort on that pair.
 llvm::Expected<PtxVersion> getPtxVersion(const Chip &chip, llvm::StringRef cuda);
+
+/// Reads "+ptx74,..." as LLVM has it; nothing where it names no PTX version.
+std::optional<PtxVersion> parsePtxFeature(llvm::StringRef features);
+
+/// Checks a pair of a chip and a PTX version, which LLVM would abort on.
+llvm::Error checkPtxVersion(const Chip &chip, PtxVersion ptx);
+
+/// What one block takes, and how many of them an SM holds at once.
+struct BlockUsage {
+  int64_t threads = 0;
+  int64_t registersPerThread = 0; ///< 0 where it is not known
+  int64_t sharedBytes = 0;        ///< static and dynamic
+};
+/// 0 where a block does not fit at all.
+int64_t getBlocksPerSM(const Chip &chip, const BlockUsage &usage);
 
 } // namespace elfatt::target
 
