@@ -177,35 +177,36 @@ static Count getViewedBytes(attention::ViewOpInterface op) {
   return bytes;
 }
 
-SiteCost elfatt::raise::getSiteCost(attention::SdpaOp op) {
-  SiteShape s = getSiteShape(op);
-  Count scores = s.batch * s.heads * s.queries * s.keys;
-  return {scores * (s.channels + s.values) * 2, getViewedBytes(op), scores};
+target::Cost elfatt::raise::getSiteCost(attention::SdpaOp op) {
+  return target::getSdpaCost(getSiteShape(op), getViewedBytes(op), op.getCausal());
 }
 
-SiteCost elfatt::raise::getSiteCost(attention::LinearOp op) {
-  SiteShape s = getSiteShape(op);
-  Count tokens = s.batch * s.heads * (s.queries + s.keys);
-  return {tokens * s.channels * s.values * 2, getViewedBytes(op), tokens * s.channels};
+target::Cost elfatt::raise::getSiteCost(attention::LinearOp op) {
+  return target::getLinearCost(getSiteShape(op), getViewedBytes(op));
 }
 
-SiteCost elfatt::raise::getSiteCost(attention::ElfattOp op) {
-  SiteShape s = getSiteShape(op);
-  std::optional<int64_t> tokens = s.queries.get(), heads = s.heads.get();
-  Count prefix = op.getPrefix(), window;
+/// Taps of a LePE with `weight`, whose dims are taps, heads and channels.
+static Count countTaps(Value weight) {
+  Count taps = weight ? 1 : 0;
+  if (weight)
+    for (int64_t extent : cast<ShapedType>(weight.getType()).getShape().drop_back(2))
+      taps *= extent;
+  return taps;
+}
+
+target::Cost elfatt::raise::getSiteCost(attention::ElfattOp op) {
+  Count window;
   for (int64_t extent : op.getWindow())
     window *= extent;
-  Count grid = tokens ? *tokens - int64_t(op.getPrefix()) : -1;
-  Count globalHeads = op.getGlobalHeads();
-  Count localHeads = heads ? *heads - int64_t(op.getGlobalHeads()) : -1;
-  Count exact = s.heads * prefix * s.queries + localHeads * grid * (window + prefix);
-  Count linear = globalHeads * (grid + s.queries);
-  return {s.batch * (exact * (s.channels + s.values) + linear * s.channels * s.values) * 2,
-          getViewedBytes(op), s.batch * (exact + linear * s.channels)};
+  return target::getElfattCost(getSiteShape(op),
+                               {int64_t(op.getGlobalHeads()), window, int64_t(op.getPrefix()),
+                                countTaps(op.getGlobalLepeWeight()),
+                                countTaps(op.getLocalLepeWeight())},
+                               getViewedBytes(op));
 }
 
-SiteCost elfatt::raise::getSiteCost(const ContractionPair &pair) {
-  SiteCost cost{0, 0, 0};
+target::Cost elfatt::raise::getSiteCost(const ContractionPair &pair) {
+  target::Cost cost;
   SmallVector<Value> tensors;
   for (const Contraction *contraction : {&pair.first, &pair.second}) {
     Count products;

@@ -45,7 +45,7 @@ void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refu
   SiteShape shape = getSiteShape(pair, refusal.reason == Reason::ReluLinearAttention);
   for (auto [name, size] : llvm::zip_equal(SiteShape::kNames, shape.getSizes()))
     note(name, size);
-  SiteCost cost = getSiteCost(pair);
+  target::Cost cost = getSiteCost(pair);
   note("flops", cost.flops);
   note("bytes", cost.bytes);
   note("exponentials", cost.exponentials);
@@ -110,7 +110,7 @@ static json::Value getNumber(Count count) {
 
 template <typename OpTy> static Site getRaised(OpTy op) {
   SiteShape shape = getSiteShape(op);
-  SiteCost cost = getSiteCost(op);
+  target::Cost cost = getSiteCost(op);
   Site site{op, true, "", startRecord(op)};
   json::Object sizes;
   std::string text;

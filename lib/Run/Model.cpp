@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Run/Model.h"
 
+#include "Profile.h"
+
 #include "elfatt/Pipelines/CPU.h"
 #include "elfatt/Pipelines/GPU.h"
 #include "elfatt/Runtime.h"
@@ -151,6 +153,10 @@ LogicalResult addByName(OpPassManager &pm, llvm::StringRef name, llvm::StringRef
 
 } // namespace
 
+Model::Model() = default;
+Model::Model(Model &&) = default;
+Model::~Model() = default;
+
 Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
                                const CompileOptions &options) {
   auto main = module->lookupSymbol<func::FuncOp>("main");
@@ -189,6 +195,15 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     model.simulation = std::move(*simulation);
     functions.push_back(Simulation::getLaunchFunction());
     pm.clear();
+  } else {
+    // Counted while attention is ops.
+    tool.follow(pm);
+    if (failed(pm.run(*module)))
+      return makeError("the model could not be compiled");
+    model.profile = std::make_unique<Profile>();
+    model.profile->count(*module);
+    functions.push_back(Profile::getLaunchFunction());
+    pm.clear();
   }
   pipelines::CPUOptions cpuOptions;
   cpuOptions.vectorBits = cpu::getHostVectorBits();
@@ -196,6 +211,8 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   tool.follow(pm);
   if (failed(pm.run(*module)))
     return makeError("the model could not be compiled");
+  if (model.profile)
+    model.profile->readLaunches(*module);
   tool.setActivity("generating machine code");
   auto jit = cpu::JIT::create(*module, functions);
   if (!jit)

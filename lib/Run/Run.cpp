@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Run/Run.h"
 
+#include "Profile.h"
+
 #include "elfatt/InitAll.h"
 #include "elfatt/Run/Model.h"
 #include "elfatt/Runtime.h"
@@ -80,23 +82,19 @@ llvm::json::Object toJSON(const Difference &difference) {
                             {"max_rel", toJSON(difference.maxRel())}};
 }
 
-/// Milliseconds to copy so many bytes that `bytes` cross the memory once: half
-/// are read, half written.
-double measureCopy(int64_t bytes) {
-  std::vector<char> from(std::max<int64_t>(bytes / 2, 1), 1), to(from.size());
-  double best = INFINITY;
-  for (int i = 0; i < 5; ++i) {
-    auto start = Clock::now();
-    std::memcpy(to.data(), from.data(), from.size());
-    // The copy is not to be left out.
-    asm volatile("" : : "r"(to.data()) : "memory");
-    best = std::min(best, secondsSince(start) * 1e3);
-  }
-  return best;
+/// Milliseconds of a call that reads and writes `bytes`, and of its attention and
+/// products, at the least; none with a simulator, or where sizes are not known.
+std::optional<double> getLimitMs(const Model &model, int64_t bytes, HostRates &rates) {
+  if (!model.getProfile())
+    return std::nullopt;
+  target::Cost cost = model.getProfile()->getCost();
+  cost.bytes = bytes;
+  std::optional<target::Limit> limit = target::getLimit(cost, rates.getRates(bytes));
+  return limit ? std::optional(limit->seconds * 1e3) : std::nullopt;
 }
 
 llvm::json::Object benchmark(const Model &model, const std::vector<Array> &inputs,
-                             const Results &results, double seconds) {
+                             const Results &results, double seconds, HostRates &rates) {
   for (int i = 0; i < 2; ++i)
     model.runDiscarding(inputs);
   std::vector<double> times;
@@ -111,14 +109,23 @@ llvm::json::Object benchmark(const Model &model, const std::vector<Array> &input
     bytes += array.data.size();
   for (const Array &array : results)
     bytes += array.data.size();
-  double median = times[times.size() / 2], copy = measureCopy(bytes);
+  double median = times[times.size() / 2], copy = rates.getCopySeconds(bytes) * 1e3;
+  std::optional<double> limit = getLimitMs(model, bytes, rates);
+  if (Profile *profile = model.getProfile())
+    profile->measure([&] { model.runDiscarding(inputs); });
   llvm::outs() << llvm::formatv("benchmark: median {0:F3} ms, min {1:F3} ms, max {2:F3} ms, {3} "
-                                "calls, {4} threads; {5:F1} x copying the same {6:F1} MB\n",
+                                "calls, {4} threads; {5:F1} x copying the same {6:F1} MB",
                                 median, times.front(), times.back(), times.size(),
                                 elfatt_get_threads(), median / copy, bytes / 1e6);
-  return llvm::json::Object{{"median_ms", median},    {"min_ms", times.front()},
-                            {"max_ms", times.back()}, {"copy_ms", copy},
-                            {"limit_ms", nullptr},    {"threads", elfatt_get_threads()}};
+  if (limit)
+    llvm::outs() << llvm::formatv(", {0:F1} x the limit of {1:F3} ms", median / *limit, *limit);
+  llvm::outs() << "\n";
+  return llvm::json::Object{{"median_ms", median},
+                            {"min_ms", times.front()},
+                            {"max_ms", times.back()},
+                            {"copy_ms", copy},
+                            {"limit_ms", limit ? llvm::json::Value(*limit) : nullptr},
+                            {"threads", elfatt_get_threads()}};
 }
 
 /// One run of elfatt-run: the parsed module and what becomes of it.
@@ -203,7 +210,10 @@ private:
       matches = *compared;
     }
     if (options.benchmarkSeconds)
-      stats["benchmark"] = benchmark(*model, *prepared, results, *options.benchmarkSeconds);
+      stats["benchmark"] =
+          benchmark(*model, *prepared, results, *options.benchmarkSeconds, getRates());
+    if (Profile *profile = model->getProfile(); profile && !options.stats.empty())
+      stats["kernels"] = profile->getRecords(getRates());
     if (int status = writeFiles(results))
       return status;
     return matches ? kDone : kDiffers;
@@ -286,8 +296,16 @@ private:
                  llvm::formatv("{0:2}\n", llvm::json::Value(std::move(stats))).str());
   }
 
+  /// Measured when they are first asked for.
+  HostRates &getRates() {
+    if (!rates)
+      rates.emplace();
+    return *rates;
+  }
+
   Tool &tool;
   const Options &options;
+  std::optional<HostRates> rates;
   std::string simulatedChip;
   ArrayMap inputs, expected;
   SourceModule source;

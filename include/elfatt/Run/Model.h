@@ -24,8 +24,13 @@ struct CompileOptions {
 /// The results of a call, dense.
 using Results = std::vector<Array>;
 
+class Profile;
+
 class Model {
 public:
+  ~Model();
+  Model(Model &&);
+
   /// Compiles @main of `module`, which is consumed. Diagnostics go to the
   /// context's handler; the error says which step failed.
   static llvm::Expected<Model> compile(Tool &tool, mlir::OwningOpRef<mlir::ModuleOp> module,
@@ -44,14 +49,19 @@ public:
   /// The kernels' launches; null where all is for the host.
   Simulation *getSimulation() const { return simulation.get(); }
 
+  /// What the model costs and how long its attention takes; null with a simulator.
+  Profile *getProfile() const { return profile.get(); }
+
   /// Weights that a call reads, in bytes.
   int64_t getConstantBytes() const { return constantBytes; }
 
 private:
+  Model();
   struct Call;
   Call call(const std::vector<Array> &inputs) const;
 
   std::unique_ptr<Simulation> simulation;
+  std::unique_ptr<Profile> profile;
   std::unique_ptr<cpu::JIT> jit;
   cpu::JIT::Entry entry = nullptr;
   std::vector<mlir::RankedTensorType> inputTypes, resultTypes;
