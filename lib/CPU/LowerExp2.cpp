@@ -45,8 +45,8 @@ struct ExpandExp2 : OpRewritePattern<math::Exp2Op> {
                                        0.009618438f, 0.0013398873f, 0.00015353342f};
     Value polynomial = splat(kCoefficients[5]);
     for (int power = 4; power >= 0; --power)
-      polynomial = math::FmaOp::create(b, polynomial, fraction, splat(kCoefficients[power]));
-    polynomial = math::FmaOp::create(b, polynomial, fraction, splat(1.0f));
+      polynomial = vector::FMAOp::create(b, polynomial, fraction, splat(kCoefficients[power]));
+    polynomial = vector::FMAOp::create(b, polynomial, fraction, splat(1.0f));
     Value exponent = arith::ShLIOp::create(
         b, arith::BitcastOp::create(b, ints, shifted),
         arith::ConstantOp::create(b, DenseElementsAttr::get(ints, int32_t(23))));

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/CPU/Passes.h"
 
+#include "TileRegisters.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace elfatt::cpu {
 #define GEN_PASS_DEF_LOWERSTAGINGPASS
@@ -15,8 +14,7 @@ namespace elfatt::cpu {
 
 using namespace mlir;
 
-/// Rows of this many elements at most are moved as one vector.
-static constexpr int64_t kLongestRow = 512;
+static MemRefType typeOf(Value memref) { return cast<MemRefType>(memref.getType()); }
 
 static bool hasUnitStride(MemRefType type) {
   SmallVector<int64_t> strides;
@@ -25,39 +23,194 @@ static bool hasUnitStride(MemRefType type) {
          strides.back() == 1;
 }
 
-/// A copy whose rows are static and contiguous on both sides: loops over the outer
-/// dims, a row a vector.
-static bool lowerRowCopy(IRRewriter &rewriter, linalg::CopyOp op) {
-  auto source = dyn_cast<MemRefType>(op.getInputs()[0].getType());
-  auto target = dyn_cast<MemRefType>(op.getOutputs()[0].getType());
-  if (!source || !target || source.getElementType() != target.getElementType() ||
-      !hasUnitStride(source) || !hasUnitStride(target))
+/// Whether `op` copies its one input to its one output, element by element, with or
+/// without a conversion between float types.
+static bool isCopy(linalg::LinalgOp op) {
+  if (isa<linalg::CopyOp>(op))
+    return typeOf(op.getDpsInputs()[0]).getElementType() ==
+           typeOf(op.getDpsInits()[0]).getElementType();
+  auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
+  if (!generic || generic.getNumDpsInputs() != 1 || generic.getNumDpsInits() != 1 ||
+      !llvm::all_of(generic.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }))
     return false;
-  int64_t columns = target.getShape().back();
-  if (ShapedType::isDynamic(columns) || columns == 0 || columns > kLongestRow)
-    return false;
-  ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-  b.setInsertionPoint(op);
+  Block *body = generic.getBody();
+  Operation *conversion = body->getTerminator()->getOperand(0).getDefiningOp();
+  return conversion && isa<arith::ExtFOp, arith::TruncFOp>(conversion) &&
+         conversion->getOperand(0) == body->getArgument(0);
+}
+
+namespace {
+/// Moves data between a tile's place and scratch, a register at a time.
+class StagingLowering {
+public:
+  StagingLowering(linalg::LinalgOp op, int64_t lanes)
+      : op(op), b(op.getLoc(), op), lanes(lanes), registers(b, lanes) {}
+
+  bool run();
+
+private:
+  bool fill(Value scalar, Value target);
+  bool copy(Value source, Value target);
+  bool transpose(Value source, Value target);
+  SmallVector<Value> enterRows(Value target);
+  void forEachPiece(int64_t columns, function_ref<void(Value column, Piece piece)> body);
+  void transposeBlock(Value source, Value target, Value row, Value column, Piece piece);
+  Value convert(Value vector, Type element);
+
+  linalg::LinalgOp op;
+  ImplicitLocOpBuilder b;
+  int64_t lanes;
+  TileRegisters registers;
+};
+} // namespace
+
+/// Loops over all rows of `target`; the builder ends up inside. Returns the indices
+/// of a row's first element.
+SmallVector<Value> StagingLowering::enterRows(Value target) {
   Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
   SmallVector<Value> indices;
-  for (int64_t dim = 0; dim + 1 < target.getRank(); ++dim) {
-    Value extent = memref::DimOp::create(b, op.getOutputs()[0], dim);
+  for (int64_t dim = 0; dim + 1 < typeOf(target).getRank(); ++dim) {
+    Value extent = b.createOrFold<memref::DimOp>(target, dim);
     auto loop = scf::ForOp::create(b, zero, extent, one);
     b.setInsertionPointToStart(loop.getBody());
     indices.push_back(loop.getInductionVar());
   }
   indices.push_back(zero);
-  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(target.getElementType()));
-  Value row =
-      vector::TransferReadOp::create(b, VectorType::get({columns}, target.getElementType()),
-                                     op.getInputs()[0], indices, padding, ArrayRef<bool>{true});
-  vector::TransferWriteOp::create(b, row, op.getOutputs()[0], indices, ArrayRef<bool>{true});
-  rewriter.eraseOp(op);
+  return indices;
+}
+
+/// Calls `body` for the registers of a row; many whole ones are a loop.
+void StagingLowering::forEachPiece(int64_t columns, function_ref<void(Value, Piece)> body) {
+  constexpr int64_t mostUnrolled = 4;
+  SmallVector<Piece> pieces = registers.pieces(columns);
+  int64_t whole = columns / lanes, first = 0;
+  if (whole > mostUnrolled) {
+    Value zero = arith::ConstantIndexOp::create(b, 0);
+    auto loop = scf::ForOp::create(b, zero, arith::ConstantIndexOp::create(b, whole * lanes),
+                                   arith::ConstantIndexOp::create(b, lanes));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    body(loop.getInductionVar(), pieces.front());
+    first = whole;
+  }
+  for (Piece piece : ArrayRef(pieces).drop_front(first)) {
+    Value column = arith::ConstantIndexOp::create(b, piece.offset);
+    body(column, {0, piece.valid, piece.width});
+  }
+}
+
+Value StagingLowering::convert(Value vector, Type element) {
+  auto type = cast<VectorType>(vector.getType());
+  if (type.getElementType() == element)
+    return vector;
+  auto target = VectorType::get(type.getShape(), element);
+  if (type.getElementTypeBitWidth() < element.getIntOrFloatBitWidth())
+    return arith::ExtFOp::create(b, target, vector);
+  return arith::TruncFOp::create(b, target, vector);
+}
+
+static MemoryTile rowAt(Value memref, SmallVector<Value> indices, Value column) {
+  indices.back() = column;
+  return {memref, indices, -1, int64_t(indices.size()) - 1, true, true};
+}
+
+bool StagingLowering::fill(Value scalar, Value target) {
+  int64_t columns = typeOf(target).getShape().back();
+  if (!hasUnitStride(typeOf(target)) || ShapedType::isDynamic(columns))
+    return false;
+  SmallVector<Value> indices = enterRows(target);
+  forEachPiece(columns, [&](Value column, Piece piece) {
+    Value splat =
+        vector::BroadcastOp::create(b, VectorType::get({piece.width}, scalar.getType()), scalar);
+    registers.store(splat, rowAt(target, indices, column), 0, piece);
+  });
   return true;
+}
+
+bool StagingLowering::copy(Value source, Value target) {
+  int64_t columns = typeOf(target).getShape().back();
+  if (!hasUnitStride(typeOf(source)) || !hasUnitStride(typeOf(target)) ||
+      ShapedType::isDynamic(columns))
+    return false;
+  SmallVector<Value> indices = enterRows(target);
+  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(typeOf(source).getElementType()));
+  forEachPiece(columns, [&](Value column, Piece piece) {
+    Value value = registers.load(rowAt(source, indices, column), 0, piece, padding);
+    registers.store(convert(value, typeOf(target).getElementType()), rowAt(target, indices, column),
+                    0, piece);
+  });
+  return true;
+}
+
+/// Transposes `lanes` rows of a register each: neighbours at distance 1, 2, 4.. trade
+/// halves. Narrow rows share a register first.
+void StagingLowering::transposeBlock(Value source, Value target, Value row, Value column,
+                                     Piece piece) {
+  MemoryTile from{source, {row, column}, 0, 1, true, true};
+  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(typeOf(source).getElementType()));
+  SmallVector<Value> rows;
+  for (int64_t at = 0; at < lanes; ++at)
+    rows.push_back(registers.load(from, at, {0, piece.valid, piece.width}, padding));
+  for (int64_t width = piece.width; width < lanes; width *= 2) {
+    SmallVector<Value> joined;
+    SmallVector<int64_t> both;
+    for (int64_t lane = 0; lane < 2 * width; ++lane)
+      both.push_back(lane);
+    for (size_t at = 0, half = rows.size() / 2; at < half; ++at)
+      joined.push_back(vector::ShuffleOp::create(b, rows[at], rows[at + half], both));
+    rows = std::move(joined);
+  }
+  // Register i holds rows i, i + width, ..: blocks of width x width.
+  for (int64_t distance = 1; distance < piece.width; distance *= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      int64_t base = lane & ~distance;
+      low.push_back(lane & distance ? lanes + base : base);
+      high.push_back(lane & distance ? lanes + base + distance : base + distance);
+    }
+    for (int64_t at = 0; at < piece.width; ++at)
+      if (!(at & distance)) {
+        Value first = rows[at], second = rows[at + distance];
+        rows[at] = vector::ShuffleOp::create(b, first, second, low);
+        rows[at + distance] = vector::ShuffleOp::create(b, first, second, high);
+      }
+  }
+  MemoryTile to{target, {column, row}, 0, 1, true, true};
+  for (int64_t at = 0; at < piece.valid; ++at)
+    registers.store(rows[at], to, at, {0, lanes, lanes});
+}
+
+bool StagingLowering::transpose(Value source, Value target) {
+  MemRefType type = typeOf(source);
+  if (type.getRank() != 2 || !type.hasStaticShape() || type.getDimSize(0) % lanes != 0 ||
+      !hasUnitStride(type) || !hasUnitStride(typeOf(target)))
+    return false;
+  auto loop = scf::ForOp::create(b, arith::ConstantIndexOp::create(b, 0),
+                                 arith::ConstantIndexOp::create(b, type.getDimSize(0)),
+                                 arith::ConstantIndexOp::create(b, lanes));
+  b.setInsertionPointToStart(loop.getBody());
+  Value row = loop.getInductionVar();
+  forEachPiece(type.getDimSize(1), [&](Value column, Piece piece) {
+    transposeBlock(source, target, row, column, piece);
+  });
+  return true;
+}
+
+bool StagingLowering::run() {
+  Value target = op.getDpsInits()[0];
+  if (!isa<MemRefType>(target.getType()) || llvm::is_contained(typeOf(target).getShape(), 0))
+    return false;
+  if (auto fillOp = dyn_cast<linalg::FillOp>(op.getOperation()))
+    return fill(fillOp.getInputs()[0], target);
+  if (auto transposeOp = dyn_cast<linalg::TransposeOp>(op.getOperation()))
+    return transpose(transposeOp.getInput(), target);
+  return isCopy(op) && copy(op.getDpsInputs()[0], target);
 }
 
 namespace {
 struct LowerStagingPass : impl::LowerStagingPassBase<LowerStagingPass> {
+  using LowerStagingPassBase::LowerStagingPassBase;
+
   void runOnOperation() override {
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) {
@@ -67,11 +220,12 @@ struct LowerStagingPass : impl::LowerStagingPassBase<LowerStagingPass> {
     IRRewriter rewriter(&getContext());
     for (linalg::LinalgOp op : ops) {
       ++numLowered;
-      if (auto copy = dyn_cast<linalg::CopyOp>(op.getOperation()))
-        if (lowerRowCopy(rewriter, copy))
-          continue;
+      int64_t bits = 32;
+      if (auto type = dyn_cast<MemRefType>(op.getDpsInits()[0].getType()))
+        bits = std::max<int64_t>(bits, type.getElementTypeBitWidth());
+      bool lowered = StagingLowering(op, std::max<int64_t>(1, vectorBits / bits)).run();
       rewriter.setInsertionPoint(op);
-      if (failed(linalg::linalgOpToLoops(rewriter, op))) {
+      if (!lowered && failed(linalg::linalgOpToLoops(rewriter, op))) {
         op->emitOpError("cannot be lowered to loops");
         return signalPassFailure();
       }

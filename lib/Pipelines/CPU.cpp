@@ -49,9 +49,8 @@ void buildBufferize(OpPassManager &pm) {
 void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   buildTileToVector(pm, limits);
   auto &function = pm.nest<func::FuncOp>();
-  function.addPass(cpu::createLowerStagingPass());
-  function.addPass(cpu::createLowerProductsPass({limits.vectorBits, limits.vectorRegisters}));
-  function.addPass(cpu::createLowerReductionsPass({limits.vectorBits}));
+  function.addPass(cpu::createLowerStagingPass({limits.vectorBits}));
+  function.addPass(cpu::createLowerTilesPass({limits.vectorBits, limits.vectorRegisters}));
   function.addPass(cpu::createLowerExp2Pass());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// lepe on buffers: for every row block, the taps that fall on the grid.
-#include "Formulas.h"
+// lepe on buffers: for every row block, the taps that fall on the grid. Where the
+// rows that it adds to are made by another part, it adds to them in registers.
+#include "LepeTerm.h"
 #include "PartShape.h"
-#include "TileViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -12,30 +12,8 @@ using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
 
-namespace {
-class LepeLowering {
-public:
-  LepeLowering(LepeOp op, TileContext &ctx) : op(op), ctx(ctx), b(ctx.b), formulas(b, ctx.type) {}
-  LogicalResult run();
-
-private:
-  Value readColumns(Value view);
-  Value readTap(const RowBlock &block, ArrayRef<int64_t> tap);
-  Value origin(unsigned axis) {
-    return op.getOffsets().empty() ? ctx.index(0) : op.getOffsets()[axis];
-  }
-
-  LepeOp op;
-  TileContext &ctx;
-  ImplicitLocOpBuilder &b;
-  Formulas formulas;
-  Value value, init; ///< [grid.., E], the whole grid and the tile
-  int64_t axes = 0, columns = 0;
-};
-} // namespace
-
 /// One value per column, widened; `view` is [E].
-Value LepeLowering::readColumns(Value view) {
+Value LepeTerm::readColumns(Value view) {
   Type element = typeOf(view).getElementType();
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
   Value vector = vector::TransferReadOp::create(
@@ -44,38 +22,84 @@ Value LepeLowering::readColumns(Value view) {
   return formulas.widen(vector);
 }
 
+/// Dims of `op`'s destination that the loop dims `dims` run along.
+static SmallVector<unsigned> destinationDims(ViewOpInterface op, ArrayRef<unsigned> dims) {
+  AffineMap map = op.getIndexingMapsArray().back();
+  SmallVector<unsigned> positions;
+  for (unsigned dim : dims)
+    if (auto position = map.getResultPosition(getAffineDimExpr(dim, op.getContext())))
+      positions.push_back(*position);
+  return positions;
+}
+
+bool LepeTerm::follows(LepeOp op, Operation *part) {
+  if (!isa<SdpaOp, ApplyOp, FinalizeOp>(part) || part->getBlock() != op->getBlock() ||
+      cast<DestinationStyleOpInterface>(part).getDpsInits()[0] != op.getInit())
+    return false;
+  SmallVector<unsigned> grid(op.getGridDims().begin(), op.getGridDims().end());
+  return destinationDims(cast<ViewOpInterface>(op.getOperation()), grid) ==
+         destinationDims(cast<ViewOpInterface>(part), getPartShape(part).rows);
+}
+
+Value LepeTerm::origin(unsigned axis) {
+  return op.getOffsets().empty() ? ctx.index(0) : op.getOffsets()[axis];
+}
+
+/// Which rows of a tap at distance `step` along the innermost axis are on the grid.
+/// In a block without tail only its first and its last row can leave the grid.
+Value LepeTerm::rowsOnGrid(Value first, int64_t step, Value onGrid) {
+  int64_t rows = ctx.params.rows, tile = typeOf(init).getDimSize(axes - 1);
+  Value extent = ctx.index(memref::getMixedSize(b, b.getLoc(), value, axes - 1));
+  if (ctx.params.staged) {
+    // Lanes of a warp compute their rows' masks side by side.
+    Value positions = formulas.indices(first, rows);
+    Value bound = arith::IndexCastOp::create(b, b.getI32Type(), extent);
+    Value mask =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, positions,
+                              formulas.splat(bound, cast<VectorType>(positions.getType())));
+    if (!onGrid)
+      return mask;
+    return arith::AndIOp::create(b, mask, formulas.splat(onGrid, cast<VectorType>(mask.getType())));
+  }
+  bool whole = !ShapedType::isDynamic(tile) && tile % rows == 0;
+  Value inside = onGrid ? onGrid : arith::ConstantIntOp::create(b, 1, 1);
+  SmallVector<Value> mask;
+  for (int64_t row = 0; row < rows; ++row) {
+    if (whole && row + step >= 0 && row + step < rows) {
+      mask.push_back(inside);
+      continue;
+    }
+    Value position = b.createOrFold<arith::AddIOp>(first, ctx.index(row));
+    // One unsigned comparison covers both ends.
+    Value here = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ult, position, extent);
+    mask.push_back(b.createOrFold<arith::AndIOp>(here, inside));
+  }
+  return vector::FromElementsOp::create(b, VectorType::get({rows}, b.getI1Type()), mask);
+}
+
 /// V one step away from the block's rows, zero beyond the grid.
-Value LepeLowering::readTap(const RowBlock &block, ArrayRef<int64_t> tap) {
+Value LepeTerm::readTap(const RowBlock &block, ArrayRef<int64_t> tap) {
   MemRefType type = typeOf(value);
   auto vector = VectorType::get({ctx.params.rows, columns}, type.getElementType());
   SmallVector<Value> indices;
   Value onGrid;
   auto shifted = [&](unsigned axis, Value index) -> Value {
-    Value position = arith::AddIOp::create(b, origin(axis), index);
-    return arith::AddIOp::create(b, position, ctx.index(tap[axis] - 1));
-  };
-  auto extent = [&](unsigned axis) {
-    return ctx.index(memref::getMixedSize(b, b.getLoc(), value, axis));
+    Value position = b.createOrFold<arith::AddIOp>(origin(axis), index);
+    return b.createOrFold<arith::AddIOp>(position, ctx.index(tap[axis] - 1));
   };
   for (int64_t axis = 0; axis + 1 < axes; ++axis) {
     Value position = shifted(axis, block.outer[axis]);
-    // One unsigned comparison covers both ends.
-    Value inside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, position, extent(axis));
-    onGrid = onGrid ? Value(arith::AndIOp::create(b, onGrid, inside)) : inside;
     indices.push_back(position);
+    if (tap[axis] == 1)
+      continue;
+    Value extent = ctx.index(memref::getMixedSize(b, b.getLoc(), value, axis));
+    Value inside = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ult, position, extent);
+    onGrid = onGrid ? b.createOrFold<arith::AndIOp>(onGrid, inside) : inside;
   }
   Value first = shifted(axes - 1, block.inner);
   indices.push_back(first);
   indices.push_back(ctx.index(0));
-  Value positions = formulas.indices(first, ctx.params.rows);
-  Value bound = arith::IndexCastOp::create(b, b.getI32Type(), extent(axes - 1));
-  Value rowMask =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::ult, positions,
-                            formulas.splat(bound, cast<VectorType>(positions.getType())));
-  if (onGrid)
-    rowMask = arith::AndIOp::create(b, rowMask,
-                                    formulas.splat(onGrid, cast<VectorType>(rowMask.getType())));
-  Value mask = formulas.alongRows(rowMask, columns);
+  Value mask = formulas.alongRows(rowsOnGrid(first, tap.back() - 1, onGrid), columns);
   // The mask drops rows beyond the grid; columns are padded by the read.
   bool columnsFit = type.getShape().back() == columns;
   SmallVector<AffineExpr> results = {b.getAffineDimExpr(axes - 1), b.getAffineDimExpr(axes)};
@@ -86,7 +110,7 @@ Value LepeLowering::readTap(const RowBlock &block, ArrayRef<int64_t> tap) {
   return formulas.widen(tile);
 }
 
-LogicalResult LepeLowering::run() {
+LogicalResult LepeTerm::prepare() {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   unsigned numDims = maps.back().getNumDims();
   SmallVector<unsigned> order;
@@ -104,7 +128,7 @@ LogicalResult LepeLowering::run() {
   init = projectView(b, op.getInit(), maps.back(), order);
 
   // One vector of weights per tap.
-  SmallVector<SmallVector<int64_t>> taps = {{}};
+  taps = {{}};
   for (int64_t axis = 0; axis < axes; ++axis) {
     SmallVector<SmallVector<int64_t>> longer;
     for (ArrayRef<int64_t> prefix : taps)
@@ -114,7 +138,6 @@ LogicalResult LepeLowering::run() {
       }
     taps = std::move(longer);
   }
-  SmallVector<Value> weights;
   for (ArrayRef<int64_t> tap : taps) {
     SmallVector<AffineExpr> exprs;
     for (int64_t index : tap)
@@ -123,23 +146,22 @@ LogicalResult LepeLowering::run() {
     AffineMap map = AffineMap::get(numDims, 0, exprs, b.getContext());
     weights.push_back(readColumns(projectView(b, op.getWeight(), map, {numDims - 1})));
   }
-  Value bias;
   if (op.getBias())
     bias = readColumns(projectView(b, op.getBias(), maps[2], {numDims - 1}));
-
-  // O = init + bias + sum_t weight[t] V[g + t - 1]
-  forEachRowBlock(ctx, init, [&](const RowBlock &block) {
-    Value sum = formulas.widen(readRows(ctx, init, block, columns));
-    if (bias)
-      sum = arith::AddFOp::create(b, sum, formulas.alongColumns(bias, ctx.params.rows));
-    for (auto [tap, weight] : llvm::zip_equal(taps, weights)) {
-      Value product = arith::MulFOp::create(b, readTap(block, tap),
-                                            formulas.alongColumns(weight, ctx.params.rows));
-      sum = arith::AddFOp::create(b, sum, product);
-    }
-    writeRows(ctx, formulas.narrow(sum, typeOf(init).getElementType()), init, block);
-  });
   return success();
+}
+
+/// rows + bias + sum_t weight[t] V[g + t - 1]
+Value LepeTerm::addTo(const RowBlock &block, Value rows) {
+  auto fused = arith::FastMathFlagsAttr::get(b.getContext(), arith::FastMathFlags::contract);
+  if (bias)
+    rows = arith::AddFOp::create(b, rows, formulas.alongColumns(bias, ctx.params.rows));
+  for (auto [tap, weight] : llvm::zip_equal(taps, weights)) {
+    Value factor = formulas.alongColumns(weight, ctx.params.rows);
+    Value product = arith::MulFOp::create(b, readTap(block, tap), factor, fused);
+    rows = arith::AddFOp::create(b, rows, product, fused);
+  }
+  return rows;
 }
 
 LogicalResult elfatt::tile::lowerLepe(LepeOp op, const MachineLimits &limits) {
@@ -148,5 +170,15 @@ LogicalResult elfatt::tile::lowerLepe(LepeOp op, const MachineLimits &limits) {
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
   TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
-  return LepeLowering(op, ctx).run();
+  LepeTerm term(op, ctx);
+  if (failed(term.prepare()))
+    return failure();
+  Formulas formulas(b, type);
+  Value init = term.getInit();
+  forEachRowBlock(ctx, init, [&](const RowBlock &block) {
+    Value rows = formulas.widen(readRows(ctx, init, block, term.getColumns()));
+    rows = term.addTo(block, rows);
+    writeRows(ctx, formulas.narrow(rows, typeOf(init).getElementType()), init, block);
+  });
+  return success();
 }

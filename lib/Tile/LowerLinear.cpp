@@ -2,9 +2,8 @@
 //
 // context and apply on buffers. The context is summed over blocks of tokens with
 // an online softmax per channel; apply is a row softmax and one product.
-#include "Formulas.h"
+#include "LepeTerm.h"
 #include "PartShape.h"
-#include "TileViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -191,7 +190,7 @@ LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limi
   return ContextLowering(op, ctx, key, value, output).run();
 }
 
-LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits) {
+LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits, LepeOp lepe) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
   if (failed(checkTile(view, dims)))
@@ -230,6 +229,9 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits) 
     context = contextMatrix;
     output = ctx.scratch({rows, values}, typeOf(target).getElementType());
   }
+  std::optional<LepeTerm> term;
+  if (lepe && failed(term.emplace(lepe, ctx).prepare()))
+    return failure();
   Value zero = ctx.index(0);
   forEachRowBlock(ctx, query, [&](const RowBlock &block) {
     Value rows = readRows(ctx, query, block, channels);
@@ -237,6 +239,8 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits) 
     if (!ctx.params.staged)
       contextTile = formulas.widen(contextTile);
     Value result = formulas.apply(rows, validChannels, contextTile);
+    if (term)
+      result = term->addTo(block, result);
     writeRows(ctx, formulas.narrow(result, typeOf(output).getElementType()), output, block);
   });
   if (output != target)

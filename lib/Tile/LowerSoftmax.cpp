@@ -3,10 +3,9 @@
 // sdpa, online and finalize on buffers: blocks of keys are staged in scratch, row
 // blocks run the online softmax over them. One block of keys needs no state in
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
-#include "Formulas.h"
+#include "LepeTerm.h"
 #include "PartShape.h"
 #include "ScoreFunction.h"
-#include "TileViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -31,6 +30,7 @@ struct SoftmaxTile {
   Value output;        ///< [rows.., E]
   Value acc, max, sum; ///< [rows.., E], [rows..], [rows..]
   bool emptyRowsAreZero = true;
+  LepeOp lepe; ///< adds to the rows, or null
 };
 
 /// The keys of a tile in blocks of whole lines of the outermost key dim.
@@ -56,7 +56,8 @@ private:
   Value withColumn(Value view);
   void allocate();
   void lowerKeyBlock(Value firstLine);
-  void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys);
+  void stageKeys(Value lines);
+  void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
   OnlineState load(const RowBlock &block);
   void store(const RowBlock &block, const OnlineState &state);
@@ -72,6 +73,7 @@ private:
   Value output; ///< where rows are written: tile.output, or scratch before it
   Value scoreScale;
   ScoreBase base = ScoreBase::Two;
+  std::optional<LepeTerm> lepe;
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
@@ -172,6 +174,9 @@ LogicalResult SoftmaxLowering::run() {
   if (failed(chooseBlocks()))
     return failure();
 
+  if (tile.lepe && failed(lepe.emplace(tile.lepe, ctx).prepare()))
+    return failure();
+
   // State in memory: needed by several blocks of keys, unless the op has its own.
   bool ownState = !tile.acc && !blocks.single;
   if (tile.score && failed(tile.score->setRows(tile.query, ctx.params.staged)))
@@ -243,18 +248,39 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
     return memref::SubViewOp::create(b, view, offsets, sizes, strides);
   };
   Value keyLines = linesOf(tile.key);
-  stageIn(ctx, keyLines, keyScratch, /*transposed=*/!ctx.params.staged);
-  if (valueScratch)
-    stageIn(ctx, linesOf(tile.value), valueScratch, /*transposed=*/false);
+  stageKeys(keyLines);
+  Value valueLines = linesOf(tile.value), valueRows = valueScratch;
+  if (valueScratch) {
+    stageIn(ctx, valueLines, valueScratch, /*transposed=*/false, /*padded=*/ctx.params.staged);
+    if (!ctx.params.staged)
+      valueRows = leadingRows(ctx, valueScratch, valueLines);
+  }
   Value firstKey = b.createOrFold<arith::MulIOp>(firstLine, ctx.index(blocks.inner));
   Value validKeys = blocks.exact ? Value() : numRows(ctx, keyLines);
   if (tile.score)
     tile.score->beginKeyBlock(firstLine, keyLines, blocks.columns);
-  forEachRowBlock(ctx, tile.query,
-                  [&](const RowBlock &block) { lowerRowBlock(block, firstKey, validKeys); });
+  forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
+    lowerRowBlock(block, firstKey, validKeys, valueRows);
+  });
 }
 
-void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys) {
+/// The GPU takes keys in rows. The CPU takes them in columns: keys pass through rows
+/// of scratch where they are not the rows of a matrix already.
+void SoftmaxLowering::stageKeys(Value lines) {
+  if (ctx.params.staged)
+    return stageIn(ctx, lines, keyScratch, /*transposed=*/false);
+  MemRefType type = typeOf(lines), target = typeOf(keyScratch);
+  Value rows = lines;
+  if (type.getRank() != 2 || type.getDimSize(0) != target.getDimSize(1) ||
+      type.getElementType() != target.getElementType()) {
+    rows = ctx.scratch({blocks.columns, channels}, target.getElementType());
+    stageIn(ctx, lines, rows, /*transposed=*/false);
+  }
+  linalg::TransposeOp::create(b, rows, keyScratch, ArrayRef<int64_t>{1, 0});
+}
+
+void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys,
+                                    Value valueRows) {
   auto asOperand = [&](Value tileValue, Value stored) {
     return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
   };
@@ -268,8 +294,8 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     scores = tile.score->apply(formulas, scores, block, firstKey);
   if (validKeys)
     scores = formulas.maskColumns(scores, validKeys);
-  Value value = valueScratch
-                    ? readTile(ctx, valueScratch, zero, zero, blocks.columns, values)
+  Value value = valueRows
+                    ? readTile(ctx, valueRows, zero, zero, blocks.columns, values)
                     : asOperand(readTile(ctx, tile.value, firstKey, zero, blocks.columns, values),
                                 tile.value);
   if (!tile.acc)
@@ -280,6 +306,8 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {
   Value rows = formulas.finalize(state, tile.emptyRowsAreZero);
+  if (lepe)
+    rows = lepe->addTo(block, rows);
   writeRows(ctx, formulas.narrow(rows, typeOf(output).getElementType()), output, block);
 }
 
@@ -304,7 +332,7 @@ static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
   return all;
 }
 
-LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
+LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits, LepeOp lepe) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
   if (failed(checkUnitBatch(op)))
@@ -329,6 +357,7 @@ LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits) {
       memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
   tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
   tile.emptyRowsAreZero = op.getMaskedRows() == MaskedRows::Zero;
+  tile.lepe = lepe;
   std::optional<ScoreFunction> score;
   if (!op.getBias().empty() || op.getCausal() || !op.getScore().empty()) {
     score.emplace(op, ctx, dims);
@@ -362,7 +391,7 @@ LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits
   return SoftmaxLowering(op, ctx, tile).run();
 }
 
-LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &limits) {
+LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &limits, LepeOp lepe) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
@@ -380,10 +409,15 @@ LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &li
   Value sum = projectView(b, op.getSum(), maps[1], rows);
   Value init = projectView(b, op.getInit(), maps[2], with(rows, values));
   Formulas formulas(b, type);
+  std::optional<LepeTerm> term;
+  if (lepe && failed(term.emplace(lepe, ctx).prepare()))
+    return failure();
   forEachRowBlock(ctx, init, [&](const RowBlock &block) {
     OnlineState state{readRows(ctx, acc, block, ranges[values]), Value(),
                       readPerRow(ctx, sum, block)};
     Value rowsOut = formulas.finalize(state, /*emptyRowsAreZero=*/true);
+    if (term)
+      rowsOut = term->addTo(block, rowsOut);
     writeRows(ctx, formulas.narrow(rowsOut, typeOf(init).getElementType()), init, block);
   });
   return success();

@@ -165,20 +165,46 @@ static void copy(const TileContext &ctx, Value source, Value target,
                             });
 }
 
-void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, bool transposed) {
+/// Zeroes what `view` leaves of `matrix`: all of it first, or the rows after its own
+/// where its columns fill a row.
+static void zeroPadding(const TileContext &ctx, Value view, Value matrix) {
   ImplicitLocOpBuilder &b = ctx.b;
   MemRefType viewType = typeOf(view), matrixType = typeOf(matrix);
-  int64_t rank = viewType.getRank();
-  bool full = viewType.hasStaticShape() && viewType.getNumElements() == matrixType.getNumElements();
-  if (!full) {
-    Value zero = arith::ConstantOp::create(b, b.getFloatAttr(matrixType.getElementType(), 0.0));
-    linalg::FillOp::create(b, ValueRange{zero}, ValueRange{matrix});
+  if (viewType.hasStaticShape() && viewType.getNumElements() == matrixType.getNumElements())
+    return;
+  Value zero = arith::ConstantOp::create(b, b.getFloatAttr(matrixType.getElementType(), 0.0));
+  Value rest = matrix;
+  if (!ctx.params.staged && viewType.getShape().back() == matrixType.getDimSize(1)) {
+    Value rows = numRows(ctx, view);
+    Value left = b.createOrFold<arith::SubIOp>(ctx.index(matrixType.getDimSize(0)), rows);
+    rest = memref::SubViewOp::create(
+        b, matrix, SmallVector<OpFoldResult>{getAsOpFoldResult(rows), b.getIndexAttr(0)},
+        SmallVector<OpFoldResult>{getAsOpFoldResult(left),
+                                  b.getIndexAttr(matrixType.getDimSize(1))},
+        SmallVector<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(1)});
   }
+  linalg::FillOp::create(b, ValueRange{zero}, ValueRange{rest});
+}
+
+void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, bool transposed,
+                           bool padded) {
+  int64_t rank = typeOf(view).getRank();
+  if (padded)
+    zeroPadding(ctx, view, matrix);
   SmallVector<int64_t> permutation(rank);
   std::iota(permutation.begin(), permutation.end(), 0);
   if (transposed)
     std::rotate(permutation.begin(), permutation.end() - 1, permutation.end());
   copy(ctx, view, shapeLike(ctx, matrix, view, transposed), permutation);
+}
+
+Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+  SmallVector<OpFoldResult> sizes = {getAsOpFoldResult(numRows(ctx, view)),
+                                     b.getIndexAttr(typeOf(matrix).getDimSize(1))};
+  return memref::SubViewOp::create(b, matrix, SmallVector<OpFoldResult>{zero, zero}, sizes,
+                                   SmallVector<OpFoldResult>{one, one});
 }
 
 void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, Value view) {
@@ -228,7 +254,7 @@ static bool rowsInBounds(const TileContext &ctx, Value view, int64_t rowDim) {
   return !type.isDynamicDim(rowDim) && type.getDimSize(rowDim) % ctx.params.rows == 0;
 }
 
-static Value zeroPadding(ImplicitLocOpBuilder &b, Type elementType) {
+static Value paddingOf(ImplicitLocOpBuilder &b, Type elementType) {
   return arith::ConstantOp::create(b, b.getZeroAttr(elementType));
 }
 
@@ -242,7 +268,7 @@ Value elfatt::tile::readRows(const TileContext &ctx, Value view, const RowBlock 
                                 type.getDimSize(rank - 1) == columns};
   auto tile = VectorType::get({ctx.params.rows, columns}, type.getElementType());
   return vector::TransferReadOp::create(ctx.b, tile, view, indices,
-                                        zeroPadding(ctx.b, type.getElementType()),
+                                        paddingOf(ctx.b, type.getElementType()),
                                         ArrayRef<bool>(inBounds));
 }
 
@@ -263,7 +289,7 @@ Value elfatt::tile::readPerRow(const TileContext &ctx, Value view, const RowBloc
   auto vector = VectorType::get({ctx.params.rows}, type.getElementType());
   SmallVector<bool> inBounds = {rowsInBounds(ctx, view, type.getRank() - 1)};
   return vector::TransferReadOp::create(ctx.b, vector, view, indicesOf(block),
-                                        zeroPadding(ctx.b, type.getElementType()),
+                                        paddingOf(ctx.b, type.getElementType()),
                                         ArrayRef<bool>(inBounds));
 }
 
@@ -282,7 +308,7 @@ Value elfatt::tile::readTile(const TileContext &ctx, Value matrix, Value row, Va
   SmallVector<bool> inBounds = {fits(0, rows), fits(1, columns)};
   auto tile = VectorType::get({rows, columns}, type.getElementType());
   return vector::TransferReadOp::create(ctx.b, tile, matrix, ValueRange{row, column},
-                                        zeroPadding(ctx.b, type.getElementType()),
+                                        paddingOf(ctx.b, type.getElementType()),
                                         ArrayRef<bool>(inBounds));
 }
 

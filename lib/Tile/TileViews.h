@@ -51,9 +51,12 @@ mlir::Value numRows(const TileContext &ctx, mlir::Value view);
 
 /// Copies `view` [dims.., columns] into the leading rows of `matrix`
 /// [rows, columns] with the dims flattened, or the other way; transposed into
-/// [columns, rows] with `transposed`. Zeroes the rest of `matrix` first.
-void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, bool transposed);
+/// [columns, rows] with `transposed`. Zeroes the rest of `matrix` first if `padded`.
+void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, bool transposed,
+             bool padded = true);
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
+/// As many rows of `matrix` as `view` [dims.., columns] has.
+mlir::Value leadingRows(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
 
 /// A block of `params.rows` rows of a view [outer.., inner, columns].
 struct RowBlock {
@@ -84,12 +87,16 @@ void writeTile(const TileContext &ctx, mlir::Value tile, mlir::Value matrix, mli
                mlir::Value column);
 
 /// Lowers one part on buffers to the tile level; the op stays in place. An error
-/// at the op says what is not served.
-llvm::LogicalResult lowerSdpa(attention::SdpaOp op, const MachineLimits &limits);
+/// at the op says what is not served. `lepe`, which may be null, adds to the part's
+/// rows before they are written.
+llvm::LogicalResult lowerSdpa(attention::SdpaOp op, const MachineLimits &limits,
+                              attention::LepeOp lepe);
 llvm::LogicalResult lowerOnline(attention::OnlineOp op, const MachineLimits &limits);
-llvm::LogicalResult lowerFinalize(attention::FinalizeOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerFinalize(attention::FinalizeOp op, const MachineLimits &limits,
+                                  attention::LepeOp lepe);
 llvm::LogicalResult lowerContext(attention::ContextOp op, const MachineLimits &limits);
-llvm::LogicalResult lowerApply(attention::ApplyOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerApply(attention::ApplyOp op, const MachineLimits &limits,
+                               attention::LepeOp lepe);
 llvm::LogicalResult lowerLepe(attention::LepeOp op, const MachineLimits &limits);
 
 } // namespace elfatt::tile

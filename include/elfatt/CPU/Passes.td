@@ -7,32 +7,44 @@ include "mlir/Pass/PassBase.td"
 def LowerStagingPass : Pass<"elfatt-cpu-lower-staging"> {
   let summary = "Lower copies into and out of scratch to loops over rows";
   let description = [{
-    linalg ops on buffers inside an `scf.forall` are a tile's staging. A copy with
-    static contiguous rows moves a row as one vector; everything else becomes
-    scalar loops.
+    linalg ops on buffers inside an `scf.forall` are a tile's staging. Fills, copies
+    and conversions with static contiguous rows move a register at a time; matrices
+    are transposed in registers, a square of lanes x lanes at a time; everything else
+    becomes scalar loops.
 
     - Preconditions: the tile level.
     - Postconditions: no linalg op is left inside an `scf.forall`.
     - Changes numerics: no.
   }];
+  let options = [Option<"vectorBits", "vector-bits", "int64_t", "512",
+                        "Width of a vector register in bits: 128, 256 or 512">];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect",
                            "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
   let statistics = [Statistic<"numLowered", "num-lowered", "Number of staging ops lowered">];
 }
 
-def LowerProductsPass : Pass<"elfatt-cpu-lower-products"> {
-  let summary = "Lower products of register tiles to loops of fused multiply-adds";
+def LowerTilesPass : Pass<"elfatt-cpu-lower-tiles"> {
+  let summary = "Lower register tiles to vector registers";
   let description = [{
-    A 2-D `vector.contract` becomes an `scf.for` over its sum: a broadcast of one
-    element of the left operand times a row of the right one, accumulators in
-    registers. Operands that were just read from memory are read there again, in
-    the loop; others pass through scratch. Columns that would need more
-    accumulators than there are registers are done in panels. Rows of the right
-    operand that lie beyond its buffer are skipped.
+    A tile `vector<RxC>` becomes R rows of registers, with a narrower register where
+    C is no multiple of the lanes. Ops are expanded where a write, a product or a
+    reduction asks for a piece, row after row, so that few pieces are alive at once.
 
-    - Preconditions: the tile level, with the products of docs/TileLevel.md.
-    - Postconditions: no `vector.contract` of those kinds is left.
-    - Changes numerics: products are fused into their sums (one rounding).
+    - Products: a loop over their sum, a broadcast of one element of the left
+      operand times a row of the right one, accumulators in registers. Operands that
+      were just read from memory are read there again, in the loop; others pass
+      through scratch. Columns that would need more accumulators than there are
+      registers are done in panels. Rows of the right operand that lie beyond its
+      buffer are skipped.
+    - Reductions: whole registers first; then the lanes of all rows together, two
+      registers joined in one step. Upstream's lowering is one scalar step per element.
+    - Reads and writes: loads and stores, masked at the borders.
+
+    - Preconditions: the tile level, of docs/TileLevel.md.
+    - Postconditions: none of its ops on vectors of two dims is left, but for kinds
+      that the tile level does not have.
+    - Changes numerics: products are fused into their sums (one rounding); the order
+      of sums, the same for every run.
   }];
   let options = [
     Option<"vectorBits", "vector-bits", "int64_t", "512",
@@ -41,22 +53,6 @@ def LowerProductsPass : Pass<"elfatt-cpu-lower-products"> {
            "Number of vector registers: 16 or 32">];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect",
                            "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
-  let statistics = [Statistic<"numLowered", "num-lowered", "Number of products lowered">];
-}
-
-def LowerReductionsPass : Pass<"elfatt-cpu-lower-reductions"> {
-  let summary = "Lower sums and maxima of register tiles to whole-vector steps";
-  let description = [{
-    A 2-D `vector.multi_reduction` becomes vertical steps over whole vectors, then
-    halves of one vector. Upstream's lowering is one scalar step per element.
-
-    - Preconditions: the tile level.
-    - Postconditions: no sum or maximum over one dim of a float tile is left.
-    - Changes numerics: the order of sums, the same for every run.
-  }];
-  let options = [Option<"vectorBits", "vector-bits", "int64_t", "512",
-                        "Width of a vector register in bits: 128, 256 or 512">];
-  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::vector::VectorDialect"];
 }
 
 def LowerExp2Pass : Pass<"elfatt-cpu-lower-exp2"> {
@@ -70,7 +66,7 @@ def LowerExp2Pass : Pass<"elfatt-cpu-lower-exp2"> {
     - Postconditions: no `math.exp2` on vectors of f32 is left.
     - Changes numerics: yes, by at most 2 ulp.
   }];
-  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect"];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::vector::VectorDialect"];
 }
 
 def ExternalizeConstantsPass : Pass<"elfatt-cpu-externalize-constants", "::mlir::ModuleOp"> {

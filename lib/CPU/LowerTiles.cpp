@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tiles become registers, in the order of the program: products, reductions and
+// writes where they stand, everything else where one of them asks for it.
+#include "elfatt/CPU/Passes.h"
+
+#include "TileRegisters.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <limits>
+
+namespace elfatt::cpu {
+#define GEN_PASS_DEF_LOWERTILESPASS
+#include "elfatt/CPU/Passes.h.inc"
+
+using namespace mlir;
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+/// The buffer that `view` looks into.
+static Value rootOf(Value view) {
+  while (auto op = view.getDefiningOp<ViewLikeOpInterface>())
+    view = op.getViewSource();
+  return view;
+}
+
+static bool isFresh(Value root) {
+  return root.getDefiningOp() && hasEffect<MemoryEffects::Allocate>(root.getDefiningOp(), root);
+}
+
+/// Whether two buffers may share memory. A function's arguments may.
+static bool mayAlias(Value lhs, Value rhs) {
+  lhs = rootOf(lhs);
+  rhs = rootOf(rhs);
+  return lhs == rhs || !(isFresh(lhs) || isFresh(rhs));
+}
+
+/// Calls `callback` with each buffer that `op`, or an op inside it, may write; with
+/// null for one that is not known.
+static void forEachWritten(Operation *op, function_ref<void(Value)> callback) {
+  op->walk([&](Operation *nested) {
+    if (nested->hasTrait<OpTrait::HasRecursiveMemoryEffects>())
+      return;
+    auto interface = dyn_cast<MemoryEffectOpInterface>(nested);
+    if (!interface)
+      return callback(Value());
+    SmallVector<MemoryEffects::EffectInstance> effects;
+    interface.getEffects(effects);
+    for (const auto &effect : effects)
+      if (isa<MemoryEffects::Write, MemoryEffects::Free>(effect.getEffect()))
+        callback(effect.getValue());
+  });
+}
+
+/// Whether something between `read` and `op`, in one block, may write what is read.
+static bool writtenBetween(vector::TransferReadOp read, Operation *op) {
+  if (read->getBlock() != op->getBlock())
+    return true;
+  bool written = false;
+  for (Operation *other = read->getNextNode(); other && other != op; other = other->getNextNode())
+    forEachWritten(other,
+                   [&](Value memref) { written |= !memref || mayAlias(memref, read.getBase()); });
+  return written;
+}
+
+//===----------------------------------------------------------------------===//
+// Reductions
+//===----------------------------------------------------------------------===//
+
+/// The maximum is `a > b ? a : b`, one instruction on x86: where a NaN loses against
+/// a number here, the exponential of that NaN still makes the row NaN.
+static Value combine(ImplicitLocOpBuilder &b, vector::CombiningKind kind, Value lhs, Value rhs) {
+  if (kind == vector::CombiningKind::ADD)
+    return arith::AddFOp::create(b, lhs, rhs);
+  Value greater = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, lhs, rhs);
+  return arith::SelectOp::create(b, greater, lhs, rhs);
+}
+
+static double neutralOf(vector::CombiningKind kind) {
+  return kind == vector::CombiningKind::ADD ? 0.0 : -std::numeric_limits<double>::infinity();
+}
+
+/// Each vector of `rows` reduced to one lane of the result. Two vectors join in one
+/// step, so that n rows cost n steps and not n * log2(lanes).
+static Value reduceLanes(ImplicitLocOpBuilder &b, vector::CombiningKind kind,
+                         SmallVector<Value> rows) {
+  int64_t width = cast<VectorType>(rows.front().getType()).getDimSize(0);
+  rows.resize(llvm::PowerOf2Ceil(rows.size()), rows.back());
+  // A vector holds `groups` rows, each as width / groups partial results.
+  int64_t groups = 1;
+  auto halves = [&](Value lhs, Value rhs, bool both) {
+    int64_t size = width / groups;
+    SmallVector<int64_t> low, high;
+    for (int64_t source = 0; source < (both ? 2 : 1); ++source)
+      for (int64_t group = 0; group < groups; ++group)
+        for (int64_t lane = 0; lane < size / 2; ++lane) {
+          low.push_back(source * width + group * size + lane);
+          high.push_back(source * width + group * size + size / 2 + lane);
+        }
+    return combine(b, kind, vector::ShuffleOp::create(b, lhs, rhs, low),
+                   vector::ShuffleOp::create(b, lhs, rhs, high));
+  };
+  while (rows.size() > 1 && groups < width) {
+    SmallVector<Value> joined;
+    for (size_t at = 0; at < rows.size(); at += 2)
+      joined.push_back(halves(rows[at], rows[at + 1], /*both=*/true));
+    rows = std::move(joined);
+    groups *= 2;
+  }
+  while (groups < width) {
+    rows[0] = halves(rows[0], rows[0], /*both=*/false);
+    width /= 2;
+  }
+  return rows[0];
+}
+
+//===----------------------------------------------------------------------===//
+// Lowering
+//===----------------------------------------------------------------------===//
+
+namespace {
+class TileLowering {
+public:
+  TileLowering(MLIRContext *context, int64_t lanes, int64_t vectorRegisters)
+      : b(UnknownLoc::get(context), context), vectorRegisters(vectorRegisters),
+        registers(b, lanes) {}
+
+  void run(Block &block);
+  void eraseDead();
+
+private:
+  bool lower(Operation *op);
+  bool lowerProduct(vector::ContractionOp op);
+  bool lowerReduction(vector::MultiDimReductionOp op);
+  bool lowerWrite(vector::TransferWriteOp op);
+  void readBefore(Operation *writer);
+  void makeAll(Value vector);
+
+  // Products.
+  struct Product {
+    vector::ContractionOp op;
+    bool lhsTransposed;
+    int64_t rows, depth;
+    MemoryTile lhs, rhs;
+  };
+  std::optional<MemoryTile> operandInMemory(Value operand, Operation *op, bool converted);
+  bool readsInPlace(vector::ContractionOp op);
+  Value allocate(Value operand, Operation *op);
+  MemoryTile throughScratch(Value operand, Operation *op);
+  void panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece, Value bound);
+  Value widen(Value value, Type element);
+
+  ImplicitLocOpBuilder b;
+  int64_t vectorRegisters;
+  TileRegisters registers;
+  SmallVector<vector::TransferReadOp> reads; ///< that may still be asked for pieces
+  SmallVector<Operation *> done;             ///< replaced, in the order of the program
+};
+} // namespace
+
+static bool isTile(Type type) {
+  auto vector = dyn_cast<VectorType>(type);
+  return vector && !vector.isScalable() && (vector.getRank() == 1 || vector.getRank() == 2);
+}
+
+/// Ops that other ops ask for pieces.
+static bool isLazy(Operation *op) {
+  return isa<vector::TransferReadOp>(op) ||
+         (op->getNumRegions() == 0 && op->getNumResults() == 1 && isMemoryEffectFree(op) &&
+          isTile(op->getResult(0).getType()) &&
+          (OpTrait::hasElementwiseMappableTraits(op) || op->hasTrait<OpTrait::ConstantLike>() ||
+           isa<vector::BroadcastOp, vector::ShapeCastOp, vector::StepOp, vector::FromElementsOp,
+               vector::FMAOp>(op)));
+}
+
+void TileLowering::makeAll(Value vector) {
+  int64_t rows = cast<VectorType>(vector.getType()).getRank() == 2
+                     ? cast<VectorType>(vector.getType()).getDimSize(0)
+                     : 1;
+  for (int64_t row = 0; row < rows; ++row)
+    for (size_t index = 0, e = registers.pieces(vector).size(); index < e; ++index)
+      registers.get(vector, row, index);
+}
+
+/// Reads what `writer` may overwrite. A write of the place that a tile was read
+/// from writes each piece after its read.
+void TileLowering::readBefore(Operation *writer) {
+  auto write = dyn_cast<vector::TransferWriteOp>(writer);
+  SmallVector<Value> written;
+  forEachWritten(writer, [&](Value memref) { written.push_back(memref); });
+  for (vector::TransferReadOp &read : reads) {
+    if (!read || llvm::none_of(written, [&](Value memref) {
+          return !memref || mayAlias(memref, read.getBase());
+        }))
+      continue;
+    bool inPlace = write && write.getBase() == read.getBase() &&
+                   llvm::equal(write.getIndices(), read.getIndices()) &&
+                   write.getVectorType() == read.getVectorType() &&
+                   write.getPermutationMap() == read.getPermutationMap() &&
+                   write->getBlock() == read->getBlock();
+    if (!inPlace)
+      makeAll(read.getResult());
+    read = {};
+  }
+}
+
+void TileLowering::run(Block &block) {
+  // What a product will read as scalars goes to scratch as soon as it is made.
+  for (auto product : block.getOps<vector::ContractionOp>())
+    if (isTile(product.getLhs().getType()) && isTile(product.getAccType()) &&
+        !readsInPlace(product) && !registers.memoryOf(product.getLhs()))
+      registers.keepInMemory(product.getLhs(), allocate(product.getLhs(), product));
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    b.setInsertionPoint(&op);
+    b.setLoc(op.getLoc());
+    if (isLazy(&op)) {
+      done.push_back(&op);
+      if (auto read = dyn_cast<vector::TransferReadOp>(op);
+          read && isTile(read.getType()) && isa<MemRefType>(read.getBase().getType()))
+        reads.push_back(read);
+      continue;
+    }
+    readBefore(&op);
+    if (lower(&op)) {
+      done.push_back(&op);
+      continue;
+    }
+    // What is not lowered here takes whole vectors.
+    for (OpOperand &operand : op.getOpOperands())
+      if (isTile(operand.get().getType()) && operand.get().getDefiningOp())
+        operand.set(registers.assemble(operand.get()));
+    for (Region &region : op.getRegions())
+      for (Block &nested : region)
+        run(nested);
+  }
+  llvm::erase_if(reads,
+                 [&](vector::TransferReadOp read) { return !read || read->getBlock() == &block; });
+}
+
+bool TileLowering::lower(Operation *op) {
+  if (auto product = dyn_cast<vector::ContractionOp>(op))
+    return lowerProduct(product);
+  if (auto reduction = dyn_cast<vector::MultiDimReductionOp>(op))
+    return lowerReduction(reduction);
+  if (auto write = dyn_cast<vector::TransferWriteOp>(op))
+    return lowerWrite(write);
+  return false;
+}
+
+/// Ops that were lowered, and those that only they asked for.
+void TileLowering::eraseDead() {
+  for (Operation *op : llvm::reverse(done))
+    if (isa<vector::TransferWriteOp>(op) || isOpTriviallyDead(op))
+      op->erase();
+}
+
+bool TileLowering::lowerWrite(vector::TransferWriteOp op) {
+  std::optional<MemoryTile> tile = TileRegisters::memoryTile(op);
+  if (!tile || !isTile(op.getVectorType()))
+    return false;
+  Value vector = op.getVector();
+  int64_t rows = op.getVectorType().getRank() == 2 ? op.getVectorType().getDimSize(0) : 1;
+  for (int64_t row = 0; row < rows; ++row)
+    for (auto [index, piece] : llvm::enumerate(registers.pieces(vector))) {
+      Value value = registers.get(vector, row, index);
+      Value mask = op.getMask() ? registers.get(op.getMask(), row, index) : Value();
+      registers.store(value, *tile, row, piece, mask);
+    }
+  return true;
+}
+
+/// A sum or maximum over one dim of a float tile.
+bool TileLowering::lowerReduction(vector::MultiDimReductionOp op) {
+  VectorType type = op.getSourceVectorType();
+  vector::CombiningKind kind = op.getKind();
+  if (type.getRank() != 2 || op.getReductionDims().size() != 1 ||
+      !isa<FloatType>(type.getElementType()) ||
+      (kind != vector::CombiningKind::ADD && kind != vector::CombiningKind::MAXNUMF))
+    return false;
+  Value source = op.getSource(), result = op.getDest(), init = op.getAcc();
+  double neutral = neutralOf(kind);
+  SmallVector<Piece> pieces = registers.pieces(source);
+  auto join = [&](Value value, int64_t index) {
+    DenseElementsAttr constant;
+    bool fromNeutral = matchPattern(init, m_Constant(&constant)) && constant.isSplat() &&
+                       constant.getSplatValue<APFloat>().convertToDouble() == neutral;
+    registers.set(result, 0, index,
+                  fromNeutral ? value : combine(b, kind, registers.get(init, 0, index), value));
+  };
+  if (op.getReductionDims()[0] == 0) {
+    // Four sums at a time hide the latency of an addition.
+    constexpr int64_t chains = 4;
+    for (size_t index = 0; index < pieces.size(); ++index) {
+      SmallVector<Value> partial;
+      for (int64_t row = 0; row < type.getDimSize(0); ++row) {
+        Value value = registers.get(source, row, index);
+        if (row < chains)
+          partial.push_back(value);
+        else
+          partial[row % chains] = combine(b, kind, partial[row % chains], value);
+      }
+      while (partial.size() > 1) {
+        Value last = partial.pop_back_val();
+        Value &into = partial[partial.size() / 2];
+        into = combine(b, kind, into, last);
+      }
+      join(partial[0], index);
+    }
+    return true;
+  }
+  for (auto [index, group] : llvm::enumerate(registers.pieces(result))) {
+    SmallVector<Value> rows;
+    for (int64_t row = group.offset; row < group.offset + group.valid; ++row) {
+      Value partial;
+      for (auto [at, piece] : llvm::enumerate(pieces)) {
+        Value value = registers.withNeutralPadding(registers.get(source, row, at), piece, neutral);
+        if (partial && piece.width < pieces[0].width)
+          value = vector::InsertStridedSliceOp::create(
+              b, value, registers.constantSplat(neutral, cast<VectorType>(partial.getType())),
+              ArrayRef<int64_t>{0}, ArrayRef<int64_t>{1});
+        partial = partial ? combine(b, kind, partial, value) : value;
+      }
+      rows.push_back(partial);
+    }
+    Value reduced = reduceLanes(b, kind, rows);
+    // Fewer lanes than rows: a tile of fewer columns than the machine has lanes.
+    int64_t have = cast<VectorType>(reduced.getType()).getDimSize(0);
+    if (have < group.width) {
+      SmallVector<Value> scalars;
+      for (Value row : rows)
+        scalars.push_back(vector::ExtractOp::create(b, reduceLanes(b, kind, {row}), int64_t(0)));
+      scalars.resize(group.width, scalars.back());
+      reduced = vector::FromElementsOp::create(
+          b, VectorType::get({group.width}, type.getElementType()), scalars);
+    }
+    join(reduced, index);
+  }
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+/// The tile in memory that `operand` was read from, if it is still there; seen
+/// through a conversion with `converted`.
+std::optional<MemoryTile> TileLowering::operandInMemory(Value operand, Operation *op,
+                                                        bool converted) {
+  Operation *def = operand.getDefiningOp();
+  if (auto extension = dyn_cast_or_null<arith::ExtFOp>(def); extension && converted)
+    def = extension.getIn().getDefiningOp();
+  auto read = dyn_cast_or_null<vector::TransferReadOp>(def);
+  if (!read || read.getMask() || writtenBetween(read, op))
+    return std::nullopt;
+  std::optional<MemoryTile> tile = TileRegisters::memoryTile(read);
+  if (!tile || tile->rowDim < 0 || !tile->columnsInBounds)
+    return std::nullopt;
+  return tile;
+}
+
+/// Scratch for `operand`, before all loops around `op`: kernels hoist it further, to
+/// their entry.
+Value TileLowering::allocate(Value operand, Operation *op) {
+  auto type = cast<VectorType>(operand.getType());
+  OpBuilder::InsertionGuard guard(b);
+  Operation *outermost = op;
+  while (Operation *parent = outermost->getParentOp()) {
+    if (parent->hasTrait<OpTrait::AutomaticAllocationScope>())
+      break;
+    outermost = parent;
+  }
+  b.setInsertionPointToStart(outermost->getBlock());
+  return memref::AllocaOp::create(b, MemRefType::get(type.getShape(), type.getElementType()),
+                                  b.getI64IntegerAttr(64));
+}
+
+MemoryTile TileLowering::throughScratch(Value operand, Operation *op) {
+  Value scratch = registers.memoryOf(operand);
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  MemoryTile tile{scratch, {zero, zero}, 0, 1, true, true};
+  if (scratch) {
+    makeAll(operand);
+    return tile;
+  }
+  tile.memref = allocate(operand, op);
+  for (int64_t row = 0, rows = cast<VectorType>(operand.getType()).getDimSize(0); row < rows; ++row)
+    for (auto [index, piece] : llvm::enumerate(registers.pieces(operand)))
+      registers.store(registers.get(operand, row, index), tile, row, piece);
+  return tile;
+}
+
+/// Scalars of the left operand are read as they are, so in the product's type.
+bool TileLowering::readsInPlace(vector::ContractionOp op) {
+  std::optional<MemoryTile> lhs = operandInMemory(op.getLhs(), op, /*converted=*/false);
+  return lhs && lhs->rowsInBounds &&
+         op.getLhsType().getElementType() == getElementTypeOrSelf(op.getAccType());
+}
+
+Value TileLowering::widen(Value value, Type element) {
+  if (getElementTypeOrSelf(value) == element)
+    return value;
+  auto vector = cast<VectorType>(value.getType());
+  return arith::ExtFOp::create(b, VectorType::get(vector.getShape(), element), value);
+}
+
+/// C[i,j] += sum_k A[i,k] B[k,j] for the columns j of `pieces`, as a loop over k: a
+/// broadcast of each A[i,k] times a row of B, accumulators in registers.
+void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece,
+                         Value bound) {
+  Value result = product.op.getResult(), init = product.op.getAcc();
+  Type element = cast<VectorType>(init.getType()).getElementType();
+  SmallVector<Value> accs;
+  for (int64_t row = 0; row < product.rows; ++row)
+    for (size_t at = 0; at < pieces.size(); ++at)
+      accs.push_back(registers.get(init, row, firstPiece + at));
+  Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
+  auto loop = scf::ForOp::create(b, zero, bound, one, accs);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value k = loop.getInductionVar();
+    auto at = [&](const MemoryTile &tile, int64_t dim) {
+      MemoryTile moved = tile;
+      moved.indices[dim] = b.createOrFold<arith::AddIOp>(moved.indices[dim], k);
+      return moved;
+    };
+    MemoryTile rhs = at(product.rhs, product.rhs.rowDim);
+    rhs.rowsInBounds = true; // The loop ends where they do.
+    SmallVector<Value> rhsPieces;
+    Value padding = arith::ConstantOp::create(
+        b, b.getZeroAttr(cast<MemRefType>(rhs.memref.getType()).getElementType()));
+    for (Piece piece : pieces)
+      rhsPieces.push_back(widen(registers.load(rhs, 0, piece, padding), element));
+    MemoryTile lhs =
+        at(product.lhs, product.lhsTransposed ? product.lhs.rowDim : product.lhs.columnDim);
+    int64_t rowDim = product.lhsTransposed ? lhs.columnDim : lhs.rowDim;
+    SmallVector<Value> next;
+    for (int64_t row = 0; row < product.rows; ++row) {
+      SmallVector<Value> indices = lhs.indices;
+      indices[rowDim] =
+          b.createOrFold<arith::AddIOp>(indices[rowDim], arith::ConstantIndexOp::create(b, row));
+      Value scalar = memref::LoadOp::create(b, lhs.memref, indices);
+      Value broadcast =
+          vector::BroadcastOp::create(b, VectorType::get({pieces[0].width}, element), scalar);
+      for (auto [index, piece] : llvm::enumerate(pieces)) {
+        Value factor = broadcast;
+        if (piece.width < pieces[0].width)
+          factor = vector::ExtractStridedSliceOp::create(b, broadcast, ArrayRef<int64_t>{0},
+                                                         ArrayRef<int64_t>{piece.width},
+                                                         ArrayRef<int64_t>{1});
+        next.push_back(vector::FMAOp::create(
+            b, factor, rhsPieces[index], loop.getRegionIterArgs()[row * pieces.size() + index]));
+      }
+    }
+    scf::YieldOp::create(b, next);
+  }
+  for (int64_t row = 0; row < product.rows; ++row)
+    for (size_t at = 0; at < pieces.size(); ++at)
+      registers.set(result, row, firstPiece + at, loop.getResult(row * pieces.size() + at));
+}
+
+bool TileLowering::lowerProduct(vector::ContractionOp op) {
+  AffineExpr i, j, k;
+  bindDims(op.getContext(), i, j, k);
+  auto map = [&](AffineExpr x, AffineExpr y) {
+    return AffineMap::get(3, 0, {x, y}, op.getContext());
+  };
+  auto acc = dyn_cast<VectorType>(op.getAccType());
+  if (!acc || acc.getRank() != 2 || op.getKind() != vector::CombiningKind::ADD)
+    return false;
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  bool lhsTransposed = maps[0] == map(k, i);
+  if ((!lhsTransposed && maps[0] != map(i, k)) || maps[1] != map(k, j) || maps[2] != map(i, j))
+    return false;
+  Product product{op, lhsTransposed, acc.getDimSize(0), op.getRhsType().getDimSize(0), {}, {}};
+  product.lhs = readsInPlace(op) ? *operandInMemory(op.getLhs(), op, /*converted=*/false)
+                                 : throughScratch(op.getLhs(), op);
+  // Rows of B may be widened on the way.
+  std::optional<MemoryTile> rhs = operandInMemory(op.getRhs(), op, /*converted=*/true);
+  product.rhs = rhs ? *rhs : throughScratch(op.getRhs(), op);
+  Value bound = arith::ConstantIndexOp::create(b, product.depth);
+  if (!product.rhs.rowsInBounds) {
+    // Rows of B beyond its end are zero: nothing to add.
+    const MemoryTile &tile = product.rhs;
+    Value extent = b.createOrFold<memref::DimOp>(tile.memref, tile.rowDim);
+    Value left = b.createOrFold<arith::SubIOp>(extent, tile.indices[tile.rowDim]);
+    bound = b.createOrFold<arith::MinSIOp>(bound, left);
+  }
+  SmallVector<Piece> pieces = registers.pieces(op.getResult());
+  // Besides the accumulators, a row of B and one broadcast are in registers.
+  size_t together = std::max<int64_t>(1, (vectorRegisters - 1) / (product.rows + 1));
+  size_t panels = llvm::divideCeil(pieces.size(), together);
+  for (size_t at = 0, first = 0; at < panels; ++at) {
+    size_t count = llvm::divideCeil(pieces.size() - first, panels - at);
+    panel(product, ArrayRef(pieces).slice(first, count), first, bound);
+    first += count;
+  }
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// The pass
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct LowerTilesPass : impl::LowerTilesPassBase<LowerTilesPass> {
+  using LowerTilesPassBase::LowerTilesPassBase;
+
+  void runOnOperation() override {
+    SmallVector<FunctionOpInterface> functions;
+    getOperation()->walk([&](FunctionOpInterface function) { functions.push_back(function); });
+    for (FunctionOpInterface function : functions)
+      lowerFunction(function);
+  }
+
+  void lowerFunction(FunctionOpInterface function) {
+    // Lanes are those of the widest number, so that pieces of one tile match
+    // whatever their types.
+    int64_t bits = 32;
+    function.walk([&](vector::ContractionOp op) {
+      bits = std::max<int64_t>(bits, getElementTypeOrSelf(op.getAccType()).getIntOrFloatBitWidth());
+    });
+    TileLowering lowering(&getContext(), std::max<int64_t>(1, vectorBits / bits), vectorRegisters);
+    for (Block &block : function.getFunctionBody())
+      lowering.run(block);
+    lowering.eraseDead();
+  }
+};
+} // namespace
+} // namespace elfatt::cpu
