@@ -18,6 +18,8 @@ public:
   /// `rows` [rows, E] of the computation's type, with the term of `block` added.
   mlir::Value addTo(const RowBlock &block, mlir::Value rows);
 
+  /// Asks for what the blocks after `block` need of V.
+  void prefetch(const RowBlock &block);
   /// Whether `op` adds to rows of `part`, another part, in the blocks of `part`.
   static bool follows(attention::LepeOp op, mlir::Operation *part);
 

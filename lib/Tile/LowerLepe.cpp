@@ -151,6 +151,19 @@ LogicalResult LepeTerm::prepare() {
   return success();
 }
 
+/// The line after the block's is the one that no tap has touched yet.
+void LepeTerm::prefetch(const RowBlock &block) {
+  SmallVector<Value> indices;
+  for (int64_t axis = 0; axis < axes; ++axis) {
+    Value index = axis + 1 < axes ? block.outer[axis] : block.inner;
+    indices.push_back(b.createOrFold<arith::AddIOp>(origin(axis), index));
+  }
+  if (axes > 1)
+    indices[axes - 2] = b.createOrFold<arith::AddIOp>(indices[axes - 2], ctx.index(1));
+  indices.back() = b.createOrFold<arith::AddIOp>(indices.back(), ctx.index(2 * ctx.params.rows));
+  prefetchRows(ctx, value, indices, ctx.params.rows);
+}
+
 /// rows + bias + sum_t weight[t] V[g + t - 1]
 Value LepeTerm::addTo(const RowBlock &block, Value rows) {
   auto fused = arith::FastMathFlagsAttr::get(b.getContext(), arith::FastMathFlags::contract);

@@ -9,6 +9,8 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <cmath>
 #include <limits>
 
@@ -131,6 +133,14 @@ void ContextLowering::inPlaceBlock(Value firstToken, Value numTokens) {
   TileContext rowCtx = ctx;
   rowCtx.params.rows = ctx.params.contextRows;
   forEachRowBlock(rowCtx, acc, [&](const RowBlock &block) {
+    // Each block asks for its share of the next tokens.
+    int64_t share = llvm::divideCeil(tokens * rowCtx.params.rows, channels);
+    Value next = arith::AddIOp::create(b, firstToken, ctx.index(tokens));
+    Value part = arith::DivUIOp::create(b, arith::MulIOp::create(b, block.inner, ctx.index(tokens)),
+                                        ctx.index(channels));
+    next = arith::AddIOp::create(b, next, part);
+    for (Value view : {key, value})
+      prefetchRows(ctx, view, next, share);
     Value scaled =
         arith::MulFOp::create(b, formulas.alongRows(readPerRow(rowCtx, rescale, block), values),
                               readRows(rowCtx, acc, block, values));
@@ -234,6 +244,9 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits, 
     return failure();
   Value zero = ctx.index(0);
   forEachRowBlock(ctx, query, [&](const RowBlock &block) {
+    prefetchAfter(ctx, query, block, ctx.index(2 * ctx.params.rows));
+    if (term)
+      term->prefetch(block);
     Value rows = readRows(ctx, query, block, channels);
     Value contextTile = readTile(ctx, context, zero, zero, channels, values);
     if (!ctx.params.staged)

@@ -11,6 +11,8 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <cmath>
 #include <limits>
 
@@ -51,12 +53,14 @@ public:
 
 private:
   LogicalResult chooseBlocks();
+  int64_t leastPadding(int64_t outer, int64_t most) const;
   LogicalResult stageRows();
   void stageState(int64_t rows);
   Value withColumn(Value view);
   void allocate();
   void lowerKeyBlock(Value firstLine);
   void stageKeys(Value lines);
+  void prefetchNextTile(const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
   OnlineState load(const RowBlock &block);
@@ -78,6 +82,21 @@ private:
 };
 } // namespace
 
+/// Lines of a block, at most `most`, that leave the fewest padded keys in all blocks;
+/// the most of these.
+int64_t SoftmaxLowering::leastPadding(int64_t outer, int64_t most) const {
+  int64_t best = 1, bestKeys = std::numeric_limits<int64_t>::max();
+  for (int64_t lines = 1; lines <= std::min(most, std::max<int64_t>(1, outer)); ++lines) {
+    int64_t keys = llvm::divideCeil(outer, lines) *
+                   roundUp(std::max<int64_t>(1, lines * blocks.inner), ctx.params.padTo);
+    if (keys <= bestKeys) {
+      best = lines;
+      bestKeys = keys;
+    }
+  }
+  return best;
+}
+
 LogicalResult SoftmaxLowering::chooseBlocks() {
   MemRefType key = typeOf(tile.key);
   int64_t rank = key.getRank();
@@ -91,7 +110,7 @@ LogicalResult SoftmaxLowering::chooseBlocks() {
   int64_t outer = key.getDimSize(0);
   blocks.lines = std::max<int64_t>(1, ctx.params.keys / std::max<int64_t>(1, blocks.inner));
   if (!key.isDynamicDim(0))
-    blocks.lines = std::min(blocks.lines, std::max<int64_t>(1, outer));
+    blocks.lines = leastPadding(outer, blocks.lines);
   blocks.columns = roundUp(std::max<int64_t>(1, blocks.lines * blocks.inner), ctx.params.padTo);
   blocks.single = !key.isDynamicDim(0) && outer <= blocks.lines;
   blocks.exact = !key.isDynamicDim(0) && outer % blocks.lines == 0 &&
@@ -279,8 +298,20 @@ void SoftmaxLowering::stageKeys(Value lines) {
   linalg::TransposeOp::create(b, rows, keyScratch, ArrayRef<int64_t>{1, 0});
 }
 
+/// A tile whose keys are its rows is a window, and the next one lies beside it: a
+/// row block asks for the same rows of that one.
+void SoftmaxLowering::prefetchNextTile(const RowBlock &block) {
+  ArrayRef<int64_t> rows = typeOf(tile.query).getShape().drop_back();
+  if (!blocks.single || rows != typeOf(tile.key).getShape().drop_back() ||
+      ShapedType::isDynamic(rows.back()))
+    return;
+  for (Value view : {tile.query, tile.key, tile.value})
+    prefetchAfter(ctx, view, block, ctx.index(rows.back()));
+}
+
 void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys,
                                     Value valueRows) {
+  prefetchNextTile(block);
   auto asOperand = [&](Value tileValue, Value stored) {
     return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
   };

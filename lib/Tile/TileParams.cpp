@@ -18,16 +18,22 @@ static int64_t preferDivisor(int64_t extent, int64_t most) {
   return most;
 }
 
+/// Rows of up to this many keys are one block: one maximum, no state in memory.
+static constexpr int64_t kWholeRow = 256;
+/// Keys of one block of a longer row: K^T and V of a block stay in L1.
+static constexpr int64_t kLongRowBlock = 128;
+/// Rows of a register tile: with two registers of keys, 14 accumulators hide the
+/// latency of two multiply-adds a cycle.
+static constexpr int64_t kRegisterRows = 7;
+
 static TileParams cpuParams(const MachineLimits &limits, const TileExtents &extents) {
   const int64_t lanes = std::max<int64_t>(1, limits.vectorBits / extents.bits);
   // Four registers hold one row of B and broadcasts; the others accumulate.
   const int64_t accumulators = std::max<int64_t>(4, limits.vectorRegisters - 4);
-  // Four vectors of keys: enough reuse of each broadcast of Q.
-  const int64_t mostKeys = (limits.vectorRegisters >= 32 ? 4 : 2) * lanes;
   TileParams params;
-  params.keys = extents.keys > 0 ? std::min(roundUp(extents.keys, lanes), mostKeys) : mostKeys;
-  const int64_t rowsThatFit = std::clamp<int64_t>(accumulators / (params.keys / lanes), 1, 14);
-  params.rows = preferDivisor(extents.rows, rowsThatFit);
+  params.keys =
+      extents.keys > 0 && extents.keys <= kWholeRow ? roundUp(extents.keys, lanes) : kLongRowBlock;
+  params.rows = preferDivisor(extents.rows, kRegisterRows);
   params.rowsPerWorker = 16 * params.rows;
   params.contextTokens = 32;
   const int64_t valueVectors = std::max<int64_t>(1, roundUp(extents.values, lanes) / lanes);

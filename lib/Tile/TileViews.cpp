@@ -284,6 +284,34 @@ void elfatt::tile::writeRows(const TileContext &ctx, Value tile, Value view,
   vector::TransferWriteOp::create(ctx.b, tile, view, indices, ArrayRef<bool>(inBounds));
 }
 
+void elfatt::tile::prefetchRows(const TileContext &ctx, Value view, ValueRange indices,
+                                int64_t rows) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  MemRefType type = typeOf(view);
+  int64_t columns = type.getShape().back(), rank = type.getRank();
+  if (ctx.params.staged || ShapedType::isDynamic(columns))
+    return;
+  constexpr int64_t lineBits = 64 * 8;
+  int64_t perLine = lineBits / type.getElementTypeBitWidth();
+  SmallVector<Value> at(indices);
+  at.push_back(Value());
+  for (int64_t row = 0; row < rows; ++row) {
+    at[rank - 2] = b.createOrFold<arith::AddIOp>(indices.back(), ctx.index(row));
+    for (int64_t column = 0; column < columns; column += perLine) {
+      at[rank - 1] = ctx.index(column);
+      memref::PrefetchOp::create(b, view, at, /*isWrite=*/false, /*localityHint=*/3,
+                                 /*isDataCache=*/true);
+    }
+  }
+}
+
+void elfatt::tile::prefetchAfter(const TileContext &ctx, Value view, const RowBlock &block,
+                                 Value distance) {
+  SmallVector<Value> indices = indicesOf(block);
+  indices.back() = ctx.b.createOrFold<arith::AddIOp>(indices.back(), distance);
+  prefetchRows(ctx, view, indices, ctx.params.rows);
+}
+
 Value elfatt::tile::readPerRow(const TileContext &ctx, Value view, const RowBlock &block) {
   MemRefType type = typeOf(view);
   auto vector = VectorType::get({ctx.params.rows}, type.getElementType());
