@@ -28,7 +28,7 @@ def run(*words: str, **options: Any) -> subprocess.CompletedProcess:
     """Runs a command; ends the benchmark with its error when it fails."""
     result = subprocess.run(words, text=True, capture_output=True, **options)
     if result.returncode:
-        lines = [w for w in result.stderr.splitlines() if "error:" in w]
+        lines = [w for w in result.stderr.splitlines() if "error: " in w]
         sys.exit(
             f"error: {shlex.join(words)} ended with status {result.returncode}: "
             + (lines[0] if lines else result.stderr[-500:])
@@ -68,10 +68,12 @@ def revision() -> str:
     ).stdout.strip()
 
 
-def write_results(name: str, figures: Dict[str, Any], command: Sequence[str]) -> None:
-    """Writes ``results/NAME.json``, with machine, revision and command."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def write_results(
+    name: str, figures: Dict[str, Any], command: Sequence[str], folder: Path = RESULTS
+) -> Dict[str, Any]:
+    """Writes ``FOLDER/NAME.json``, with machine, revision and command; the record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     record = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
         "revision": revision(),
@@ -81,13 +83,14 @@ def write_results(name: str, figures: Dict[str, Any], command: Sequence[str]) ->
     }
     path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"\nwritten to {path.relative_to(ROOT)}")
+    return record
 
 
-def time_calls(call: Callable[[], Any], seconds: float) -> List[float]:
-    """Milliseconds of each call, for about ``seconds``; at least three."""
+def time_calls(call: Callable[[], Any], seconds: float, least: int = 3) -> List[float]:
+    """Milliseconds of each call, for about ``seconds``; at least ``least`` calls."""
     times: List[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
+    while len(times) < least or time.perf_counter() < end:
         begin = time.perf_counter()
         call()
         times.append((time.perf_counter() - begin) * 1e3)

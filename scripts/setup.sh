@@ -19,6 +19,8 @@ PACKAGES=(
   libboost-context-dev libdnnl-dev libgtest-dev libzip-dev
   # Python. The headers are for the bindings.
   python3 python3-dev python3-venv
+  # Counting instructions in the tests.
+  valgrind
 )
 
 # transformers 5 and NumPy 2.4 need 3.11.

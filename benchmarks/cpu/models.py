@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Whole models on the CPU, exact, beside PyTorch eager.
+"""Whole models on the CPU, exact, beside PyTorch and IREE.
 
     python benchmarks/cpu/models.py [--models=NAME,...] [--rounds=3] [--threads=2]
 
 For each model of elfatt.models: the error against PyTorch, and the time of
-elfatt-run and of PyTorch eager, one after the other in each round.
+elfatt-run, PyTorch eager, torch.compile and IREE, one after the other in each round.
+What the others compiled is kept in build/benchmarks.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import common  # noqa: E402
+from contestants import COMPILE, IREE, OURS, Failed, Worker  # noqa: E402
 
 MODELS = "minilm,vit_small,dinov2_small,elfatt_stage"
+CACHE = common.ROOT / "build" / "benchmarks"
+EAGER = "PyTorch eager"
 
 
-def measure(name: str, rounds: int, seconds: float, threads: int) -> Dict[str, Any]:
-    from elfatt.demo import time_torch
-
+def measure(
+    name: str, rounds: int, seconds: float, threads: int, workers: Dict[str, Worker]
+) -> Dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         print(f"{name}: importing", flush=True)
@@ -45,19 +49,45 @@ def measure(name: str, rounds: int, seconds: float, threads: int) -> Dict[str, A
             stats.update(json.loads((folder / "stats.json").read_text()))
             return stats["benchmark"]["median_ms"]
 
-        times = common.interleave(
-            {
-                "elfatt-run": elfatt,
-                "PyTorch eager": lambda: time_torch(name, threads, seconds),
-            },
-            rounds,
-        )
+        def torch(who: str) -> Callable[[], float]:
+            return lambda: statistics.median(
+                workers["torch"].ask("measure", who=who, seconds=seconds, check=False)[
+                    "times"
+                ]
+            )
+
+        def iree() -> float:
+            answer = workers["iree"].ask("measure", seconds=seconds, save=None)
+            return statistics.median(answer["times"])
+
+        workers["torch"].ask("model", name=name)
+        contestants = {OURS: elfatt, EAGER: torch("eager"), COMPILE: torch("compile")}
+        try:
+            print(f"{name}: IREE compiles", flush=True)
+            # Bytecode of another MLIR is not read everywhere; text is.
+            common.run(
+                "elfatt-opt", str(folder / "m.mlirbc"), "-o", str(folder / "m.mlir")
+            )
+            workers["iree"].ask(
+                "open",
+                mlir=str(folder / "m.mlir"),
+                element="f32",
+                inputs=str(folder / "in.npz"),
+            )
+            contestants[IREE] = iree
+        except Failed as failure:
+            print(f"{name}: IREE failed: {failure}", flush=True)
+        times = common.interleave(contestants, rounds)
     return {
         "error": stats["error"],
-        "elfatt_ms": statistics.median(times["elfatt-run"]),
-        "eager_ms": statistics.median(times["PyTorch eager"]),
+        "limit_ms": stats["benchmark"]["limit_ms"],
+        "ms": {who: statistics.median(values) for who, values in times.items()},
         "rounds_ms": times,
-        "ratio_to_eager": common.ratio(times["elfatt-run"], times["PyTorch eager"]),
+        "ours_to": {
+            who: common.ratio(times[OURS], values)
+            for who, values in times.items()
+            if who != OURS
+        },
     }
 
 
@@ -68,20 +98,34 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    workers = {k: Worker(k, arguments.threads, CACHE) for k in ("torch", "iree")}
     figures = {
-        name: measure(name, arguments.rounds, arguments.seconds, arguments.threads)
+        name: measure(
+            name, arguments.rounds, arguments.seconds, arguments.threads, workers
+        )
         for name in arguments.models.split(",")
     }
+    for worker in workers.values():
+        worker.close()
     print()
-    lines = [["model", "error", "elfatt ms", "eager ms", "elfatt / eager"]]
+    peers = (EAGER, COMPILE, IREE)
+    lines = [["model, ms (ours / theirs)", "error", "limit", "ours", *peers]]
     for name, f in figures.items():
+        theirs = [
+            f"{f['ms'][who]:.1f} ({f['ours_to'][who]:.2f})"
+            if who in f["ms"]
+            else "failed"
+            for who in peers
+        ]
+        limit = f["limit_ms"]
         lines.append(
             [
                 name,
                 f"{f['error']['max_rel']:.1e}",
-                f"{f['elfatt_ms']:.1f}",
-                f"{f['eager_ms']:.1f}",
-                f"{f['ratio_to_eager']:.2f}",
+                f"{limit:.1f}" if limit else "",
+                f"{f['ms'][OURS]:.1f}",
+                *theirs,
             ]
         )
     common.print_table(lines)

@@ -25,7 +25,9 @@ def get_stats(tool: str, folder: Path, sample: models.Sample, *options: str) -> 
     return json.loads((folder / "stats.json").read_text())
 
 
-def test_elfatt_is_counted_predicted_and_measured(elfatt_run: str, tmp_path: Path) -> None:
+def test_elfatt_is_counted_predicted_and_measured(
+    elfatt_run: str, tmp_path: Path
+) -> None:
     # 14 x 14 tokens, 2 heads of 16 channels, windows of 7 x 7, LePE in both.
     stats = get_stats(
         elfatt_run, tmp_path, models.elfatt_attention_tiny_test(), "--benchmark=0.05"
@@ -62,7 +64,9 @@ def test_layers_that_share_kernels_have_their_own_records(
     assert first["measured_us"] > 0 and second["measured_us"] > 0
 
 
-def test_without_a_benchmark_nothing_is_measured(elfatt_run: str, tmp_path: Path) -> None:
+def test_without_a_benchmark_nothing_is_measured(
+    elfatt_run: str, tmp_path: Path
+) -> None:
     stats = get_stats(elfatt_run, tmp_path, models.vit_tiny_test())
     assert all(r["measured_us"] is None for r in stats["kernels"])
     assert all(r["predicted_us"] > 0 for r in stats["kernels"])
