@@ -156,8 +156,10 @@ void StagingLowering::transposeBlock(Value source, Value target, Value row, Valu
     SmallVector<int64_t> both;
     for (int64_t lane = 0; lane < 2 * width; ++lane)
       both.push_back(lane);
-    for (size_t at = 0, half = rows.size() / 2; at < half; ++at)
-      joined.push_back(vector::ShuffleOp::create(b, rows[at], rows[at + half], both));
+    for (size_t block = 0; block < rows.size(); block += 2 * piece.width)
+      for (int64_t at = 0; at < piece.width; ++at)
+        joined.push_back(
+            vector::ShuffleOp::create(b, rows[block + at], rows[block + piece.width + at], both));
     rows = std::move(joined);
   }
   // Register i holds rows i, i + width, ..: blocks of width x width.
