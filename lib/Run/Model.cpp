@@ -151,6 +151,10 @@ LogicalResult addByName(OpPassManager &pm, llvm::StringRef name, llvm::StringRef
   return parsePassPipeline((name + "{" + options + "}").str(), pm);
 }
 
+template <GuardedEnd end> void *allocate(int64_t alignment, int64_t bytes) {
+  return allocateGuarded(end, alignment, bytes);
+}
+
 } // namespace
 
 Model::Model() = default;
@@ -205,6 +209,13 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     functions.push_back(Profile::getLaunchFunction());
     pm.clear();
   }
+  if (options.guard) {
+    bool after = options.guard == GuardedEnd::After;
+    auto *alloc = after ? allocate<GuardedEnd::After> : allocate<GuardedEnd::Before>;
+    functions.emplace_back("_mlir_memref_to_llvm_aligned_alloc", reinterpret_cast<void *>(alloc));
+    functions.emplace_back("_mlir_memref_to_llvm_free", reinterpret_cast<void *>(freeGuarded));
+  }
+  model.guard = options.guard;
   pipelines::CPUOptions cpuOptions;
   cpuOptions.vectorBits = cpu::getHostVectorBits();
   pipelines::buildCPUPipeline(pm, cpuOptions);
@@ -260,6 +271,8 @@ Expected<std::vector<Array>> Model::prepareInputs(const ArrayMap &arrays) const 
 struct Model::Call {
   std::vector<std::vector<int64_t>> inputs;
   std::vector<int64_t> results;
+  /// With guards: copies of the inputs.
+  std::vector<std::unique_ptr<void, decltype(&freeGuarded)>> guarded;
 };
 
 Model::Call Model::call(const std::vector<Array> &inputs) const {
@@ -271,7 +284,16 @@ Model::Call Model::call(const std::vector<Array> &inputs) const {
   call.results.resize(resultWords);
   args.push_back(call.results.data());
   for (const Array &array : inputs) {
-    int64_t data = reinterpret_cast<int64_t>(array.data.data());
+    const void *bytes = array.data.data();
+    if (guard) {
+      void *copy = allocateGuarded(*guard, 1, array.data.size());
+      if (!copy)
+        elfatt_fail("no memory for a guarded argument");
+      std::memcpy(copy, bytes, array.data.size());
+      call.guarded.emplace_back(copy, freeGuarded);
+      bytes = copy;
+    }
+    int64_t data = reinterpret_cast<int64_t>(bytes);
     std::vector<int64_t> descriptor{data, data, 0};
     descriptor.insert(descriptor.end(), array.shape.begin(), array.shape.end());
     std::vector<int64_t> strides(array.shape.size(), 1);
@@ -287,6 +309,11 @@ Model::Call Model::call(const std::vector<Array> &inputs) const {
   return call;
 }
 
+void Model::freeResult(int64_t allocated) const {
+  void *block = reinterpret_cast<void *>(allocated);
+  guard ? freeGuarded(block) : elfatt_free(block);
+}
+
 Results Model::run(const std::vector<Array> &inputs) const {
   Call done = call(inputs);
   Results results;
@@ -297,7 +324,7 @@ Results Model::run(const std::vector<Array> &inputs) const {
     const char *data = reinterpret_cast<const char *>(word[1]) + word[2] * array.type.bytes;
     array.data.assign(data, data + array.size() * array.type.bytes);
     results.push_back(std::move(array));
-    elfatt_free(reinterpret_cast<void *>(word[0]));
+    freeResult(word[0]);
     word += 3 + 2 * rank;
   }
   return results;
@@ -307,7 +334,7 @@ void Model::runDiscarding(const std::vector<Array> &inputs) const {
   Call done = call(inputs);
   const int64_t *word = done.results.data();
   for (RankedTensorType type : resultTypes) {
-    elfatt_free(reinterpret_cast<void *>(word[0]));
+    freeResult(word[0]);
     word += 3 + 2 * type.getRank();
   }
 }

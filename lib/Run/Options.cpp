@@ -66,6 +66,11 @@ std::vector<Option> getOptions(Options &o) {
          o.benchmarkSeconds = seconds;
          return valid;
        }},
+      {"guard", Option::Required, "before or after",
+       [&](StringRef value) {
+         o.guard = value == "before" ? GuardedEnd::Before : GuardedEnd::After;
+         return value == "before" || value == "after";
+       }},
       {"threads", Option::Required, "a number from 1 to 1024",
        [&](StringRef value) {
          return !value.getAsInteger(10, o.threads) && o.threads >= 1 && o.threads <= 1024;
@@ -128,6 +133,8 @@ attention, compiles it for the target and executes it.
                           error against it
   --no-raise              leave the attention as it was imported
   --benchmark[=SECONDS]   time calls for about SECONDS (1)
+  --guard=before|after    put each buffer against memory that cannot be accessed:
+                          code that reads or writes beyond it ends with a signal
   --threads=N             threads (the cores that the process may use)
   --stats=stats.json      write the figures as JSON
 

@@ -185,9 +185,9 @@ private:
     for (Type type : types)
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
-    auto model =
-        compile(approximates ? "approximate" : "exact",
-                {options.raise, options.approximate, simulatedChip}, !options.compareExact);
+    auto model = compile(approximates ? "approximate" : "exact",
+                         {options.raise, options.approximate, simulatedChip, options.guard},
+                         !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
     auto prepared = model->prepareInputs(inputs);
@@ -222,7 +222,8 @@ private:
   Error printApproximationError(const std::vector<Array> &prepared, const Results &results) {
     if (!options.compareExact)
       return Error::success();
-    auto exact = compile("exact", {options.raise, std::nullopt, simulatedChip}, true);
+    auto exact =
+        compile("exact", {options.raise, std::nullopt, simulatedChip, options.guard}, true);
     if (!exact)
       return exact.takeError();
     Results reference = exact->run(prepared);

@@ -6,6 +6,7 @@
 
 #include "elfatt/CPU/JIT.h"
 #include "elfatt/Run/Array.h"
+#include "elfatt/Run/Guard.h"
 #include "elfatt/Run/Simulation.h"
 #include "elfatt/Tools/Tool.h"
 
@@ -19,6 +20,8 @@ struct CompileOptions {
   std::optional<std::string> approximate;
   /// Chip whose kernels the simulator runs; empty: all is for the host.
   std::string simulatedChip;
+  /// Where set, arguments, results and the host's buffers lie against guards.
+  std::optional<GuardedEnd> guard;
 };
 
 /// The results of a call, dense.
@@ -59,11 +62,13 @@ private:
   Model();
   struct Call;
   Call call(const std::vector<Array> &inputs) const;
+  void freeResult(int64_t allocated) const;
 
   std::unique_ptr<Simulation> simulation;
   std::unique_ptr<Profile> profile;
   std::unique_ptr<cpu::JIT> jit;
   cpu::JIT::Entry entry = nullptr;
+  std::optional<GuardedEnd> guard;
   std::vector<mlir::RankedTensorType> inputTypes, resultTypes;
   int64_t constantBytes = 0;
 };

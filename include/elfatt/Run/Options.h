@@ -2,6 +2,8 @@
 #ifndef ELFATT_RUN_OPTIONS_H
 #define ELFATT_RUN_OPTIONS_H
 
+#include "elfatt/Run/Guard.h"
+
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
 
@@ -20,6 +22,7 @@ struct Options {
   std::optional<std::string> approximate; ///< options of elfatt-approximate
   bool compareExact = false;
   bool raise = true;
+  std::optional<GuardedEnd> guard;
   std::optional<double> benchmarkSeconds;
   int threads = 0; ///< 0: the cores that the process may use
   bool help = false;
