@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Attention in float64, straight from the formulas of docs/Semantics.md.
 
+``dtype=np.float32`` gives what a plain evaluation in that type gives: by this the
+errors of compiled kernels are judged.
+
 Nothing here is shared with the compiler: this is what every stage is compared
 with. Arrays are ``[B, H, N, D]`` (batch, heads, tokens, channels of one head); K
 and V may have M tokens and V may have Dv channels. A grid of any rank is
@@ -10,7 +13,7 @@ row-major: token ``P + y * W + x`` behind P prefix tokens.
 from __future__ import annotations
 
 import itertools
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,12 +24,14 @@ correlation, as in deep learning) and bias ``[H, Dv]``; H counts the heads of th
 branch it belongs to."""
 
 
-def softmax(x: Array, axis: int, masked_rows: str = "nan") -> Array:
+def softmax(
+    x: Array, axis: int, masked_rows: str = "nan", dtype: Any = np.float64
+) -> Array:
     """exp(x) / sum(exp(x)) along an axis.
 
     ``masked_rows`` says what a row of nothing but -inf gives: "zero" or "nan".
     """
-    x = np.asarray(x, np.float64)
+    x = np.asarray(x, dtype)
     if masked_rows not in ("zero", "nan"):
         raise ValueError(f"expected 'zero' or 'nan', got {masked_rows!r}")
     with np.errstate(invalid="ignore"):
@@ -45,6 +50,7 @@ def sdpa(
     bias: Optional[Array] = None,
     causal: bool = False,
     masked_rows: str = "zero",
+    dtype: Any = np.float64,
 ) -> Array:
     """O = softmax_j(scale <Q_i, K_j> + bias_ij) V, [B,H,N,Dv].
 
@@ -55,23 +61,23 @@ def sdpa(
         causal: query i sees keys 0..i (counted from the first key).
         masked_rows: what a query that sees nothing gives: "zero" or "nan".
     """
-    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    q, k, v = (np.asarray(x, dtype) for x in (q, k, v))
     if scale is None:
-        scale = 1.0 / np.sqrt(q.shape[-1])
-    scores = scale * np.einsum("bhid,bhjd->bhij", q, k)
+        scale = 1 / np.sqrt(dtype(q.shape[-1]))
+    scores = dtype(scale) * np.einsum("bhid,bhjd->bhij", q, k)
     if bias is not None:
-        scores = scores + np.asarray(bias, np.float64)
+        scores = scores + np.asarray(bias, dtype)
     if causal:
         i, j = np.indices(scores.shape[-2:])
-        scores = np.where(j <= i, scores, -np.inf)
-    return np.einsum("bhij,bhjd->bhid", softmax(scores, -1, masked_rows), v)
+        scores = np.where(j <= i, scores, dtype(-np.inf))
+    return np.einsum("bhij,bhjd->bhid", softmax(scores, -1, masked_rows, dtype), v)
 
 
-def linear(q: Array, k: Array, v: Array) -> Array:
+def linear(q: Array, k: Array, v: Array, dtype: Any = np.float64) -> Array:
     """softmax_channels(Q) (softmax_tokens(K)^T V), [B,H,N,Dv]; no scale."""
-    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
-    context = np.einsum("bhjc,bhjd->bhcd", softmax(k, 2), v)
-    return np.einsum("bhic,bhcd->bhid", softmax(q, 3), context)
+    q, k, v = (np.asarray(x, dtype) for x in (q, k, v))
+    context = np.einsum("bhjc,bhjd->bhcd", softmax(k, 2, dtype=dtype), v)
+    return np.einsum("bhic,bhcd->bhid", softmax(q, 3, dtype=dtype), context)
 
 
 def windows(grid: Sequence[int], window: Sequence[int]) -> Iterator[List[int]]:
@@ -86,11 +92,13 @@ def windows(grid: Sequence[int], window: Sequence[int]) -> Iterator[List[int]]:
         ]
 
 
-def depthwise_conv(v: Array, grid: Sequence[int], lepe: Lepe) -> Array:
+def depthwise_conv(
+    v: Array, grid: Sequence[int], lepe: Lepe, dtype: Any = np.float64
+) -> Array:
     """LePE: the depthwise convolution of [B,H,N,Dv] laid out on a grid."""
-    weights, bias = (np.asarray(x, np.float64) for x in lepe)
+    weights, bias = (np.asarray(x, dtype) for x in lepe)
     taps = weights.shape[: len(grid)]
-    image = np.asarray(v, np.float64).reshape(*v.shape[:2], *grid, v.shape[-1])
+    image = np.asarray(v, dtype).reshape(*v.shape[:2], *grid, v.shape[-1])
     # Zeros around the grid: half a kernel on either side.
     padded = np.pad(
         image, [(0, 0), (0, 0), *((t // 2, t // 2) for t in taps), (0, 0)]
@@ -115,6 +123,7 @@ def elfatt(
     global_lepe: Optional[Lepe] = None,
     local_lepe: Optional[Lepe] = None,
     scale: Optional[float] = None,
+    dtype: Any = np.float64,
 ) -> Array:
     """Both branches of ELFATT, [B,H,N,Dv] with N = prefix + product of the grid.
 
@@ -126,32 +135,34 @@ def elfatt(
         global_lepe, local_lepe: see ``Lepe``.
         scale: of the local branch and of prefix queries; 1/sqrt(D) when None.
     """
-    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    q, k, v = (np.asarray(x, dtype) for x in (q, k, v))
     B, H, N, _ = q.shape
     if N != prefix + int(np.prod(grid)):
         raise ValueError(
             f"expected {prefix} + {tuple(grid)} tokens, got {N} in q"
         )
-    out = np.empty((B, H, N, v.shape[-1]))
+    out = np.empty((B, H, N, v.shape[-1]), dtype)
     first, rest = slice(0, global_heads), slice(global_heads, H)
     tokens = slice(prefix, N)
 
     # Global heads: prefix tokens are ordinary keys.
-    out[:, first] = linear(q[:, first], k[:, first], v[:, first])
+    out[:, first] = linear(q[:, first], k[:, first], v[:, first], dtype)
     if global_lepe is not None:
-        out[:, first, tokens] += depthwise_conv(v[:, first, tokens], grid, global_lepe)
+        out[:, first, tokens] += depthwise_conv(
+            v[:, first, tokens], grid, global_lepe, dtype
+        )
 
     # Local heads: one softmax over the prefix and the window together.
     for members in windows(grid, window):
         at = prefix + np.array(members, dtype=int)
         seen = np.concatenate([np.arange(prefix), at])
         ql, kl, vl = q[:, rest][:, :, at], k[:, rest][:, :, seen], v[:, rest][:, :, seen]
-        result = sdpa(ql, kl, vl, scale)
+        result = sdpa(ql, kl, vl, scale, dtype=dtype)
         if local_lepe is not None:
-            result += depthwise_conv(v[:, rest][:, :, at], window, local_lepe)
+            result += depthwise_conv(v[:, rest][:, :, at], window, local_lepe, dtype)
         out[:, global_heads:, at] = result
 
     # Prefix queries attend exactly, in every head.
     if prefix:
-        out[:, :, :prefix] = sdpa(q[:, :, :prefix], k, v, scale)
+        out[:, :, :prefix] = sdpa(q[:, :, :prefix], k, v, scale, dtype=dtype)
     return out

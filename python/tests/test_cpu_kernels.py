@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The CPU's attention kernels against formulas in float64 (reference.py), over the
+extents, layouts, types and values of kernel_tables.py.
+
+    python python/tests/kernel_sweep.py     random cases, as many as one likes
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from pathlib import Path
+from typing import Dict, List
+
+import kernel_tables
+import numpy as np
+import pytest
+from kernel_case import Case, Result, check, run
+
+# Which end of its buffers a group is guarded at: nothing may touch what lies beyond.
+GUARDS = {
+    "channels": ["--guard=after"],
+    "tokens": ["--guard=before"],
+    "types": ["--guard=after"],
+    "layouts": ["--guard=before"],
+    "masks": ["--guard=after"],
+    "grids": ["--guard=after"],
+}
+
+OFFSET = "x * log2(e) is rounded before the maximum is subtracted"
+LARGE = "x * log2(e) overflows before the maximum is subtracted"
+SUMS = "values are summed before they are divided by the sum of weights"
+KNOWN = {
+    "linear-b2-n7-m0": "a sum over no keys is NaN",
+    "elfatt-b0": "a slice of no batches is refused",
+    "linear-keys-about-1e4": OFFSET,
+    "linear-queries-about-minus-1e4": OFFSET,
+    "elfatt-queries-about-minus-1e4": OFFSET,
+    "sdpa-scores-about-1e4-m49": OFFSET,
+    "sdpa-scores-about-1e4-m301": OFFSET,
+    "linear-scores-about-1e4": OFFSET,
+    "elfatt-scores-about-1e4": OFFSET,
+    "linear-scores-1e38": LARGE,
+    "linear-keys-3e38": LARGE,
+    "elfatt-keys-3e38": LARGE,
+    "linear-keys-minus-3e38": LARGE,
+    "elfatt-keys-minus-3e38": LARGE,
+    "linear-queries-3e38": LARGE,
+    "elfatt-queries-3e38": LARGE,
+    "sdpa-values-1e38-m49": SUMS,
+    "sdpa-values-1e38-m301": SUMS,
+    "linear-values-1e38": SUMS,
+    "elfatt-values-1e38": SUMS,
+}
+
+
+@functools.cache
+def cases(group: str) -> Dict[str, Case]:
+    return {case.name: case for case in kernel_tables.GROUPS[group]()}
+
+
+def all_cases() -> List[object]:
+    def marks(name: str) -> List[pytest.MarkDecorator]:
+        reason = KNOWN.get(name)
+        return [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+
+    return [
+        pytest.param(group, name, id=f"{group}-{name}", marks=marks(name))
+        for group in kernel_tables.GROUPS
+        for name in cases(group)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@functools.cache
+def results(tool: str, folder: Path, group: str) -> Dict[str, Result]:
+    """A group's cases are compiled together, when the first is asked for."""
+    options = GUARDS.get(group, [])
+    return run(tool, folder / group, list(cases(group).values()), options)
+
+
+@pytest.mark.parametrize("group, name", all_cases())
+def test_kernel(elfatt_run: str, folder: Path, group: str, name: str) -> None:
+    check(cases(group)[name], results(elfatt_run, folder, group)[name])
+
+
+@pytest.mark.parametrize("end", ["before", "after"])
+def test_nothing_beyond_a_buffer_is_touched(
+    elfatt_run: str, tmp_path: Path, end: str
+) -> None:
+    edges = kernel_tables.edges()
+    got = run(elfatt_run, tmp_path, edges, [f"--guard={end}"], 6)
+    for case in edges:
+        check(case, got[case.name])
+
+
+def test_results_do_not_depend_on_threads(elfatt_run: str, tmp_path: Path) -> None:
+    divided = kernel_tables.divided()
+    of_one = run(elfatt_run, tmp_path, divided, ["--threads=1"], 3)
+    for case in divided:
+        check(case, of_one[case.name])
+    for threads in (2, 3, 8):
+        got = run(elfatt_run, tmp_path, divided, [f"--threads={threads}"], 3)
+        for case in divided:
+            np.testing.assert_array_equal(got[case.name], of_one[case.name], case.name)
+
+
+SLICE = """
+func.func @main(%x: tensor<16xf32>, %at: tensor<1xi64>) -> tensor<4xf32> {
+  %c0 = arith.constant 0 : index
+  %0 = tensor.extract %at[%c0] : tensor<1xi64>
+  %1 = arith.index_cast %0 : i64 to index
+  %2 = tensor.extract_slice %x[%1] [4] [1] : tensor<16xf32> to tensor<4xf32>
+  %e = tensor.empty() : tensor<4xf32>
+  %3 = linalg.negf ins(%2 : tensor<4xf32>) outs(%e : tensor<4xf32>) -> tensor<4xf32>
+  return %3 : tensor<4xf32>
+}
+"""
+"""-x[at : at + 4], from wherever `at` is."""
+
+
+@pytest.mark.parametrize(
+    "end, at, status",
+    [("before", 0, 0), ("before", -1, 2), ("after", 12, 0), ("after", 13, 2)],
+)
+def test_guards_see_one_element_beyond(
+    elfatt_run: str, tmp_path: Path, end: str, at: int, status: int
+) -> None:
+    (tmp_path / "m.mlir").write_text(SLICE)
+    np.savez(tmp_path / "in.npz", arg1=np.array([at]))
+    command = [elfatt_run, "m.mlir", "--inputs=in.npz", f"--guard={end}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert (status == 0) or "crashed" in done.stderr
