@@ -100,12 +100,12 @@ class Benchmark:
                     self.plan.append(("exact", shape, element, [OURS, EXACT]))
         if "growth" in arguments.tables:
             pairs = shapes.GROWTH[:3] if arguments.short else shapes.GROWTH
-            for elfatt, exact in pairs:
-                self.plan.append(("growth", elfatt, "f32", [OURS, COMPILE]))
-                self.plan.append(("growth", exact, "f32", [OURS, EXACT]))
+            for shape in self.choose([s for pair in pairs for s in pair], short=False):
+                peer = EXACT if isinstance(shape, shapes.Exact) else COMPILE
+                self.plan.append(("growth", shape, "f32", [OURS, peer]))
 
-    def choose(self, all_shapes: List[Any]) -> List[Any]:
-        if self.arguments.short:
+    def choose(self, all_shapes: List[Any], short: bool = True) -> List[Any]:
+        if self.arguments.short and short:
             all_shapes = [all_shapes[i] for i in (0, 3, 6) if i < len(all_shapes)]
         if self.arguments.shapes:
             parts = self.arguments.shapes.split(",")

@@ -10,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -86,18 +87,20 @@ class Arena:
 
     def __init__(self, threads: int, rounds: int, seconds: float, cache: Path) -> None:
         self.threads, self.rounds, self.seconds = threads, rounds, seconds
-        self.cache = cache
         cache.mkdir(parents=True, exist_ok=True)
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
         self.torch = Worker("torch", threads, cache)
         self.iree = Worker("iree", threads, cache)
 
     def close(self) -> None:
         for worker in (self.torch, self.iree):
             worker.close()
+        self.temporary.cleanup()
 
     def measure(self, shape: Any, element: str, who: List[str]) -> Dict[str, Any]:
         """One figure a contestant of ``who``, and what elfatt-run says of itself."""
-        self.inputs, self.ir = self.cache / "in.npz", self.cache / "op.mlir"
+        self.inputs, self.ir = self.folder / "in.npz", self.folder / "op.mlir"
         self.element, self.shape = element, shape
         self.ir.write_text(shape.mlir(element))
         kind = type(shape).__name__
@@ -136,7 +139,7 @@ class Arena:
         return answer["times"]
 
     def run_ours(self, figure: Figure, is_first: bool) -> List[float]:
-        stats, out = self.cache / "stats.json", self.cache / "out.npz"
+        stats, out = self.folder / "stats.json", self.folder / "out.npz"
         words = [
             str(self.ir), f"--inputs={self.inputs}", f"--threads={self.threads}",
             f"--benchmark={self.seconds}", f"--stats={stats}",
@@ -161,9 +164,9 @@ class Arena:
         return [benchmark["benchmark"]["median_ms"]]
 
     def run_iree(self, figure: Figure, is_first: bool) -> List[float]:
-        out = self.cache / "iree.npy"
+        out = self.folder / "iree.npy"
         if is_first:
-            plain = self.cache / "plain.mlir"
+            plain = self.folder / "plain.mlir"
             common.run(
                 "elfatt-opt", str(self.ir), "--elfatt-decompose", "-o", str(plain)
             )

@@ -64,6 +64,11 @@ def show_error(line: Line, who: str) -> str:
     return "" if error is None else f"{error:.1e}"
 
 
+def show_compile(line: Line) -> str:
+    seconds = line["own"].get("compile_s")
+    return "" if seconds is None else f"{seconds:.2f}"
+
+
 def make_table(
     lines: Sequence[Line], columns: Dict[str, Callable[[Line], str]]
 ) -> List[str]:
@@ -164,6 +169,7 @@ def make_page(record: Dict[str, Any]) -> str:
                     **peer,
                     "our error": lambda x: show_error(x, OURS),
                     "eager's error": lambda x: show_error(x, EAGER),
+                    "our compile time, s": show_compile,
                 },
             ),
             "",
@@ -186,6 +192,7 @@ def make_page(record: Dict[str, Any]) -> str:
                     "PyTorch": peer[EXACT],
                     "our error": lambda x: show_error(x, OURS),
                     "PyTorch's error": lambda x: show_error(x, EXACT),
+                    "our compile time, s": show_compile,
                 },
             ),
             "",
