@@ -105,8 +105,13 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
                               /*elfSection=*/{},
                               format == "llvm" ? mg::CompilationTarget::Offload
                                                : mg::CompilationTarget::Assembly);
+    DictionaryAttr usage;
+    if (format == "llvm" && countRegisters)
+      usage = collectUsage(module);
     if (failed(mg::transformGpuModulesToBinaries(module, nullptr, options)))
       return signalPassFailure();
+    if (usage)
+      module.walk([&](mg::BinaryOp binary) { addProperties(binary, usage); });
     if (format == "ptx" || format == "llvm")
       return;
     WalkResult result = module.walk([&](mg::BinaryOp binary) {
@@ -118,6 +123,45 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
     });
     if (result.wasInterrupted())
       signalPassFailure();
+  }
+
+  /// What ptxas says of all kernels. Bitcode is of use without it: where it is missing, or
+  /// refuses a kernel, a warning says so.
+  DictionaryAttr collectUsage(ModuleOp module) {
+    Builder b(module.getContext());
+    OwningOpRef<ModuleOp> copy = module.clone();
+    mg::TargetOptions options({}, {}, {}, {}, mg::CompilationTarget::Assembly);
+    if (failed(mg::transformGpuModulesToBinaries(*copy, nullptr, options)))
+      return nullptr;
+    NamedAttrList all;
+    copy->walk([&](mg::BinaryOp binary) {
+      auto object = cast<mg::ObjectAttr>(binary.getObjects()[0]);
+      auto target = cast<NVVM::NVVMTargetAttr>(object.getTarget());
+      const target::Chip *chip = llvm::cantFail(target::findChip(target.getChip()));
+      llvm::Expected<target::Toolkit> toolkit = target::findToolkit(*chip, cudaPath);
+      llvm::Error error = toolkit.takeError();
+      if (!error) {
+        StringRef ptx = object.getObject().getValue().rtrim('\0');
+        auto usage = target::assemble(*toolkit, *chip, ptx, /*cubin=*/nullptr);
+        if (usage)
+          return all.append(toProperties(b, *usage).getValue());
+        error = usage.takeError();
+      }
+      mlir::emitWarning(binary.getLoc())
+          << "registers are not known: " << llvm::toString(std::move(error));
+    });
+    return all.getDictionary(module.getContext());
+  }
+
+  void addProperties(mg::BinaryOp binary, DictionaryAttr usage) {
+    Builder b(binary.getContext());
+    SmallVector<Attribute> objects;
+    for (Attribute attr : binary.getObjects()) {
+      auto object = cast<mg::ObjectAttr>(attr);
+      objects.push_back(mg::ObjectAttr::get(b.getContext(), object.getTarget(), object.getFormat(),
+                                            object.getObject(), usage, object.getKernels()));
+    }
+    binary.setObjectsAttr(b.getArrayAttr(objects));
   }
 
   llvm::Error assembleObjects(mg::BinaryOp binary) {

@@ -7,6 +7,10 @@
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/GPU/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -77,17 +81,51 @@ void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {
 
 void buildGPUPipeline(OpPassManager &pm, const GPUOptions &options) {
   buildGPUKernelPipeline(pm, options);
-  pm.addPass(gpu::createGPUSerializePass({options.format, options.cudaPath}));
+  pm.addPass(
+      gpu::createGPUSerializePass({options.format, options.cudaPath, /*countRegisters=*/false}));
   endStage(pm, "binary");
 }
 
-void buildGPUSimulationPipeline(OpPassManager &pm, llvm::StringRef chip) {
+/// Kernels that somebody else wrote, in upstream's dialects.
+static void buildForeignKernels(OpPassManager &pm, const GPUOptions &options) {
+  pm.addPass(createGpuKernelOutliningPass());
+  pm.addPass(gpu::createGPUHostToMemoryPass());
+  pm.addPass(gpu::createGPUAttachTargetPass({options.chip, options.cuda}));
+  OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
+  kernels.addPass(createConvertNVGPUToNVVMPass());
+  kernels.addPass(createConvertVectorToSCFPass());
+  kernels.addPass(memref::createExpandStridedMetadataPass());
+  kernels.addPass(createLowerAffinePass());
+  kernels.addPass(createSCFToControlFlowPass());
+  kernels.addPass(createConvertGpuOpsToNVVMOps());
+  kernels.addPass(createConvertNVVMToLLVMPass());
+  kernels.addPass(createConvertIndexToLLVMPass());
+  kernels.addPass(gpu::createGPUExternalizeSharedPass());
+  addCleanup(kernels);
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+  endStage(pm, "nvvm");
+}
+
+void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, llvm::StringRef chip,
+                                bool countRegisters) {
   GPUOptions options;
   options.chip = chip.str();
-  buildGPUKernelPipeline(pm, options);
-  pm.addPass(gpu::createGPUSerializePass({"llvm", ""}));
-  endStage(pm, "bitcode");
+  bool isForeign = module
+                       .walk([](Operation *op) {
+                         return isa<mlir::gpu::GPUModuleOp, mlir::gpu::LaunchOp>(op)
+                                    ? WalkResult::interrupt()
+                                    : WalkResult::advance();
+                       })
+                       .wasInterrupted();
+  if (isForeign)
+    buildForeignKernels(pm, options);
+  else
+    buildGPUKernelPipeline(pm, options);
   pm.addPass(gpu::createGPULaunchToCallPass());
+  // Errors of the simulator name places in the source.
+  pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+  pm.addPass(gpu::createGPUSerializePass({"llvm", "", countRegisters}));
+  endStage(pm, "bitcode");
 }
 
 void registerGPUPipelines() {

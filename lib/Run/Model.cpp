@@ -186,28 +186,33 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     if (failed(addByName(pm, "elfatt-approximate", *options.approximate)))
       return makeError("--approximate: bad options '" + *options.approximate + "'");
   }
+  tool.follow(pm);
+  if (failed(pm.run(*module)))
+    return makeError("the model could not be compiled");
+  pm.clear();
+  // Counted while attention is ops.
+  auto profile = std::make_unique<Profile>();
+  profile->count(*module);
   SmallVector<cpu::JIT::Function> functions;
   if (!options.simulatedChip.empty()) {
     // The kernels first: what is left is for the host.
-    pipelines::buildGPUSimulationPipeline(pm, options.simulatedChip);
+    auto chip = target::findChip(options.simulatedChip);
+    if (!chip)
+      return chip.takeError();
+    pipelines::buildGPUSimulationPipeline(pm, *module, options.simulatedChip,
+                                          options.countRegisters);
     tool.follow(pm);
     if (failed(pm.run(*module)))
       return makeError("the model could not be compiled for " + options.simulatedChip);
-    auto simulation = Simulation::take(*module);
+    pm.clear();
+    auto simulation = Simulation::take(*module, **chip, *profile);
     if (!simulation)
       return simulation.takeError();
     model.simulation = std::move(*simulation);
     functions.push_back(Simulation::getLaunchFunction());
-    pm.clear();
   } else {
-    // Counted while attention is ops.
-    tool.follow(pm);
-    if (failed(pm.run(*module)))
-      return makeError("the model could not be compiled");
-    model.profile = std::make_unique<Profile>();
-    model.profile->count(*module);
+    model.profile = std::move(profile);
     functions.push_back(Profile::getLaunchFunction());
-    pm.clear();
   }
   if (options.guard) {
     bool after = options.guard == GuardedEnd::After;
@@ -304,6 +309,13 @@ Model::Call Model::call(const std::vector<Array> &inputs) const {
   }
   for (std::vector<int64_t> &descriptor : call.inputs)
     args.push_back(descriptor.data());
+  if (simulation) {
+    std::vector<sim::Buffer> ranges;
+    for (auto [i, array] : llvm::enumerate(inputs))
+      ranges.push_back({array.data.data(), array.data.size(), /*isWritable=*/false,
+                        "arg" + std::to_string(i) + " of @main"});
+    simulation->setReadOnly(std::move(ranges));
+  }
   Simulation::Scope launches(simulation.get());
   entry(args.data());
   return call;

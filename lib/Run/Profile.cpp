@@ -46,8 +46,20 @@ Location markLocation(Location loc, int64_t index) {
                        b.getArrayAttr({b.getStringAttr(siteMark), b.getI64IntegerAttr(index)}));
 }
 
+/// Multiply-adds of a product or convolution; nothing for other ops.
+target::Count countFlops(linalg::LinalgOp op) {
+  if (!linalg::isaContractionOpInterface(op) && !linalg::isaConvolutionOpInterface(op))
+    return 0;
+  target::Count flops = 2;
+  for (int64_t extent : op.getStaticLoopRanges())
+    flops *= extent;
+  return flops;
+}
+
+} // namespace
+
 /// The first mark found; loops of several ops belong to the first.
-std::optional<int64_t> findMark(Location loc) {
+std::optional<int64_t> Profile::findSite(Location loc) {
   std::optional<int64_t> index;
   loc->walk([&](Location inner) {
     auto fused = dyn_cast<FusedLoc>(inner);
@@ -60,17 +72,12 @@ std::optional<int64_t> findMark(Location loc) {
   return index;
 }
 
-/// Multiply-adds of a product or convolution; nothing for other ops.
-target::Count countFlops(linalg::LinalgOp op) {
-  if (!linalg::isaContractionOpInterface(op) && !linalg::isaConvolutionOpInterface(op))
-    return 0;
-  target::Count flops = 2;
-  for (int64_t extent : op.getStaticLoopRanges())
-    flops *= extent;
-  return flops;
+std::optional<int64_t> Profile::getBytes(int64_t index) const {
+  for (const Site &site : sites)
+    if (site.index == index)
+      return site.cost.bytes.get();
+  return std::nullopt;
 }
-
-} // namespace
 
 void Profile::count(ModuleOp module) {
   module.walk([&](linalg::LinalgOp op) { cost.flops += countFlops(op); });
@@ -95,7 +102,7 @@ void Profile::readLaunches(ModuleOp lowered) {
     if (call.getCallee() != getLaunchFunction().first)
       return;
     auto kernel = call.getArgOperands()[0].getDefiningOp<LLVM::AddressOfOp>();
-    launches.push_back({kernel ? kernel.getGlobalName().str() : "", findMark(call.getLoc()), {}});
+    launches.push_back({kernel ? kernel.getGlobalName().str() : "", findSite(call.getLoc()), {}});
   });
 }
 

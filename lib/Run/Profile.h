@@ -24,6 +24,12 @@ public:
   /// Reads from a module in the LLVM dialect which loops belong to which op.
   void readLaunches(mlir::ModuleOp lowered);
 
+  /// The attention op that a location of lowered code comes from; of several, the first.
+  static std::optional<int64_t> findSite(mlir::Location loc);
+
+  /// Bytes that an attention op has to move: its operands and result, once.
+  std::optional<int64_t> getBytes(int64_t index) const;
+
   /// What compiled code has to call in place of elfatt_parallel_for to be timed.
   static cpu::JIT::Function getLaunchFunction();
 

@@ -186,7 +186,8 @@ private:
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
     auto model = compile(approximates ? "approximate" : "exact",
-                         {options.raise, options.approximate, simulatedChip, options.guard},
+                         {options.raise, options.approximate, simulatedChip, options.guard,
+                          /*countRegisters=*/!options.stats.empty()},
                          !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
@@ -223,7 +224,7 @@ private:
     if (!options.compareExact)
       return Error::success();
     auto exact =
-        compile("exact", {options.raise, std::nullopt, simulatedChip, options.guard}, true);
+        compile("exact", {options.raise, std::nullopt, simulatedChip, options.guard, false}, true);
     if (!exact)
       return exact.takeError();
     Results reference = exact->run(prepared);

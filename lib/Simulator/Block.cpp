@@ -2,43 +2,54 @@
 #include "Block.h"
 
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/Twine.h"
+#include "llvm/Support/ErrorHandling.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <cstring>
 #include <numeric>
+#include <sys/mman.h>
 
 using namespace llvm;
 using namespace elfatt::sim;
 namespace ctx = boost::context::detail;
 
-/// Kernels keep their fragments in registers; compiled for the host, on the
-/// stack.
-static constexpr size_t kStackBytes = 512 * 1024;
+static constexpr size_t kGuardBytes = 4096;
 
 static thread_local Block *currentBlock = nullptr;
 
 Block *Block::current() { return currentBlock; }
 
-Block::Block(const LaunchConfig &config, const SiteNames &sites, LaunchCounts &counts)
-    : config(config), sites(sites), counts(counts), threads(config.block.count()),
-      order(threads.size()), random(config.seed) {
-  for (Thread &thread : threads)
-    thread.stack = static_cast<char *>(std::aligned_alloc(64, kStackBytes));
+Block::Block(LaunchState &launch)
+    : launch(launch), sites(launch.sites), threads(launch.config.block.count()),
+      order(threads.size()), random(launch.config.seed) {
+  // A page that cannot be touched below each stack.
+  size_t each = launch.stackBytes + kGuardBytes;
+  stacksBytes = each * threads.size();
+  void *memory = mmap(nullptr, stacksBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED)
+    reportFatalUsageError("out of memory for the stacks of the simulator's threads");
+  stacks = static_cast<char *>(memory);
+  for (auto [i, thread] : enumerate(threads)) {
+    thread.stack = stacks + i * each + kGuardBytes;
+    mprotect(stacks + i * each, kGuardBytes, PROT_NONE);
+  }
   std::iota(order.begin(), order.end(), 0);
 }
 
-Block::~Block() {
-  for (Thread &thread : threads)
-    std::free(thread.stack);
-}
+Block::~Block() { munmap(stacks, stacksBytes); }
 
 void Block::startFiber(ctx::transfer_t transfer) {
   auto *block = static_cast<Block *>(transfer.data);
   block->scheduler = transfer.fctx;
   block->entry(block->args);
-  block->threads[block->running].state = State::Done;
-  ctx::jump_fcontext(block->scheduler, block);
+  block->exit();
+}
+
+void Block::exit() {
+  threads[running].state = State::Done;
+  ctx::jump_fcontext(scheduler, this);
+  llvm_unreachable("a thread that has ended does not go on");
 }
 
 /// Gives the host back to the scheduler until this thread may go on.
@@ -50,19 +61,140 @@ void Block::wait(State state, uint32_t site) {
   scheduler = transfer.fctx;
 }
 
-void Block::barrier(uint32_t site) { wait(State::Barrier, site); }
+std::string Block::nameThread(size_t i) const {
+  const Dim3 &b = launch.config.block;
+  if (b.y == 1 && b.z == 1)
+    return "thread " + std::to_string(i);
+  return "thread (" + std::to_string(i % b.x) + ", " + std::to_string(i / b.x % b.y) + ", " +
+         std::to_string(i / b.x / b.y) + ")";
+}
 
-void Block::collective(WarpOp op, uint32_t site, const uint32_t *in, uint32_t *out) {
+void Block::report(std::string text) {
+  if (failure.empty())
+    failure = std::move(text);
+}
+
+void Block::fail(uint32_t site, const std::string &what) {
+  report(nameThread(running) + ": " + sites[site].name + what);
+  exit();
+}
+
+void Block::log(uint32_t site, uint64_t value) {
+  threads[running].log.events.push_back({value, site});
+}
+
+/// Before anything is looked at: what is checked must then happen at once.
+void Block::makeRoom(uint32_t site) {
+  if (threads[running].log.isFull())
+    wait(State::Ready, site);
+}
+
+void Block::branch(uint32_t site, uint32_t where) {
+  if (++threads[running].steps > launch.config.maxSteps)
+    fail(site, " was still running after " + std::to_string(launch.config.maxSteps) +
+                   " steps: does the kernel end?");
+  makeRoom(site);
+  log(site, where);
+}
+
+/// Bounds, and whether the buffer may be written; the address on the device.
+uint64_t Block::checkGlobal(const Site &site, uint32_t index, const char *pointer, uint32_t bytes) {
+  GlobalMemory &global = launch.global;
+  int known = site.argument >= 0 ? launch.argumentBuffers[site.argument] : -1;
+  int buffer = known;
+  if (known < 0)
+    buffer = global.find(pointer);
+  if (buffer < 0)
+    fail(index, global.describe(pointer, bytes));
+  const Buffer &host = global.get(buffer);
+  auto *data = static_cast<const char *>(host.data);
+  if (pointer < data || pointer + bytes > data + host.bytes)
+    fail(index, global.describe(buffer, pointer, bytes));
+  if (!host.isWritable && (site.kind == SiteKind::Store || site.kind == SiteKind::Atomic))
+    fail(index, " writes to '" + host.name + "', which is read-only");
+  uint64_t address = global.translate(buffer, pointer);
+  if (address % site.alignment)
+    fail(index, " is misaligned: byte " + std::to_string(pointer - data) + " of '" + host.name +
+                    "', expected a multiple of " + std::to_string(site.alignment));
+  return address;
+}
+
+void Block::touch(uint32_t index, char *pointer, uint32_t bytes) {
+  makeRoom(index);
+  const Site &site = sites[index];
+  SharedMemory &shared = launch.shared;
+  if (shared.contains(pointer)) {
+    uint64_t offset = pointer - shared.getBase();
+    if (offset % site.alignment)
+      fail(index, " is misaligned: byte " + std::to_string(offset) +
+                      " of shared memory, expected a multiple of " +
+                      std::to_string(site.alignment));
+    bool isAtomic = site.kind == SiteKind::Atomic;
+    bool isWrite = isAtomic || site.kind == SiteKind::Store;
+    if (isAtomic && site.acquires)
+      shared.acquireAt(pointer, running);
+    std::string error = shared.access(sites, index, pointer, bytes, running, isWrite, isAtomic);
+    if (!error.empty())
+      fail(index, error);
+    if (shared.readPoison() && !launch.counts.poisonReads++)
+      launch.counts.poisonSite = site.name;
+    if (isAtomic && site.releases)
+      shared.releaseAt(pointer, running);
+    return log(index, offset | kSharedEvent);
+  }
+  const char *stack = threads[running].stack;
+  if (pointer >= stack && pointer + bytes <= stack + launch.stackBytes)
+    return; // local memory
+  log(index, checkGlobal(site, index, pointer, bytes));
+}
+
+void Block::access(uint32_t site, char *pointer) { touch(site, pointer, sites[site].bytes); }
+
+void Block::accessRange(uint32_t site, char *pointer, uint64_t bytes) {
+  for (uint64_t i = 0; i < bytes; i += sites[site].bytes)
+    touch(site, pointer + i, sites[site].bytes);
+}
+
+void Block::copyAsync(uint32_t index, char *to, const char *from, uint32_t bytes) {
+  makeRoom(index);
+  const Site &site = sites[index];
+  SharedMemory &shared = launch.shared;
+  if (!shared.contains(to))
+    fail(index, " writes outside of shared memory");
+  if ((to - shared.getBase()) % site.bytes)
+    fail(index, " is misaligned: byte " + std::to_string(to - shared.getBase()) +
+                    " of shared memory, expected a multiple of " + std::to_string(site.bytes));
+  if (bytes > site.bytes)
+    fail(index, " reads " + std::to_string(bytes) + " bytes, expected at most " +
+                    std::to_string(site.bytes));
+  AsyncCopy copy{to, index, site.bytes, threads[running].groups, {}};
+  if (bytes > 0) {
+    log(index, checkGlobal(site, index, from, bytes));
+    std::memcpy(copy.data, from, bytes);
+  }
+  std::string error = shared.beginAsync(sites, index, to, site.bytes, running);
+  if (!error.empty())
+    fail(index, error);
+  log(index + 1, uint64_t(to - shared.getBase()) | kSharedEvent);
+  threads[running].copies.push_back(copy);
+}
+
+void Block::commitAsync() { ++threads[running].groups; }
+
+void Block::waitAsync(int64_t left) {
   Thread &thread = threads[running];
-  thread.op = op;
-  thread.in = in;
-  thread.out = out;
-  wait(State::Collective, site);
+  auto isDue = [&](const AsyncCopy &copy) {
+    return left < 0 || int64_t(copy.group) < int64_t(thread.groups) - left;
+  };
+  for (const AsyncCopy &copy : thread.copies)
+    if (isDue(copy))
+      launch.shared.land(copy.site, copy.to, copy.data, copy.bytes, running);
+  erase_if(thread.copies, isDue);
 }
 
 uint32_t Block::special(Special which) const {
-  const Dim3 &b = config.block, &g = config.grid;
-  uint32_t tid = running;
+  const Dim3 &b = launch.config.block, &g = launch.config.grid;
+  uint32_t tid = running, lane = tid % kLanes;
   switch (which) {
   case Special::TidX:
     return tid % b.x;
@@ -89,133 +221,91 @@ uint32_t Block::special(Special which) const {
   case Special::NctaidZ:
     return g.z;
   case Special::LaneId:
-    return tid % kLanes;
+    return lane;
   case Special::WarpSize:
     return kLanes;
+  case Special::WarpId:
+    return tid / kLanes;
+  case Special::LaneMaskEq:
+    return 1u << lane;
+  case Special::LaneMaskLt:
+    return (1u << lane) - 1;
+  case Special::LaneMaskLe:
+    return (2u << lane) - 1;
+  case Special::LaneMaskGt:
+    return ~((2u << lane) - 1);
+  case Special::LaneMaskGe:
+    return ~((1u << lane) - 1);
+  case Special::DynamicSharedSize:
+    return launch.config.dynamicShared;
   }
   llvm_unreachable("all special registers are handled");
 }
 
-/// Runs every thread that can go on, in a new random order.
-void Block::runReady() {
+/// Runs every thread that can go on, in a new random order; false if there is none.
+bool Block::runReady() {
+  bool any = false;
   std::shuffle(order.begin(), order.end(), random);
   for (size_t i : order) {
     Thread &thread = threads[i];
     if (thread.state != State::Ready)
       continue;
+    any = true;
     running = i;
     ctx::transfer_t transfer = ctx::jump_fcontext(thread.context, this);
     thread.context = transfer.fctx;
-  }
-}
-
-std::string Block::describe(size_t i) const {
-  const Thread &thread = threads[i];
-  std::string text = "thread " + std::to_string(i);
-  if (thread.state == State::Done)
-    return text + " has ended";
-  return text + " is at " + sites[thread.site];
-}
-
-Error Block::divergence(size_t a, size_t b) const {
-  return createStringError("block (" + Twine(position.x) + ", " + Twine(position.y) + ", " +
-                           Twine(position.z) + "): threads do not meet: " + describe(a) + ", " +
-                           describe(b));
-}
-
-/// The lanes of the first waiting lane's mask must all wait at its instruction.
-Expected<bool> Block::meetInWarp(size_t first) {
-  size_t lanes = std::min<size_t>(kLanes, threads.size() - first);
-  size_t leader = 0;
-  while (leader < lanes && threads[first + leader].state != State::Collective)
-    ++leader;
-  if (leader == lanes)
-    return false;
-  const Thread &head = threads[first + leader];
-  bool isShuffle = head.op < WarpOp::MmaF16;
-  uint32_t mask = isShuffle ? head.in[0] : ~0u;
-  WarpRegisters in{}, out{};
-  for (size_t lane = 0; lane < kLanes; ++lane) {
-    if (!(mask >> lane & 1))
-      continue;
-    if (lane >= lanes)
-      return createStringError("block (" + Twine(position.x) + ", ...): " + getName(head.op) +
-                               " names lane " + Twine(lane) + " of a warp of " + Twine(lanes));
-    const Thread &thread = threads[first + lane];
-    if (thread.state != State::Collective || thread.site != head.site ||
-        (isShuffle && thread.in[0] != mask))
-      return divergence(first + leader, first + lane);
-    std::copy_n(thread.in, getNumOperands(head.op), in[lane].begin());
-  }
-  if (!(mask >> leader & 1))
-    return createStringError("block (" + Twine(position.x) + ", ...): " + describe(first + leader) +
-                             ", whose mask leaves it out");
-  WarpOp op = head.op;
-  execute(op, mask, in, out);
-  ++(isShuffle ? counts.shuffles : counts.mma);
-  for (size_t lane = 0; lane < lanes; ++lane)
-    if (mask >> lane & 1) {
-      Thread &thread = threads[first + lane];
-      std::copy_n(out[lane].begin(), getNumResults(op), thread.out);
-      thread.state = State::Ready;
-    }
-  return true;
-}
-
-Expected<bool> Block::meetInWarps() {
-  bool any = false;
-  for (size_t first = 0; first < threads.size(); first += kLanes) {
-    Expected<bool> met = meetInWarp(first);
-    if (!met)
-      return met.takeError();
-    any |= *met;
+    if (!failure.empty())
+      return true;
   }
   return any;
 }
 
-/// All threads wait at one barrier.
-bool Block::meetAtBarrier() {
-  for (const Thread &thread : threads)
-    if (thread.state != State::Barrier || thread.site != threads.front().site)
-      return false;
-  ++counts.barriers;
-  for (Thread &thread : threads)
-    thread.state = State::Ready;
-  return true;
+void Block::flush(size_t first, uint32_t mask, bool atEnd) {
+  std::array<LaneLog *, kLanes> lanes = {};
+  bool any = false;
+  for (size_t lane = 0; lane < kLanes && first + lane < threads.size(); ++lane)
+    if (mask >> lane & 1) {
+      lanes[lane] = &threads[first + lane].log;
+      any |= !lanes[lane]->events.empty();
+    }
+  if (any)
+    launch.traffic.flush(lanes, atEnd);
 }
 
 Error Block::run(Entry kernel, void **kernelArgs, Dim3 where) {
   entry = kernel;
   args = kernelArgs;
   position = where;
+  launch.shared.reset();
+  arrivals.clear();
   for (Thread &thread : threads) {
     thread.state = State::Ready;
-    thread.context = ctx::make_fcontext(thread.stack + kStackBytes, kStackBytes, startFiber);
+    thread.steps = thread.groups = 0;
+    thread.copies.clear();
+    thread.context =
+        ctx::make_fcontext(thread.stack + launch.stackBytes, launch.stackBytes, startFiber);
   }
   Block *outer = std::exchange(currentBlock, this);
-  Error error = Error::success();
-  while (true) {
-    runReady();
+  while (failure.empty()) {
+    bool progress = runReady();
+    if (!failure.empty())
+      break;
+    // Logs that are full make room.
+    for (size_t first = 0; first < threads.size(); first += kLanes)
+      flush(first, ~0u, /*atEnd=*/false);
     if (all_of(threads, [](const Thread &t) { return t.state == State::Done; }))
       break;
-    Expected<bool> met = meetInWarps();
-    if (!met) {
-      error = joinErrors(std::move(error), met.takeError());
-      break;
-    }
-    if (*met || meetAtBarrier())
-      continue;
-    // Only barriers are left, and not all threads are at the same one.
-    size_t waiting = 0, other = 0;
-    while (threads[waiting].state != State::Barrier)
-      ++waiting;
-    while (other < threads.size() && threads[other].state == State::Barrier &&
-           threads[other].site == threads[waiting].site)
-      ++other;
-    error = joinErrors(std::move(error), divergence(waiting, other));
-    break;
+    progress |= meetInWarps();
+    progress |= meetAtBarriers();
+    if (!progress)
+      reportDeadlock();
   }
-  ++counts.blocks;
+  for (size_t first = 0; first < threads.size(); first += kLanes)
+    flush(first, ~0u, /*atEnd=*/true);
+  ++launch.counts.blocks;
   currentBlock = outer;
-  return error;
+  if (failure.empty())
+    return Error::success();
+  return createStringError("block (" + Twine(position.x) + ", " + Twine(position.y) + ", " +
+                           Twine(position.z) + "), " + failure);
 }

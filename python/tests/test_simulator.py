@@ -4,6 +4,7 @@ reference. The kernels are the compiler's own, from the attention op down."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -192,7 +193,6 @@ def test_mutation_of_the_formula_is_seen(simulate, break_formula) -> None:
 
 # What the lowered kernels look like, and what becomes of them.
 KERNEL_MUTATIONS = {
-    "dropped-barrier": (r"\n\s*nvvm\.barrier[^\n]*", ""),
     "swapped-fragment-halves": (r"A\[(%\S+), (%\S+), (%\S+), (%\S+)\]", r"A[\2, \1, \3, \4]"),
     "swapped-k-halves": (r"B\[(%\S+), (%\S+)\]", r"B[\2, \1]"),
     "wrong-shuffle": (r"nvvm\.shfl\.sync\s+bfly", "nvvm.shfl.sync idx"),
@@ -244,3 +244,72 @@ def test_mutation_of_the_kernel_is_seen(simulate, mutation: str) -> None:
     expected = reference.sdpa(q, k, v)
     same = bool(np.isfinite(got).all()) and error(got, expected) <= TOLERANCE["f16"]
     assert same == (mutation == "none")
+
+
+@pytest.fixture
+def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs elfatt-run on a module's text, with random inputs."""
+    tool = find_tool("elfatt-run")
+    assert tool, "elfatt-run is not built: run 'cmake --build --preset release'"
+
+    def run(text: str, *options: str) -> subprocess.CompletedProcess:
+        source = tmp_path / "m.mlir"
+        source.write_text(text)
+        return subprocess.run(
+            [tool, str(source), *options], capture_output=True, text=True, timeout=120
+        )
+
+    return run
+
+
+def test_dropped_barrier_is_a_race(run_tool) -> None:
+    shape = (1, 1, 49, 32)
+    q, k, v = draw(8, "f16", *[shape] * 3)
+    lowered = lower(SDPA.format(**types(q, k, v, "f16"), causal=""))
+    lowered, count = re.subn(r"\n\s*nvvm\.barrier[^\n]*", "", lowered)
+    assert count > 0
+    done = run_tool(call_lowered(lowered, shape, "f16"), "--target=sim:sm_87")
+    assert done.returncode == 2
+    # The place is that of the lowered module, line and column.
+    assert re.search(
+        r"error: kernel '\w+': block \(0, 0, 0\), thread \d+: \w+\.shared in \w+ "
+        r"\(m\.mlir:\d+:\d+\) .* with no barrier between: a race",
+        done.stderr,
+    ), done.stderr
+
+
+STATS_KEYS = {
+    "name", "op", "target", "grid", "block", "global_bytes_read", "global_bytes_written",
+    "dram_bytes_read", "dram_bytes_written", "floor_bytes", "sector_efficiency", "bank_conflicts",
+    "mma", "ex2", "barriers", "registers", "shared_bytes", "spill_bytes", "blocks_per_sm",
+    "predicted_us", "limited_by",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chip", ["sm_53", "sm_87"])
+def test_stats(run_tool, tmp_path: Path, chip: str) -> None:
+    q, k, v = draw(9, "f16", *[(2, 4, 98, 32)] * 3)
+    stats = tmp_path / "stats.json"
+    text = SDPA.format(**types(q, k, v, "f16"), causal="")
+    done = run_tool(text, f"--target=sim:{chip}", f"--stats={stats}")
+    assert done.returncode == 0, done.stderr
+    kernels = json.loads(stats.read_text())["kernels"]
+    assert kernels
+    for kernel in kernels:
+        assert STATS_KEYS <= kernel.keys()
+        assert kernel["op"] == 0
+        assert kernel["target"] == f"sim:{chip}"
+        # Q, K, V and O, two bytes each.
+        assert kernel["floor_bytes"] == 4 * 2 * 4 * 98 * 32 * 2
+        assert 0 < kernel["sector_efficiency"] <= 1
+        assert kernel["poison_reads"] == 0
+        assert kernel["predicted_us"] == max(kernel["terms_us"].values()) > 0
+        assert kernel["limited_by"] in kernel["terms_us"]
+        assert kernel["blocks_per_sm"] >= 1
+    written = sum(kernel["global_bytes_written"] for kernel in kernels)
+    assert written >= 2 * 4 * 98 * 32 * 2
+    # All of it fits into the caches of both: memory sees each byte once.
+    read = sum(kernel["dram_bytes_read"] for kernel in kernels)
+    assert read == pytest.approx(3 * 2 * 4 * 98 * 32 * 2, rel=0.02)
+    assert sum(kernel["ex2"] for kernel in kernels) >= 2 * 4 * 98 * 98
+    assert (sum(kernel["mma"] for kernel in kernels) > 0) == (chip == "sm_87")

@@ -205,20 +205,41 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
   let options = [
     Option<"format", "format", "std::string", "\"ptx\"", "ptx, cubin, fatbin, or llvm: the bitcode that PTX is made from">,
     Option<"cudaPath", "cuda-path", "std::string", "\"\"",
-           "CUDA Toolkit to take ptxas and fatbinary from; empty: search">];
+           "CUDA Toolkit to take ptxas and fatbinary from; empty: search">,
+    Option<"countRegisters", "count-registers", "bool", "false",
+           "with format=llvm: figures of ptxas too, where there is one">];
   let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
+}
+
+def GPUHostToMemoryPass : Pass<"elfatt-gpu-host-to-memory", "::mlir::ModuleOp"> {
+  let summary = "Let host code that serves a device serve the host";
+  let description = [{
+    Preconditions: any; for modules whose kernels run on the simulator.
+
+    Postconditions: outside of kernels no `gpu.alloc`, `gpu.dealloc`, `gpu.memcpy`, `gpu.memset`,
+    `gpu.wait`, `gpu.host_register`, `gpu.host_unregister`; launches are synchronous. A device
+    has no memory of its own.
+
+    Before: `%m = gpu.alloc () : memref<4xf32>`
+    After: `%m = memref.alloc() : memref<4xf32>`
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::linalg::LinalgDialect"];
 }
 
 def GPULaunchToCallPass : Pass<"elfatt-gpu-launch-to-call", "::mlir::ModuleOp"> {
   let summary = "Replace launches by calls of a function that runs kernels for the host";
   let description = [{
-    Preconditions: `gpu.launch_func` ops in functions, with memrefs whose pointer
-    alone is passed (as `elfatt-gpu-outline` leaves them).
+    Preconditions: `gpu.launch_func` ops in functions, whose kernels are in the module. A
+    kernel has a parameter for each operand (memrefs by their pointers, as
+    `elfatt-gpu-outline` leaves them), or those of upstream's memref descriptors.
 
     Postconditions: no `gpu.launch_func`. Each is a call of
     `elfatt_launch(kernel, grid x, y, z, block x, y, z, dynamic shared bytes,
-    arguments)` on 64-bit numbers; the last one points to one word for each argument. `kernel` is a
-    position in the module's `elfatt.kernels`.
+    arguments)` on 64-bit numbers; the last one points to two words for each parameter: its
+    value, and how many bytes it points to. `kernel` is a position in the module's
+    `elfatt.kernels`, which has the kernel's name for each launch.
 
     Before: `gpu.launch_func @kernels::@main_0 blocks in (...) threads in (...) args(%m : memref<4xf32>)`
     After: `func.call @elfatt_launch(%c0, ...)`

@@ -4,6 +4,7 @@
 #ifndef ELFATT_PIPELINES_GPU_H
 #define ELFATT_PIPELINES_GPU_H
 
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
 
@@ -33,8 +34,12 @@ void buildGPUKernelPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
 void buildGPUPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
 
 /// The kernels as LLVM bitcode, which the simulator takes, and calls of
-/// elfatt_launch in their place. Stage: bitcode.
-void buildGPUSimulationPipeline(mlir::OpPassManager &pm, llvm::StringRef chip);
+/// elfatt_launch in their place. Stage: bitcode. A module that has kernels of its own
+/// (gpu.launch, gpu.launch_func) keeps them, lowered as upstream lowers them, and its
+/// attention goes to the host. With `countRegisters` ptxas, where there is one, adds its
+/// figures to the objects' properties.
+void buildGPUSimulationPipeline(mlir::OpPassManager &pm, mlir::ModuleOp module,
+                                llvm::StringRef chip, bool countRegisters);
 
 /// Makes `--elfatt-to-gpu` known.
 void registerGPUPipelines();

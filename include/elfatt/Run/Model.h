@@ -22,6 +22,8 @@ struct CompileOptions {
   std::string simulatedChip;
   /// Where set, arguments, results and the host's buffers lie against guards.
   std::optional<GuardedEnd> guard;
+  /// Lets ptxas count the registers of simulated kernels, where there is one.
+  bool countRegisters = false;
 };
 
 /// The results of a call, dense.
