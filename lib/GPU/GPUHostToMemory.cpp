@@ -11,7 +11,8 @@ namespace {
 using namespace mlir;
 namespace mg = mlir::gpu;
 
-/// The op that does the same on the host; nothing where the host has nothing to do.
+/// The op that does the same on the host; nothing where the host has nothing to do. What the
+/// host allocates the host frees where it sees fit.
 void lower(Operation *op) {
   OpBuilder b(op);
   Location loc = op->getLoc();
@@ -19,8 +20,6 @@ void lower(Operation *op) {
     Value memref = memref::AllocOp::create(b, loc, alloc.getType(), alloc.getDynamicSizes(),
                                            alloc.getSymbolOperands());
     alloc.getMemref().replaceAllUsesWith(memref);
-  } else if (auto dealloc = dyn_cast<mg::DeallocOp>(op)) {
-    memref::DeallocOp::create(b, loc, dealloc.getMemref());
   } else if (auto copy = dyn_cast<mg::MemcpyOp>(op)) {
     memref::CopyOp::create(b, loc, copy.getSrc(), copy.getDst());
   } else if (auto set = dyn_cast<mg::MemsetOp>(op)) {
@@ -31,7 +30,7 @@ void lower(Operation *op) {
 struct GPUHostToMemoryPass : impl::GPUHostToMemoryPassBase<GPUHostToMemoryPass> {
   void runOnOperation() override {
     SmallVector<Operation *> ops;
-    WalkResult result = getOperation().walk([&](Operation *op) {
+    WalkResult result = getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (isa<mg::GPUModuleOp>(op))
         return WalkResult::skip();
       if (isa<mg::AllocOp, mg::DeallocOp, mg::MemcpyOp, mg::MemsetOp, mg::WaitOp,

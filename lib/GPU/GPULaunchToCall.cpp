@@ -102,10 +102,12 @@ struct GPULaunchToCallPass : impl::GPULaunchToCallPassBase<GPULaunchToCallPass> 
     for (Value operand : launch.getKernelOperands()) {
       if (isa<MemRefType>(operand.getType())) {
         MemRefWords memref = expandMemRef(b, loc, operand);
+        // Of the two pointers of a descriptor the second is the one to the data.
+        if (!isBare)
+          words.push_back({memref.pointer, Value()});
         words.push_back({memref.pointer, memref.bytes});
         if (isBare)
           continue;
-        words.push_back({memref.pointer, memref.bytes});
         for (Value number :
              llvm::concat<Value>(SmallVector<Value>{memref.offset}, memref.sizes, memref.strides))
           words.push_back({number, Value()});

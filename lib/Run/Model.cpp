@@ -48,6 +48,10 @@ FailureOr<ElementType> getElementType(Type type) {
 Error collectTypes(TypeRange types, llvm::StringRef what, std::vector<RankedTensorType> &result) {
   for (auto [i, type] : llvm::enumerate(types)) {
     auto tensor = dyn_cast<RankedTensorType>(type);
+    // Memory that the caller lends: only arguments.
+    if (auto memref = dyn_cast<MemRefType>(type);
+        memref && what == "argument" && memref.getLayout().isIdentity() && !memref.getMemorySpace())
+      tensor = RankedTensorType::get(memref.getShape(), memref.getElementType());
     if (!tensor || failed(getElementType(tensor.getElementType()))) {
       std::string text;
       llvm::raw_string_ostream(text) << type;
@@ -171,7 +175,10 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     return error;
   if (Error error = collectTypes(main.getResultTypes(), "result", model.resultTypes))
     return error;
-  if (model.resultTypes.empty())
+  for (auto [i, type] : llvm::enumerate(main.getArgumentTypes()))
+    if (isa<MemRefType>(type))
+      model.writtenArguments.push_back(i);
+  if (model.resultTypes.empty() && model.writtenArguments.empty())
     return makeError("@main has no results");
   MLIRContext *context = module->getContext();
   main->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), UnitAttr::get(context));
@@ -281,13 +288,15 @@ struct Model::Call {
 };
 
 Model::Call Model::call(const std::vector<Array> &inputs) const {
+  bool hasResults = !resultTypes.empty();
   Call call;
   std::vector<void *> args;
   size_t resultWords = 0;
   for (RankedTensorType type : resultTypes)
     resultWords += 3 + 2 * type.getRank();
   call.results.resize(resultWords);
-  args.push_back(call.results.data());
+  if (hasResults)
+    args.push_back(call.results.data());
   for (const Array &array : inputs) {
     const void *bytes = array.data.data();
     if (guard) {
@@ -312,8 +321,9 @@ Model::Call Model::call(const std::vector<Array> &inputs) const {
   if (simulation) {
     std::vector<sim::Buffer> ranges;
     for (auto [i, array] : llvm::enumerate(inputs))
-      ranges.push_back({array.data.data(), array.data.size(), /*isWritable=*/false,
-                        "arg" + std::to_string(i) + " of @main"});
+      if (!llvm::is_contained(writtenArguments, i))
+        ranges.push_back({reinterpret_cast<const void *>(call.inputs[i][1]), array.data.size(),
+                          /*isWritable=*/false, "arg" + std::to_string(i) + " of @main"});
     simulation->setReadOnly(std::move(ranges));
   }
   Simulation::Scope launches(simulation.get());
@@ -326,7 +336,11 @@ void Model::freeResult(int64_t allocated) const {
   guard ? freeGuarded(block) : elfatt_free(block);
 }
 
-Results Model::run(const std::vector<Array> &inputs) const {
+Results Model::run(const std::vector<Array> &given) const {
+  std::vector<Array> copy;
+  if (!writtenArguments.empty())
+    copy = given;
+  const std::vector<Array> &inputs = writtenArguments.empty() ? given : copy;
   Call done = call(inputs);
   Results results;
   const int64_t *word = done.results.data();
@@ -339,10 +353,20 @@ Results Model::run(const std::vector<Array> &inputs) const {
     freeResult(word[0]);
     word += 3 + 2 * rank;
   }
+  for (size_t i : writtenArguments) {
+    Array array = inputs[i];
+    std::memcpy(array.data.data(), reinterpret_cast<const void *>(done.inputs[i][1]),
+                array.data.size());
+    results.push_back(std::move(array));
+  }
   return results;
 }
 
 void Model::runDiscarding(const std::vector<Array> &inputs) const {
+  if (!writtenArguments.empty()) {
+    run(inputs);
+    return;
+  }
   Call done = call(inputs);
   const int64_t *word = done.results.data();
   for (RankedTensorType type : resultTypes) {

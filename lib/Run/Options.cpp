@@ -71,6 +71,8 @@ std::vector<Option> getOptions(Options &o) {
          o.guard = value == "before" ? GuardedEnd::Before : GuardedEnd::After;
          return value == "before" || value == "after";
        }},
+      {"sample-blocks", Option::None, "", [&](StringRef) { return o.sampleBlocks = true; }},
+      {"list-instructions", Option::None, "", [&](StringRef) { return o.listInstructions = true; }},
       {"threads", Option::Required, "a number from 1 to 1024",
        [&](StringRef value) {
          return !value.getAsInteger(10, o.threads) && o.threads >= 1 && o.threads <= 1024;
@@ -106,10 +108,17 @@ Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
     if (!option->read(value))
       return makeError("--" + name + ": expected " + option->expected + ", got '" + value + "'");
   }
-  if (result.help)
+  if (result.help || result.listInstructions)
     return result;
   if (result.file.empty())
     return makeError("no file given; see --help");
+  if (result.sampleBlocks) {
+    if (!StringRef(result.target).starts_with("sim:"))
+      return makeError("--sample-blocks needs --target=sim:CHIP");
+    if (!result.save.empty() || !result.expect.empty() || result.compareExact)
+      return makeError("--sample-blocks leaves the results incomplete: not with --save, --expect "
+                       "or --compare");
+  }
   return result;
 }
 
@@ -117,9 +126,11 @@ StringRef getUsage() {
   return R"(usage: elfatt-run FILE [options]
 
 Runs the function @main of an MLIR file (text or bytecode): raises its
-attention, compiles it for the target and executes it.
+attention, compiles it for the target and executes it. Arguments that are
+memrefs are results too: what they hold in the end, behind the others.
 
-  --target=cpu            where to run (cpu is this machine)
+  --target=cpu            where to run: cpu is this machine, sim:CHIP (sim:sm_87) the
+                          simulator, for attention or for the module's own kernels
   --inputs=in.npz         arrays arg0, arg1, ...; a missing one is random with a
                           fixed seed: normal for floats, 0 or 1 for integers.
                           float32 serves f16 and bf16 by rounding; uint16 is bf16
@@ -135,6 +146,9 @@ attention, compiles it for the target and executes it.
   --benchmark[=SECONDS]   time calls for about SECONDS (1)
   --guard=before|after    put each buffer against memory that cannot be accessed:
                           code that reads or writes beyond it ends with a signal
+  --sample-blocks         on a simulated chip, count one full wave of blocks and the
+                          last ones of each launch, and scale; results are incomplete
+  --list-instructions     print what kernels may use on the simulator
   --threads=N             threads (the cores that the process may use)
   --stats=stats.json      write the figures as JSON
 

@@ -180,8 +180,11 @@ private:
 
   int execute() {
     std::vector<Type> types;
-    if (auto main = dyn_cast_or_null<FunctionOpInterface>(source.module->lookupSymbol("main")))
+    if (auto main = dyn_cast_or_null<FunctionOpInterface>(source.module->lookupSymbol("main"))) {
       types.assign(main.getResultTypes().begin(), main.getResultTypes().end());
+      llvm::copy_if(main.getArgumentTypes(), std::back_inserter(types),
+                    [](Type type) { return isa<MemRefType>(type); });
+    }
     for (Type type : types)
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
@@ -195,6 +198,8 @@ private:
     if (!prepared)
       return tool.error(llvm::toString(prepared.takeError()));
     tool.setActivity("running the model");
+    if (options.sampleBlocks)
+      model->getSimulation()->sampleBlocks();
     Results results = model->run(*prepared);
     if (Simulation *simulation = model->getSimulation()) {
       if (Error error = simulation->takeError())
@@ -331,6 +336,10 @@ int runMain(Tool &tool, int argc, char **argv) {
     return tool.error(llvm::toString(options.takeError()));
   if (options->help) {
     llvm::outs() << getUsage();
+    return kDone;
+  }
+  if (options->listInstructions) {
+    llvm::outs() << sim::listInstructions();
     return kDone;
   }
   if (llvm::StringRef chip = options->target; chip.consume_front("sim:")) {

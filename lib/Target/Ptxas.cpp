@@ -102,6 +102,9 @@ std::vector<std::string> listRoots(StringRef cudaPath) {
     roots.push_back(*home);
   if (auto found = sys::findProgramByName("ptxas"))
     roots.push_back(sys::path::parent_path(sys::path::parent_path(*found)).str());
+#ifdef ELFATT_CUDA_BIN
+  roots.push_back(sys::path::parent_path(ELFATT_CUDA_BIN).str());
+#endif
   roots.push_back("/usr/local/cuda");
   auto venv = sys::Process::GetEnv("VIRTUAL_ENV");
   if (!venv)

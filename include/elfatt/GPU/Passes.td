@@ -218,7 +218,7 @@ def GPUHostToMemoryPass : Pass<"elfatt-gpu-host-to-memory", "::mlir::ModuleOp"> 
 
     Postconditions: outside of kernels no `gpu.alloc`, `gpu.dealloc`, `gpu.memcpy`, `gpu.memset`,
     `gpu.wait`, `gpu.host_register`, `gpu.host_unregister`; launches are synchronous. A device
-    has no memory of its own.
+    has no memory of its own, and nothing is freed: the host's pipeline does that.
 
     Before: `%m = gpu.alloc () : memref<4xf32>`
     After: `%m = memref.alloc() : memref<4xf32>`

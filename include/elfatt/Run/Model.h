@@ -72,6 +72,8 @@ private:
   cpu::JIT::Entry entry = nullptr;
   std::optional<GuardedEnd> guard;
   std::vector<mlir::RankedTensorType> inputTypes, resultTypes;
+  /// Those that are memrefs: what they hold after a call are results too, behind the others.
+  std::vector<size_t> writtenArguments;
   int64_t constantBytes = 0;
 };
 

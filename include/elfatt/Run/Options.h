@@ -25,6 +25,8 @@ struct Options {
   std::optional<GuardedEnd> guard;
   std::optional<double> benchmarkSeconds;
   int threads = 0; ///< 0: the cores that the process may use
+  bool sampleBlocks = false;
+  bool listInstructions = false;
   bool help = false;
 };
 

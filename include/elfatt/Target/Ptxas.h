@@ -19,7 +19,8 @@ struct Toolkit {
 };
 
 /// Finds a toolkit whose ptxas knows the chip: in `cudaPath` if given, else in
-/// CUDA_HOME, on PATH, in /usr/local/cuda and in the active Python environment
+/// CUDA_HOME, on PATH, where CMake found one, in /usr/local/cuda and in the active Python
+/// environment
 /// (packages nvidia-cuda-nvcc-*). The error says what was found and what to do.
 llvm::Expected<Toolkit> findToolkit(const Chip &chip, llvm::StringRef cudaPath);
 
