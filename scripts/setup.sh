@@ -12,11 +12,11 @@ set -euo pipefail
 
 PACKAGES=(
   # Compiler infrastructure.
-  libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
+  libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools liblld-22-dev
   # Building.
   clang-22 libclang-rt-22-dev lld-22 cmake ninja-build
   # Libraries.
-  libboost-context-dev libdnnl-dev libgtest-dev libzip-dev
+  libboost-context-dev libdnnl-dev libgtest-dev libzip-dev nlohmann-json3-dev
   # Python. The headers are for the bindings.
   python3 python3-dev python3-venv
   # Counting instructions in the tests.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """How lit runs the suite. CMake fills the values in through lit.site.cfg.py.in.
 
-Features a test may require: torch, ptxas, cuda, debian-mlir-opt, cmake, asan, and
+Features a test may require: torch, numpy, ptxas, cuda, x86-64, debian-mlir-opt, cmake,
+asan, and
 tool-NAME for each executable in build/bin.
 """
 
@@ -95,6 +96,8 @@ if has_ptxas():
     config.available_features.add("ptxas")
 if os.path.exists("/dev/nvidiactl"):
     config.available_features.add("cuda")
+if os.uname().machine == "x86_64":
+    config.available_features.add("x86-64")
 if shutil.which("mlir-opt-22"):
     config.available_features.add("debian-mlir-opt")
 if shutil.which("cmake") and shutil.which("ninja") and not config.sanitizers:

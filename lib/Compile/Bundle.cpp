@@ -28,6 +28,16 @@ static Error writeFile(const Twine &path, StringRef contents) {
   return cannotWrite(path, code);
 }
 
+/// `name` may lie in folders of its own.
+static Error writeInFolder(StringRef folder, StringRef name, StringRef contents) {
+  SmallString<128> path(folder);
+  sys::path::append(path, name);
+  StringRef parent = sys::path::parent_path(path);
+  if (std::error_code code = sys::fs::create_directories(parent))
+    return cannotWrite(parent, code);
+  return writeFile(path, contents);
+}
+
 /// What may be replaced: nothing, an empty folder, or a bundle.
 static Error checkDestination(StringRef path) {
   if (!sys::fs::exists(path))
@@ -69,7 +79,7 @@ Error writeBundle(Tool &tool, StringRef path, const std::map<std::string, std::s
   Error error = Error::success();
   for (const auto &[name, contents] : files)
     if (!error)
-      error = writeFile(temporary + "/" + name, contents);
+      error = writeInFolder(temporary, name, contents);
   SmallString<128> old;
   if (!error && sys::fs::exists(path)) {
     old = (temporary + ".old").str();

@@ -2,19 +2,26 @@
 #include "elfatt/Compile/Compile.h"
 
 #include "Bundle.h"
+#include "Launches.h"
 #include "Manifest.h"
 #include "Options.h"
+#include "RuntimeSource.h"
+#include "SharedObject.h"
+#include "Signature.h"
 #include "elfatt/InitAll.h"
+#include "elfatt/Pipelines/CPU.h"
 #include "elfatt/Pipelines/GPU.h"
 #include "elfatt/Tools/SourceModule.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
+namespace json = llvm::json;
 using llvm::Error;
 using llvm::Expected;
 
@@ -31,11 +38,19 @@ private:
   Error runPipeline(ModuleOp module, llvm::StringRef what,
                     llvm::function_ref<LogicalResult(OpPassManager &)> build);
   Error raise();
-  Expected<Code> compileFor(const GPUTarget &target, OwningOpRef<ModuleOp> &lowered);
+  Expected<json::Array> describeFunctions();
+  Error compileFor(const target::ProcessorTarget &target);
+  Error compileFor(const GPUTarget &target);
+  Error write();
 
   Tool &tool;
   const Options &options;
   SourceModule source;
+  json::Array functions;
+  std::vector<HostCode> hostCode;
+  std::vector<DeviceCode> deviceCode;
+  ConstantFile constants;
+  Files files;
 };
 } // namespace
 
@@ -65,8 +80,48 @@ Error Compiler::raise() {
   });
 }
 
-Expected<Code> Compiler::compileFor(const GPUTarget &target, OwningOpRef<ModuleOp> &lowered) {
-  lowered = source.module->clone();
+Expected<json::Array> Compiler::describeFunctions() {
+  json::Array records;
+  for (func::FuncOp func : getFunctions(*source.module)) {
+    Expected<json::Object> record = makeSignature(func);
+    if (!record)
+      return record.takeError();
+    records.push_back(std::move(*record));
+  }
+  if (records.empty())
+    return llvm::createStringError("'" + options.file + "' has no public function");
+  return records;
+}
+
+Error Compiler::compileFor(const target::ProcessorTarget &target) {
+  for (const target::Processor *processor : target.levels) {
+    OwningOpRef<ModuleOp> module(source.module->clone());
+    for (func::FuncOp func : getFunctions(*module))
+      func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), UnitAttr::get(func.getContext()));
+    pipelines::CPUOptions cpu;
+    cpu.vectorBits = processor->vectorBits;
+    cpu.vectorRegisters = processor->vectorRegisters;
+    cpu.resultsAsArguments = true;
+    if (Error error =
+            runPipeline(*module, "compiling for " + processor->name.str(), [&](OpPassManager &pm) {
+              pipelines::buildCPUPipeline(pm, cpu);
+              return success();
+            }))
+      return error;
+    tool.setActivity("generating code for " + processor->name);
+    Expected<std::string> object =
+        makeSharedObject(tool, *module, target.triple, *processor, constants);
+    if (!object)
+      return object.takeError();
+    HostCode code{processor, "code." + processor->name.str() + ".so"};
+    files[code.fileName] = std::move(*object);
+    hostCode.push_back(std::move(code));
+  }
+  return Error::success();
+}
+
+Error Compiler::compileFor(const GPUTarget &target) {
+  OwningOpRef<ModuleOp> lowered(source.module->clone());
   pipelines::GPUOptions gpu;
   gpu.chip = target.chip->name.str();
   gpu.cuda = target.cuda;
@@ -75,16 +130,21 @@ Expected<Code> Compiler::compileFor(const GPUTarget &target, OwningOpRef<ModuleO
         pipelines::buildGPUPipeline(pm, gpu);
         return success();
       }))
-    return std::move(error);
-  Code code;
+    return error;
+  DeviceCode code;
   code.target = target;
   code.fileName = "kernels." + target.chip->name.str() + ".ptx";
   auto binaries = lowered->getOps<mlir::gpu::BinaryOp>();
   if (binaries.empty())
     return llvm::createStringError("nothing in '" + options.file +
                                    "' becomes a kernel: no attention was found");
+  // The launches are the same on every chip.
+  if (deviceCode.empty())
+    for (auto [func, record] : llvm::zip_equal(getFunctions(*lowered), functions))
+      addLaunches(func, *record.getAsObject());
   auto object = cast<mlir::gpu::ObjectAttr>((*binaries.begin()).getObjects()[0]);
   code.ptx = object.getObject().getValue().rtrim('\0').str();
+  files[code.fileName] = code.ptx;
 
   tool.setActivity("assembling for " + target.chip->name);
   Expected<target::Toolkit> toolkit = target::findToolkit(*target.chip, options.cudaPath);
@@ -94,7 +154,8 @@ Expected<Code> Compiler::compileFor(const GPUTarget &target, OwningOpRef<ModuleO
       return toolkit.takeError();
     llvm::errs() << "elfatt-compile: remark: kernels are not checked: "
                  << llvm::toString(toolkit.takeError()) << "\n";
-    return code;
+    deviceCode.push_back(std::move(code));
+    return Error::success();
   }
   auto usage = target::assemble(*toolkit, *target.chip, code.ptx, /*cubin=*/nullptr);
   if (!usage)
@@ -102,7 +163,26 @@ Expected<Code> Compiler::compileFor(const GPUTarget &target, OwningOpRef<ModuleO
   // In a fixed order: ptxas has its own.
   llvm::sort(*usage, [](auto &a, auto &b) { return a.name < b.name; });
   code.usage = std::move(*usage);
-  return code;
+  deviceCode.push_back(std::move(code));
+  return Error::success();
+}
+
+Error Compiler::write() {
+  llvm::StringRef constantsName;
+  if (!constants.contents.empty()) {
+    constantsName = "constants.bin";
+    files[constantsName.str()] = std::move(constants.contents);
+  }
+  files["bundle.h"] = makeHeader(functions);
+  if (Error error = addRuntimeSource(files))
+    return error;
+  json::Object manifest =
+      makeManifest(std::move(functions), hostCode, deviceCode, constantsName, files);
+  std::string text = llvm::formatv("{0:2}\n", json::Value(std::move(manifest))).str();
+  files["manifest.json.sha256"] = makeChecksum(text) + "  manifest.json\n";
+  files["manifest.json"] = std::move(text);
+  tool.setActivity("writing " + options.output);
+  return writeBundle(tool, options.output, files);
 }
 
 int Compiler::run() {
@@ -110,22 +190,17 @@ int Compiler::run() {
     return kBadInput;
   if (Error error = raise())
     return tool.error(llvm::toString(std::move(error)));
-  std::vector<Code> codes;
-  OwningOpRef<ModuleOp> lowered;
-  for (const GPUTarget &target : options.targets) {
-    Expected<Code> code = compileFor(target, lowered);
-    if (!code)
-      return tool.error(llvm::toString(code.takeError()));
-    codes.push_back(std::move(*code));
-  }
-  llvm::json::Object manifest = makeManifest(*lowered, codes);
-  std::map<std::string, std::string> files;
-  for (const Code &code : codes)
-    files[code.fileName] = code.ptx;
-  files["bundle.h"] = makeHeader(manifest);
-  files["manifest.json"] = llvm::formatv("{0:2}\n", llvm::json::Value(std::move(manifest))).str();
-  tool.setActivity("writing " + options.output);
-  if (Error error = writeBundle(tool, options.output, files))
+  Expected<json::Array> records = describeFunctions();
+  if (!records)
+    return tool.error(llvm::toString(records.takeError()));
+  functions = std::move(*records);
+  for (const target::ProcessorTarget &target : options.processors)
+    if (Error error = compileFor(target))
+      return tool.error(llvm::toString(std::move(error)));
+  for (const GPUTarget &target : options.targets)
+    if (Error error = compileFor(target))
+      return tool.error(llvm::toString(std::move(error)));
+  if (Error error = write())
     return tool.error(llvm::toString(std::move(error)));
   return kDone;
 }

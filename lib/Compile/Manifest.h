@@ -5,28 +5,44 @@
 #include "Options.h"
 #include "elfatt/Target/Ptxas.h"
 
-#include "mlir/IR/BuiltinOps.h"
 #include "llvm/Support/JSON.h"
+
+#include <map>
 
 namespace elfatt::compile {
 
-/// Raised with every change that an older reader would misread.
-constexpr int64_t kManifestSchema = 1;
+/// Raised with every change that an older reader would misread; the reader is
+/// lib/Runtime/Manifest.cpp, the description docs/Bundles.md.
+constexpr int64_t kManifestSchema = 2;
 
 /// The kernels for one chip.
-struct Code {
+struct DeviceCode {
   GPUTarget target;
   std::string fileName, ptx;
   /// What ptxas says; absent where there is none.
   std::optional<std::vector<target::KernelUsage>> usage;
 };
 
-/// manifest.json, from a module lowered by buildGPUPipeline: functions with
-/// their types, workspaces and launches, and what each chip's code needs.
-llvm::json::Object makeManifest(mlir::ModuleOp module, llvm::ArrayRef<Code> codes);
+/// The code for one level of a processor.
+struct HostCode {
+  const target::Processor *processor;
+  std::string fileName;
+};
 
-/// A C header with the names and launch sizes of the manifest.
-std::string makeHeader(const llvm::json::Object &manifest);
+/// The names of the files of a bundle, and what is in them.
+using Files = std::map<std::string, std::string>;
+
+/// manifest.json: the functions' records, what each file of code is for, and
+/// the checksums of `files`. `constants` names one of them, or is empty.
+llvm::json::Object makeManifest(llvm::json::Array functions, llvm::ArrayRef<HostCode> hostCode,
+                                llvm::ArrayRef<DeviceCode> deviceCode, llvm::StringRef constants,
+                                const Files &files);
+
+/// The SHA-256 checksum in hexadecimal.
+std::string makeChecksum(llvm::StringRef contents);
+
+/// A C header with the names and constant sizes of the functions' records.
+std::string makeHeader(const llvm::json::Array &functions);
 
 } // namespace elfatt::compile
 

@@ -12,9 +12,14 @@ namespace elfatt::compile {
 StringRef getUsage() {
   return R"(usage: elfatt-compile FILE --target=TARGET[,TARGET...] -o DIR [options]
 
-Raises attention in an imported model, compiles it to GPU kernels and writes a
-bundle: PTX for each target, manifest.json and a C header.
+Raises attention in an imported model, compiles it and writes a bundle that runs
+without a compiler: code for each target, constants, manifest.json, a C header
+and the runtime's source.
 
+  --target=cpu                this machine's architecture: a shared object for each
+                              of its levels, chosen when the bundle is opened
+  --target=cpu:aarch64-linux-gnu, cpu:x86_64-linux-gnu:x86-64-v3+x86-64-v4
+                              another architecture; some of its levels alone
   --target=sm_87[:cuda=11.4]  a chip, and the oldest CUDA release whose driver
                               must load the code (default: by chip)
   -o DIR                      the bundle; replaced if it is one, else created
@@ -24,11 +29,13 @@ bundle: PTX for each target, manifest.json and a C header.
 )";
 }
 
-static Expected<GPUTarget> parseTarget(StringRef text) {
+static Expected<GPUTarget> parseChip(StringRef text) {
   auto [name, rest] = text.split(':');
-  if (name == "cpu" || name == "sim" || name == "cuda")
-    return createStringError("--target=" + text +
-                             " is not built yet for bundles; expected a chip, for example sm_87");
+  if (name == "sim" || name == "cuda")
+    return createStringError(
+        "--target=" + text +
+        ": expected cpu or a chip, for example sm_87: a bundle is for machines "
+        "that are named");
   Expected<const target::Chip *> chip = target::findChip(name);
   if (!chip)
     return createStringError("--target=" + text + ": " + toString(chip.takeError()));
@@ -41,17 +48,34 @@ static Expected<GPUTarget> parseTarget(StringRef text) {
   return GPUTarget{*chip, rest.str(), *ptx};
 }
 
-static Error parseTargets(StringRef list, std::vector<GPUTarget> &targets) {
+static Error addProcessor(StringRef text, Options &options) {
+  Expected<target::ProcessorTarget> target = target::parseProcessorTarget(text.substr(3));
+  if (!target)
+    return createStringError("--target=" + text + ": " + toString(target.takeError()));
+  for (const target::ProcessorTarget &other : options.processors)
+    if (other.triple == target->triple)
+      return createStringError("--target: " + target->triple + " is named twice");
+  options.processors.push_back(std::move(*target));
+  return Error::success();
+}
+
+static Error addChip(StringRef text, Options &options) {
+  Expected<GPUTarget> target = parseChip(text);
+  if (!target)
+    return target.takeError();
+  if (any_of(options.targets, [&](const GPUTarget &t) { return t.chip == target->chip; }))
+    return createStringError("--target: " + target->chip->name + " is named twice");
+  options.targets.push_back(*target);
+  return Error::success();
+}
+
+static Error parseTargets(StringRef list, Options &options) {
   SmallVector<StringRef> names;
   list.split(names, ',');
-  for (StringRef name : names) {
-    Expected<GPUTarget> target = parseTarget(name);
-    if (!target)
-      return target.takeError();
-    if (any_of(targets, [&](const GPUTarget &t) { return t.chip == target->chip; }))
-      return createStringError("--target: " + target->chip->name + " is named twice");
-    targets.push_back(*target);
-  }
+  for (StringRef name : names)
+    if (Error error = name == "cpu" || name.starts_with("cpu:") ? addProcessor(name, options)
+                                                                : addChip(name, options))
+      return error;
   return Error::success();
 }
 
@@ -87,7 +111,7 @@ Expected<Options> parseOptions(ArrayRef<const char *> args) {
       if (!known)
         continue;
       if (name == "--target") {
-        if (Error error = parseTargets(*value, options.targets))
+        if (Error error = parseTargets(*value, options))
           return std::move(error);
       } else if (name == "-o") {
         options.output = value->str();
@@ -109,8 +133,8 @@ Expected<Options> parseOptions(ArrayRef<const char *> args) {
   }
   if (options.file.empty())
     return createStringError("expected an input file; see --help");
-  if (options.targets.empty())
-    return createStringError("expected --target=CHIP[,CHIP...]; see --help");
+  if (options.targets.empty() && options.processors.empty())
+    return createStringError("expected --target=TARGET[,TARGET...]; see --help");
   if (options.output.empty())
     return createStringError("expected -o DIR; see --help");
   return options;

@@ -3,6 +3,7 @@
 #define ELFATT_LIB_COMPILE_OPTIONS_H
 
 #include "elfatt/Target/Chip.h"
+#include "elfatt/Target/Processor.h"
 
 #include <optional>
 #include <vector>
@@ -20,6 +21,7 @@ struct GPUTarget {
 struct Options {
   std::string file, output, cudaPath;
   std::vector<GPUTarget> targets;
+  std::vector<target::ProcessorTarget> processors;
   std::optional<std::string> approximate;
   bool raise = true;
   bool help = false;

@@ -101,12 +101,19 @@ void buildLLVM(OpPassManager &pm) {
 
 void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   // Vectors of 512 bits come with twice the registers.
-  auto limits = tile::MachineLimits::cpu(options.vectorBits, options.vectorBits == 512 ? 32 : 16);
+  int64_t registers = options.vectorRegisters;
+  if (registers == 0)
+    registers = options.vectorBits == 512 ? 32 : 16;
+  auto limits = tile::MachineLimits::cpu(options.vectorBits, registers);
   buildTileToForall(pm, limits);
   endStage(pm, "tile");
   buildFuse(pm);
   endStage(pm, "fuse");
   buildBufferize(pm);
+  if (options.resultsAsArguments)
+    pm.addPass(bufferization::createBufferResultsToOutParamsPass(
+        {/*addResultAttribute=*/false, /*hoistStaticAllocs=*/true, /*hoistDynamicAllocs=*/false,
+         /*modifyPublicFunctions=*/true}));
   endStage(pm, "bufferize");
   buildVector(pm, limits);
   endStage(pm, "vector");

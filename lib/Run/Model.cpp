@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Run/Model.h"
 
+#include "BundleFunction.h"
 #include "Profile.h"
 
 #include "elfatt/Pipelines/CPU.h"
@@ -249,6 +250,21 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   return model;
 }
 
+Expected<Model> Model::open(MLIRContext *context, const std::string &path, const char *target) {
+  auto bundle = BundleFunction::open(path, target);
+  if (!bundle)
+    return bundle.takeError();
+  Model model;
+  model.bundle = std::move(*bundle);
+  model.inputTypes = model.bundle->getTypes(context, /*inputs=*/true);
+  model.resultTypes = model.bundle->getTypes(context, /*inputs=*/false);
+  return model;
+}
+
+llvm::StringRef Model::getBundleTarget() const {
+  return bundle ? bundle->getTarget() : llvm::StringRef();
+}
+
 Expected<std::vector<Array>> Model::prepareInputs(const ArrayMap &arrays) const {
   for (const auto &[name, array] : arrays) {
     size_t index;
@@ -336,7 +352,20 @@ void Model::freeResult(int64_t allocated) const {
   guard ? freeGuarded(block) : elfatt_free(block);
 }
 
+/// Ends the command by the failure handler, as compiled code does.
+static void mustSucceed(Error error) {
+  if (error)
+    elfatt_fail(toString(std::move(error)).c_str());
+}
+
 Results Model::run(const std::vector<Array> &given) const {
+  if (bundle) {
+    auto results = bundle->makeResults(given);
+    if (!results)
+      mustSucceed(results.takeError());
+    mustSucceed(bundle->run(given, *results));
+    return std::move(*results);
+  }
   std::vector<Array> copy;
   if (!writtenArguments.empty())
     copy = given;
@@ -363,6 +392,16 @@ Results Model::run(const std::vector<Array> &given) const {
 }
 
 void Model::runDiscarding(const std::vector<Array> &inputs) const {
+  if (bundle) {
+    // The same buffers for all calls, as an embedder has them.
+    if (discarded.empty()) {
+      auto made = bundle->makeResults(inputs);
+      if (!made)
+        return mustSucceed(made.takeError());
+      discarded = std::move(*made);
+    }
+    return mustSucceed(bundle->run(inputs, discarded));
+  }
   if (!writtenArguments.empty()) {
     run(inputs);
     return;

@@ -123,11 +123,13 @@ Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
 }
 
 StringRef getUsage() {
-  return R"(usage: elfatt-run FILE [options]
+  return R"(usage: elfatt-run FILE|BUNDLE [options]
 
 Runs the function @main of an MLIR file (text or bytecode): raises its
 attention, compiles it for the target and executes it. Arguments that are
-memrefs are results too: what they hold in the end, behind the others.
+memrefs are results too: what they hold in the end, behind the others. A bundle of
+elfatt-compile runs as it is, with the best of its code or that of
+--target=cpu:LEVEL.
 
   --target=cpu            where to run: cpu is this machine, sim:CHIP (sim:sm_87) the
                           simulator, for attention or for the module's own kernels

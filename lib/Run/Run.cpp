@@ -140,6 +140,8 @@ public:
     elfatt_set_threads(options.threads);
     if (Error error = readArrays())
       return tool.error(llvm::toString(std::move(error)));
+    if (llvm::sys::fs::is_directory(options.file))
+      return executeBundle();
     if (!parse())
       return 2;
     return execute();
@@ -178,6 +180,26 @@ private:
     return model;
   }
 
+  int executeBundle() {
+    if (options.approximate || options.compareExact || !options.raise)
+      return tool.error(options.file + ": a bundle is compiled already; --approximate, --compare "
+                                       "and --no-raise are for elfatt-compile");
+    // Not through the JIT, and not by its dense library.
+    MLIRContext context;
+    tool.setActivity("opening the bundle");
+    auto start = Clock::now();
+    llvm::StringRef target = options.target;
+    bool named = target.consume_front("cpu:");
+    auto model = Model::open(&context, options.file, named ? target.data() : nullptr);
+    if (!model)
+      return tool.error(llvm::toString(model.takeError()));
+    llvm::outs() << llvm::formatv("opened the bundle's code for {0} in {1:F2} s\n",
+                                  model->getBundleTarget(), secondsSince(start));
+    for (RankedTensorType type : model->getResultTypes())
+      isBF16.push_back(type.getElementType().isBF16());
+    return executeModel(*model);
+  }
+
   int execute() {
     std::vector<Type> types;
     if (auto main = dyn_cast_or_null<FunctionOpInterface>(source.module->lookupSymbol("main"))) {
@@ -194,6 +216,11 @@ private:
                          !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
+    return executeModel(*model);
+  }
+
+  int executeModel(const Model &compiled) {
+    const Model *model = &compiled;
     auto prepared = model->prepareInputs(inputs);
     if (!prepared)
       return tool.error(llvm::toString(prepared.takeError()));
@@ -345,12 +372,14 @@ int runMain(Tool &tool, int argc, char **argv) {
   if (llvm::StringRef chip = options->target; chip.consume_front("sim:")) {
     if (Error error = target::findChip(chip).takeError())
       return tool.error("--target=" + options->target + ": " + llvm::toString(std::move(error)));
-  } else if (options->target != "cpu") {
-    return tool.error("--target=" + options->target +
-                      " is not built yet; expected cpu or sim:CHIP");
+    if (llvm::sys::fs::is_directory(options->file))
+      return tool.error("--target=" + options->target + ": a bundle runs on cpu or cpu:LEVEL");
+  } else if (chip = options->target; options->target != "cpu") {
+    bool isBundle = llvm::sys::fs::is_directory(options->file);
+    if (!isBundle || !chip.starts_with("cpu:"))
+      return tool.error("--target=" + options->target + " is not built yet; expected " +
+                        (isBundle ? "cpu or cpu:LEVEL" : "cpu or sim:CHIP"));
   }
-  if (llvm::sys::fs::is_directory(options->file))
-    return tool.error(options->file + ": running a bundle is not built yet");
   elfatt_set_failure_handler(endWithFailure);
   registerAllPasses();
   registerAllPipelines();

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Dense products: oneDNN on tiles of the result, the tiles on our own threads.
-// docs/Rationale.md has the measurements behind the choice.
+// Dense products: tiles of the result on our own threads, each by our own code
+// or by a dense library's. docs/Rationale.md has the measurements.
 #include "elfatt/Runtime.h"
 
+#include "GemmKernel.h"
+#include "Processor.h"
+
 #include <algorithm>
-#include <dnnl.h>
+#include <atomic>
 #include <vector>
 
-extern "C" void omp_set_num_threads(int);
+using namespace elfatt::runtime;
 
 namespace {
+
+std::atomic<elfatt_dense_product> denseProduct{nullptr};
 
 /// About how many multiplications make a tile.
 constexpr int64_t tileWork = int64_t(1) << 23;
@@ -71,19 +76,8 @@ Operand prepare(const float *data, int64_t rows, int64_t columns, int64_t rowStr
 }
 
 /// One product of the library, beta 0 or 1; the matrices' batches are ignored.
-void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<const float> b,
-              Matrix<float> c, float beta) {
-  if (k == 0) {
-    // The library leaves the result of an empty sum alone.
-    for (int64_t r = 0; beta == 0 && r < m; ++r)
-      for (int64_t j = 0; j < n; ++j)
-        *c.at(0, 0, r, j) = 0;
-    return;
-  }
-  // The library writes rows only: a result that lies in columns is made as its
-  // transpose, b^T a^T.
-  if (c.column != 1 && c.row == 1 && m > 1)
-    return multiply(n, m, k, b.transposed(), a.transposed(), c.transposed(), beta);
+void multiplyByLibrary(elfatt_dense_product product, int64_t m, int64_t n, int64_t k,
+                       Matrix<const float> a, Matrix<const float> b, Matrix<float> c, float beta) {
   std::vector<float> packedA, packedB, packedC;
   Operand oa = prepare(a.data, m, k, a.row, a.column, packedA);
   Operand ob = prepare(b.data, k, n, b.row, b.column, packedB);
@@ -99,8 +93,8 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<con
         for (int64_t j = 0; j < n; ++j)
           out[r * n + j] = *c.at(0, 0, r, j);
   }
-  if (dnnl_sgemm(oa.transposed ? 'T' : 'N', ob.transposed ? 'T' : 'N', m, n, k, 1.0f, oa.data,
-                 oa.leading, ob.data, ob.leading, beta, out, leading) != dnnl_success)
+  if (product(oa.transposed ? 'T' : 'N', ob.transposed ? 'T' : 'N', m, n, k, 1.0f, oa.data,
+              oa.leading, ob.data, ob.leading, beta, out, leading) != 0)
     elfatt_fail("the dense library refused a matrix product");
   if (!direct)
     for (int64_t r = 0; r < m; ++r)
@@ -108,11 +102,44 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<con
         *c.at(0, 0, r, j) = out[r * n + j];
 }
 
+using Kernel = void (*)(const GemmOperands &, float *);
+
+/// The fastest of our own for this processor.
+Kernel chooseKernel() {
+#if defined(__x86_64__)
+  if (hasLevel("x86-64-v4"))
+    return gemmAVX512;
+  if (hasLevel("x86-64-v3"))
+    return gemmAVX2;
+#endif
+  return gemmBaseline;
+}
+
+void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<const float> b,
+              Matrix<float> c, float beta) {
+  if (k == 0) {
+    for (int64_t r = 0; beta == 0 && r < m; ++r)
+      for (int64_t j = 0; j < n; ++j)
+        *c.at(0, 0, r, j) = 0;
+    return;
+  }
+  // Rows are written whole: a result that lies in columns is made as its
+  // transpose, b^T a^T.
+  if (c.column != 1 && c.row == 1 && m > 1)
+    return multiply(n, m, k, b.transposed(), a.transposed(), c.transposed(), beta);
+  if (elfatt_dense_product product = denseProduct)
+    return multiplyByLibrary(product, m, n, k, a, b, c, beta);
+  static const Kernel kernel = chooseKernel();
+  alignas(64) float scratch[kGemmScratch];
+  kernel({m, n, k, a.data, a.row, a.column, b.data, b.row, b.column, c.data, c.row, c.column,
+          beta != 0},
+         scratch);
+}
+
 /// Tiles [begin, end) of the product; the tiles of one batch element follow
 /// each other.
 void multiplyTiles(void **args, int64_t begin, int64_t end) {
   const Product &p = *static_cast<Product *>(args[0]);
-  omp_set_num_threads(1);
   for (int64_t tile = begin; tile < end; ++tile) {
     Range columns = part(p.n, p.columnTiles, tile % p.columnTiles, 16);
     Range rows = part(p.m, p.rowTiles, tile / p.columnTiles % p.rowTiles, 8);
@@ -130,6 +157,8 @@ void multiplyTiles(void **args, int64_t begin, int64_t end) {
 }
 
 } // namespace
+
+void elfatt_set_dense_product(elfatt_dense_product product) { denseProduct = product; }
 
 void elfatt_sgemm(int64_t batch0, int64_t batch1, int64_t m, int64_t n, int64_t k, //
                   const float *a, int64_t aBatch0, int64_t aBatch1, int64_t aRow,

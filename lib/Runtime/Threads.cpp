@@ -4,16 +4,20 @@
 // runtimes in one process (ours and PyTorch's) do not go together.
 #include "elfatt/Runtime.h"
 
+#include "Processor.h"
+#include "Run.h"
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
-#include <sched.h>
 #include <thread>
+#include <utility>
 #include <vector>
 
-extern "C" void omp_set_num_threads(int);
+using namespace elfatt::runtime;
 
 namespace {
 
@@ -28,31 +32,65 @@ constexpr int spins = 20000;
 /// Set on a thread that runs a loop's body.
 thread_local bool insideLoop = false;
 
-int32_t usableCores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0)
-    return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
 /// One loop. Workers that come late find `next` beyond `chunks` and do
 /// nothing, so a loop is over when all its chunks are done.
 struct Loop {
+  Loop(elfatt_kernel kernel, void **args, int64_t count)
+      : kernel(kernel), args(args), count(count), chunks(std::min(count, maxChunks)) {}
+
   elfatt_kernel kernel;
   void **args;
   int64_t count;
   int64_t chunks;
+  /// The run that the loop is part of; null outside of one.
+  Run *run = Run::current();
   std::atomic<int64_t> next{0};
   std::atomic<int64_t> done{0};
+  std::atomic<bool> failed{false};
+  /// The first fault of a chunk, written by the one that sets `failed`.
+  std::exception_ptr fault;
+
+  void runChunk(int64_t i) {
+    if (failed.load(std::memory_order_relaxed))
+      return;
+    try {
+      kernel(args, count * i / chunks, count * (i + 1) / chunks);
+    } catch (...) {
+      if (!failed.exchange(true))
+        fault = std::current_exception();
+    }
+  }
 
   void work() {
+    Run::Scope scope(run);
     int64_t finished = 0;
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks; ++finished)
-      kernel(args, count * i / chunks, count * (i + 1) / chunks);
+      runChunk(i);
     if (finished)
       done.fetch_add(finished, std::memory_order_release);
   }
+
+  /// Of the thread that started the loop, once all chunks are done.
+  void rethrowFault() {
+    if (fault)
+      std::rethrow_exception(fault);
+  }
 };
+
+/// Keeps a loop that is started on this thread from starting others.
+struct InsideLoop {
+  InsideLoop() : before(std::exchange(insideLoop, true)) {}
+  ~InsideLoop() { insideLoop = before; }
+  bool before;
+};
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 class Pool {
 public:
@@ -75,11 +113,7 @@ public:
   int32_t size() const { return static_cast<int32_t>(workers.size()) + 1; }
 
   void parallelFor(elfatt_kernel kernel, void **args, int64_t count) {
-    auto loop = std::make_shared<Loop>();
-    loop->kernel = kernel;
-    loop->args = args;
-    loop->count = count;
-    loop->chunks = std::min(count, maxChunks);
+    auto loop = std::make_shared<Loop>(kernel, args, count);
     {
       std::lock_guard lock(mutex);
       current = loop;
@@ -87,11 +121,13 @@ public:
     }
     if (sleeping.load(std::memory_order_acquire) > 0)
       wake.notify_all();
-    insideLoop = true;
-    loop->work();
-    insideLoop = false;
+    {
+      InsideLoop inside;
+      loop->work();
+    }
     while (loop->done.load(std::memory_order_acquire) < loop->chunks)
       std::this_thread::yield();
+    loop->rethrowFault();
   }
 
   /// Held by the one thread whose loop runs.
@@ -99,13 +135,11 @@ public:
 
 private:
   void run() {
-    // A dense product inside a loop runs on the thread that asks for it.
-    omp_set_num_threads(1);
     insideLoop = true;
     uint64_t seen = 0;
     while (true) {
       for (int i = 0; i < spins && generation.load(std::memory_order_acquire) == seen; ++i)
-        __builtin_ia32_pause();
+        relax();
       std::shared_ptr<Loop> loop;
       {
         std::unique_lock lock(mutex);
@@ -130,6 +164,35 @@ private:
   bool stop = false;
 };
 
+/// The embedder's threads, where it has set some.
+struct External {
+  elfatt_parallel_for_function function;
+  void *context;
+};
+std::mutex externalMutex;
+External external{nullptr, nullptr};
+
+External getExternal() {
+  std::lock_guard lock(externalMutex);
+  return external;
+}
+
+/// Cut into the same chunks as on the pool.
+void runExternally(const External &threads, elfatt_kernel kernel, void **args, int64_t count) {
+  Loop loop(kernel, args, count);
+  threads.function(
+      threads.context, loop.chunks,
+      [](void *data, int64_t begin, int64_t end) {
+        Loop &loop = *static_cast<Loop *>(data);
+        InsideLoop inside;
+        Run::Scope scope(loop.run);
+        for (int64_t i = begin; i < end; ++i)
+          loop.runChunk(i);
+      },
+      &loop);
+  loop.rethrowFault();
+}
+
 std::mutex poolMutex;
 
 std::shared_ptr<Pool> &poolSlot() {
@@ -141,16 +204,21 @@ std::shared_ptr<Pool> &poolSlot() {
 std::shared_ptr<Pool> pool() {
   std::lock_guard lock(poolMutex);
   if (!poolSlot())
-    poolSlot() = std::make_shared<Pool>(usableCores());
+    poolSlot() = std::make_shared<Pool>(countUsableCores());
   return poolSlot();
 }
 
 } // namespace
 
 void elfatt_set_threads(int32_t threads) {
-  auto fresh = std::make_shared<Pool>(threads > 0 ? threads : usableCores());
+  auto fresh = std::make_shared<Pool>(threads > 0 ? threads : countUsableCores());
   std::lock_guard lock(poolMutex);
   poolSlot().swap(fresh);
+}
+
+void elfatt_set_parallel_for(elfatt_parallel_for_function function, void *context) {
+  std::lock_guard lock(externalMutex);
+  external = {function, context};
 }
 
 int32_t elfatt_get_threads(void) { return pool()->size(); }
@@ -160,6 +228,8 @@ void elfatt_parallel_for(elfatt_kernel kernel, void **args, int64_t count) {
     return;
   if (insideLoop || count == 1)
     return kernel(args, 0, count);
+  if (External threads = getExternal(); threads.function)
+    return runExternally(threads, kernel, args, count);
   std::shared_ptr<Pool> threads = pool();
   std::unique_lock lock(threads->entry, std::try_to_lock);
   // Another caller's loop has the pool: this one runs here, beside it.

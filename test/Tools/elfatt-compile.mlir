@@ -11,7 +11,7 @@
 // RUN: diff -r %t/a %t/b
 
 // Errors leave nothing behind.
-// RUN: %exits 2 elfatt-compile %s --target=cpu -o %t/c 2>&1 | FileCheck %s --check-prefix=CPU
+// RUN: %exits 2 elfatt-compile %s --target=cuda -o %t/c 2>&1 | FileCheck %s --check-prefix=CUDA
 // RUN: %exits 2 elfatt-compile %s --target=sm_88 -o %t/c 2>&1 | FileCheck %s --check-prefix=CHIP
 // RUN: %exits 2 elfatt-compile %s --target=sm_87,sm_87 -o %t/c 2>&1 | FileCheck %s --check-prefix=TWICE
 // RUN: %exits 2 elfatt-compile %s --target=sm_87 2>&1 | FileCheck %s --check-prefix=OUTPUT
@@ -27,17 +27,17 @@
 // CHECK: "ptx": "8.5"
 // CHECK: "file": "kernels.sm_90.ptx"
 // CHECK: "functions":
-// CHECK: "host_code": false
 // CHECK: "launches":
 // CHECK: "argument": 0
 // CHECK: "result": 0
-// CHECK: "schema": 1
+// CHECK-NOT: "host_code"
+// CHECK: "schema": 2
 // HEADER: #define ELFATT_MAIN_0_NAME "main_0"
 // HEADER: #define ELFATT_MAIN_0_GRID_X 8
 // HEADER: #define ELFATT_MAIN_0_BLOCK_X 32
 // PTX: .version 8.5
 // PTX: .target sm_87
-// CPU: elfatt-compile: error: --target=cpu is not built yet for bundles
+// CUDA: elfatt-compile: error: --target=cuda: expected cpu or a chip, for example sm_87
 // CHIP: elfatt-compile: error: --target=sm_88: unknown chip 'sm_88', expected one of sm_53
 // TWICE: elfatt-compile: error: --target: sm_87 is named twice
 // OUTPUT: elfatt-compile: error: expected -o DIR

@@ -15,6 +15,15 @@ struct CPUOptions : public mlir::PassPipelineOptions<CPUOptions> {
                              llvm::cl::desc("Width of the host's vectors, in bits (128, 256 or "
                                             "512)"),
                              llvm::cl::init(512)};
+  Option<int64_t> vectorRegisters{*this, "vector-registers",
+                                  llvm::cl::desc("Number of vector registers; 0: as the width of "
+                                                 "the vectors has them on x86"),
+                                  llvm::cl::init(0)};
+  Option<bool> resultsAsArguments{
+      *this, "results-as-arguments",
+      llvm::cl::desc("Functions write their results to buffers of the caller, which follow the "
+                     "arguments"),
+      llvm::cl::init(false)};
 };
 
 /// Adds the stages of `--elfatt-to-cpu`, each closed by endStage.

@@ -30,6 +30,7 @@ struct CompileOptions {
 using Results = std::vector<Array>;
 
 class Profile;
+class BundleFunction;
 
 class Model {
 public:
@@ -40,6 +41,16 @@ public:
   /// context's handler; the error says which step failed.
   static llvm::Expected<Model> compile(Tool &tool, mlir::OwningOpRef<mlir::ModuleOp> module,
                                        const CompileOptions &options);
+
+  /// Opens a bundle in the folder `path`; `target` is as elfatt_bundle_open has it.
+  static llvm::Expected<Model> open(mlir::MLIRContext *context, const std::string &path,
+                                    const char *target);
+
+  /// Types of the results.
+  llvm::ArrayRef<mlir::RankedTensorType> getResultTypes() const { return resultTypes; }
+
+  /// The bundle's code in use; empty where the model was compiled here.
+  llvm::StringRef getBundleTarget() const;
 
   /// Checks and converts `arrays` (arg0, arg1, ...) to the parameters' types,
   /// and makes random ones (fixed seed) for those that are missing.
@@ -54,7 +65,8 @@ public:
   /// The kernels' launches; null where all is for the host.
   Simulation *getSimulation() const { return simulation.get(); }
 
-  /// What the model costs and how long its attention takes; null with a simulator.
+  /// What the model costs and how long its attention takes; null with a simulator
+  /// and for a bundle.
   Profile *getProfile() const { return profile.get(); }
 
   /// Weights that a call reads, in bytes.
@@ -68,6 +80,9 @@ private:
 
   std::unique_ptr<Simulation> simulation;
   std::unique_ptr<Profile> profile;
+  std::unique_ptr<BundleFunction> bundle;
+  /// Where a bundle's runDiscarding writes.
+  mutable Results discarded;
   std::unique_ptr<cpu::JIT> jit;
   cpu::JIT::Entry entry = nullptr;
   std::optional<GuardedEnd> guard;

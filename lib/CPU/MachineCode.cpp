@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/CPU/MachineCode.h"
+
+#include "elfatt/Runtime/CodeInterface.h"
+
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace mlir;
+using llvm::Expected;
+
+namespace elfatt::cpu {
+
+constexpr llvm::StringLiteral interfacePrefix = "_mlir_ciface_";
+
+static void addEntries(llvm::Module &module) {
+  llvm::IRBuilder<> b(module.getContext());
+  for (llvm::Function &function : llvm::make_early_inc_range(module)) {
+    llvm::StringRef name = function.getName();
+    if (function.isDeclaration() || !name.consume_front(interfacePrefix))
+      continue;
+    auto *type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy()}, false);
+    auto *entry = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
+                                         ELFATT_CODE_ENTRY + name, module);
+    b.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "", entry));
+    llvm::SmallVector<llvm::Value *> args;
+    for (llvm::Argument &arg : function.args()) {
+      llvm::Value *slot = b.CreateConstGEP1_64(b.getPtrTy(), entry->getArg(0), arg.getArgNo());
+      args.push_back(b.CreateLoad(arg.getType(), slot));
+    }
+    b.CreateCall(&function, args);
+    b.CreateRetVoid();
+  }
+}
+
+/// The same target on every function, so that the vectorizers see the
+/// registers as wide as they are.
+static void setTargetAttributes(llvm::Module &module, const llvm::TargetMachine &target,
+                                int64_t vectorBits) {
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", target.getTargetCPU());
+    function.addFnAttr("target-features", target.getTargetFeatureString());
+    function.addFnAttr("prefer-vector-width", std::to_string(vectorBits));
+  }
+}
+
+Expected<std::unique_ptr<llvm::Module>> makeLLVMModule(ModuleOp module, llvm::LLVMContext &context,
+                                                       llvm::TargetMachine &target,
+                                                       int64_t vectorBits) {
+  std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context, "elfatt");
+  if (!code)
+    return llvm::createStringError("translation to LLVM IR failed");
+  code->setDataLayout(target.createDataLayout());
+  code->setTargetTriple(target.getTargetTriple());
+  addEntries(*code);
+  setTargetAttributes(*code, target, vectorBits);
+  return code;
+}
+
+void optimize(llvm::Module &module, llvm::TargetMachine &target) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager graph;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = true;
+  tuning.SLPVectorization = false;
+  llvm::PassBuilder builder(&target, tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(graph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, graph, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+}
+
+Expected<SmallVector<std::pair<llvm::StringRef, ArrayRef<char>>>> getConstants(ModuleOp module) {
+  SmallVector<std::pair<llvm::StringRef, ArrayRef<char>>> result;
+  auto constants = module->getAttrOfType<DictionaryAttr>("elfatt.constants");
+  if (!constants)
+    return result;
+  for (NamedAttribute constant : constants) {
+    if (auto dense = dyn_cast<DenseElementsAttr>(constant.getValue())) {
+      result.push_back({constant.getName(), dense.getRawData()});
+      continue;
+    }
+    auto resource = dyn_cast<DenseResourceElementsAttr>(constant.getValue());
+    if (!resource)
+      continue;
+    AsmResourceBlob *blob = resource.getRawHandle().getBlob();
+    size_t bytes =
+        resource.getNumElements() * (resource.getElementType().getIntOrFloatBitWidth() / 8);
+    if (!blob || blob->getData().size() != bytes)
+      return llvm::createStringError("resource '" + resource.getRawHandle().getKey() + "' has " +
+                                     llvm::Twine(blob ? blob->getData().size() : 0) +
+                                     " bytes, expected " + llvm::Twine(bytes));
+    result.push_back({constant.getName(), blob->getData()});
+  }
+  return result;
+}
+
+} // namespace elfatt::cpu

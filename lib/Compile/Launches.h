@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef ELFATT_LIB_COMPILE_LAUNCHES_H
+#define ELFATT_LIB_COMPILE_LAUNCHES_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/JSON.h"
+
+namespace elfatt::compile {
+
+/// Adds to the record of a function what becomes of it on a GPU, from the
+/// function lowered by buildGPUPipeline: "workspaces", "launches", and
+/// "host_code" where something is left that is neither.
+void addLaunches(mlir::func::FuncOp func, llvm::json::Object &record);
+
+} // namespace elfatt::compile
+
+#endif // ELFATT_LIB_COMPILE_LAUNCHES_H

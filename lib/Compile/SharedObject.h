@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// CPU code of a bundle: a shared object that needs a C library alone.
+#ifndef ELFATT_LIB_COMPILE_SHAREDOBJECT_H
+#define ELFATT_LIB_COMPILE_SHAREDOBJECT_H
+
+#include "elfatt/Target/Processor.h"
+#include "elfatt/Tools/Tool.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace elfatt::compile {
+
+/// The file of constants: each value once, however many versions of the code
+/// read it.
+class ConstantFile {
+public:
+  /// The place of `bytes` in the file.
+  int64_t add(llvm::ArrayRef<char> bytes);
+
+  std::string contents;
+
+private:
+  llvm::StringMap<int64_t> places;
+};
+
+/// Compiles and links `module`, lowered to the LLVM dialect, for one level of
+/// `triple`. Large constants go to `constants`.
+llvm::Expected<std::string> makeSharedObject(Tool &tool, mlir::ModuleOp module,
+                                             llvm::StringRef triple,
+                                             const target::Processor &processor,
+                                             ConstantFile &constants);
+
+} // namespace elfatt::compile
+
+#endif // ELFATT_LIB_COMPILE_SHAREDOBJECT_H

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef ELFATT_LIB_RUN_BUNDLEFUNCTION_H
+#define ELFATT_LIB_RUN_BUNDLEFUNCTION_H
+
+#include "elfatt/Run/Model.h"
+#include "elfatt/Runtime.h"
+
+namespace elfatt::run {
+
+/// The function "main" of a bundle, by the runtime's C API as any embedder has
+/// it.
+class BundleFunction {
+public:
+  /// Opens the bundle for `target`, null for the best of this processor.
+  static llvm::Expected<std::unique_ptr<BundleFunction>> open(const std::string &path,
+                                                              const char *target);
+  ~BundleFunction();
+
+  /// Types of inputs and outputs; an extent that is not fixed is dynamic.
+  std::vector<mlir::RankedTensorType> getTypes(mlir::MLIRContext *context, bool inputs) const;
+
+  /// The name of the code in use.
+  llvm::StringRef getTarget() const;
+
+  /// Makes room for the results of such inputs.
+  llvm::Expected<Results> makeResults(const std::vector<Array> &inputs) const;
+
+  /// Runs the function into `results`.
+  llvm::Error run(const std::vector<Array> &inputs, Results &results) const;
+
+private:
+  elfatt_bundle *bundle = nullptr;
+  const elfatt_function *function = nullptr;
+};
+
+} // namespace elfatt::run
+
+#endif // ELFATT_LIB_RUN_BUNDLEFUNCTION_H

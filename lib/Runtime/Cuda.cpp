@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Cuda.h"
+
+#include "CudaDriver.h"
+#include "Error.h"
+
+namespace elfatt::runtime {
+namespace {
+
+constexpr int64_t kWorkspaceAlignment = 256;
+/// More dynamic shared memory than this must be asked for.
+constexpr int64_t kDefaultSharedBytes = 48 * 1024;
+
+/// 87 of "sm_87"; 0 where it is no such name.
+int parseArchitecture(const std::string &target) {
+  if (target.rfind("sm_", 0) != 0 || target.size() > 6)
+    return 0;
+  int number = 0;
+  for (char c : target.substr(3)) {
+    if (c < '0' || c > '9')
+      return 0;
+    number = number * 10 + (c - '0');
+  }
+  return number;
+}
+
+int64_t alignUp(int64_t bytes) {
+  int64_t sum;
+  if (bytes < 0 || __builtin_add_overflow(bytes, kWorkspaceAlignment - 1, &sum))
+    throw Error(ELFATT_BAD_ARGUMENT, "the workspace is too large");
+  return sum / kWorkspaceAlignment * kWorkspaceAlignment;
+}
+
+uint32_t toExtent(int64_t value, const std::string &kernel) {
+  if (value < 0 || value > INT32_MAX)
+    throw Error(ELFATT_BAD_ARGUMENT, "kernel '" + kernel + "': an extent of " +
+                                         std::to_string(value) +
+                                         " in its launch, expected at most 2147483647");
+  return static_cast<uint32_t>(value);
+}
+
+} // namespace
+
+int newestPtx(int driverVersion) {
+  int major = driverVersion / 1000, minor = driverVersion % 1000 / 10;
+  switch (major) {
+  case 9:
+    return 60 + minor;
+  case 10:
+    return 63 + minor;
+  case 11:
+    return 70 + minor;
+  case 12:
+    // 12.6 brought no new version.
+    return minor <= 5 ? 80 + minor : 79 + minor;
+  default:
+    return major < 9 ? 0 : 90 + (major == 13 ? minor : 9);
+  }
+}
+
+const CodeManifest *findDeviceCode(const std::vector<CodeManifest> &code, int architecture,
+                                   int driverVersion) {
+  const CodeManifest *best = nullptr;
+  auto rank = [&](const CodeManifest &entry) {
+    return parseArchitecture(entry.target) * 1000 + entry.ptxVersion;
+  };
+  for (const CodeManifest &entry : code) {
+    int known = parseArchitecture(entry.target);
+    if (known == 0 || known > architecture)
+      continue;
+    // A cubin runs on its own architecture alone.
+    if (entry.format == "cubin" && known == architecture && driverVersion >= entry.cudaVersion)
+      return &entry;
+    if (entry.format == "ptx" && entry.ptxVersion <= newestPtx(driverVersion) &&
+        (!best || rank(entry) > rank(*best)))
+      best = &entry;
+  }
+  return best;
+}
+
+const CodeManifest &chooseDeviceCode(const std::vector<CodeManifest> &code) {
+  const CudaDriver &driver = CudaDriver::get();
+  int version = driver.getVersion(), architecture = driver.getArchitecture();
+  if (const CodeManifest *chosen = findDeviceCode(code, architecture, version))
+    return *chosen;
+  std::string present;
+  for (const CodeManifest &entry : code)
+    present += (present.empty() ? "" : ", ") + entry.file;
+  throw Error(ELFATT_NOT_SUPPORTED,
+              "the bundle has no code for sm_" + std::to_string(architecture) +
+                  " on a driver of CUDA " + std::to_string(version / 1000) + "." +
+                  std::to_string(version % 1000 / 10) + "; it has " + present);
+}
+
+CudaModule::CudaModule(const std::string &image, const std::string &name) {
+  const CudaDriver &driver = CudaDriver::get();
+  context = driver.getContext(&retained);
+  CudaDriver::Scope scope(driver, context);
+  // PTX ends with a zero byte, which the string brings.
+  driver.check(driver.moduleLoadData(&module, image.c_str()), "cannot load '" + name + "'");
+}
+
+CudaModule::~CudaModule() {
+  const CudaDriver &driver = CudaDriver::get();
+  driver.contextPush(context);
+  driver.moduleUnload(module);
+  void *popped;
+  driver.contextPop(&popped);
+  if (retained)
+    driver.primaryContextRelease(0);
+}
+
+CudaKernel CudaModule::find(const std::string &kernel) const {
+  const CudaDriver &driver = CudaDriver::get();
+  CudaDriver::Scope scope(driver, context);
+  CudaKernel function = nullptr;
+  driver.check(driver.moduleGetFunction(&function, module, kernel.c_str()),
+               "no kernel '" + kernel + "' in the code");
+  return function;
+}
+
+int64_t countWorkspace(const FunctionManifest &function, const std::vector<int64_t> &dims) {
+  int64_t bytes = 0;
+  for (const Expression &workspace : function.workspaces)
+    if (__builtin_add_overflow(bytes, alignUp(workspace.evaluate(dims)), &bytes))
+      throw Error(ELFATT_BAD_ARGUMENT, "the workspace is too large");
+  return bytes;
+}
+
+void CudaModule::launch(const FunctionManifest &function, const std::vector<CudaKernel> &kernels,
+                        const std::vector<int64_t> &dims, const elfatt_tensor *inputs,
+                        const elfatt_tensor *outputs, void *workspace, int64_t workspaceBytes,
+                        void *stream) const {
+  if (!function.hostCode.empty())
+    throw Error(ELFATT_NOT_SUPPORTED,
+                "'" + function.name + "' is not made of kernels alone: " + function.hostCode);
+  int64_t needed = countWorkspace(function, dims);
+  if (needed > 0 && !workspace)
+    throw Error(ELFATT_BAD_ARGUMENT,
+                "the workspace is null, expected " + std::to_string(needed) + " bytes");
+  if (workspaceBytes < needed)
+    throw Error(ELFATT_BAD_ARGUMENT, "a workspace of " + std::to_string(workspaceBytes) +
+                                         " bytes, expected " + std::to_string(needed));
+  if (needed > 0 && reinterpret_cast<uintptr_t>(workspace) % kWorkspaceAlignment != 0)
+    throw Error(ELFATT_BAD_ARGUMENT, "the workspace is not aligned to 256 bytes");
+  std::vector<int64_t> parts;
+  int64_t offset = 0;
+  for (const Expression &part : function.workspaces) {
+    parts.push_back(offset);
+    offset += alignUp(part.evaluate(dims));
+  }
+  auto toWord = [](const void *pointer) {
+    return static_cast<int64_t>(reinterpret_cast<uintptr_t>(pointer));
+  };
+  const CudaDriver &driver = CudaDriver::get();
+  CudaDriver::Scope scope(driver, context);
+  for (size_t i = 0; i < function.launches.size(); ++i) {
+    const Launch &launch = function.launches[i];
+    std::vector<int64_t> words;
+    for (const KernelArgument &argument : launch.arguments) {
+      using Kind = KernelArgument::Kind;
+      if (argument.kind == Kind::Argument)
+        words.push_back(toWord(inputs[argument.number].data));
+      else if (argument.kind == Kind::Result)
+        words.push_back(toWord(outputs[argument.number].data));
+      else if (argument.kind == Kind::Workspace)
+        words.push_back(toWord(workspace) + parts[argument.number]);
+      else
+        words.push_back(argument.value.evaluate(dims));
+    }
+    std::vector<void *> pointers;
+    for (int64_t &word : words)
+      pointers.push_back(&word);
+    uint32_t grid[3], block[3];
+    for (int d = 0; d < 3; ++d) {
+      grid[d] = toExtent(launch.grid[d].evaluate(dims), launch.kernel);
+      block[d] = toExtent(launch.block[d].evaluate(dims), launch.kernel);
+    }
+    int64_t shared = launch.sharedBytes.evaluate(dims);
+    // No work, no launch: the driver refuses an empty grid.
+    if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0)
+      continue;
+    if (shared > kDefaultSharedBytes)
+      driver.check(driver.functionSetSharedBytes(kernels[i], toExtent(shared, launch.kernel)),
+                   "kernel '" + launch.kernel + "': no " + std::to_string(shared) +
+                       " bytes of shared memory");
+    driver.check(driver.launchKernel(kernels[i], grid[0], grid[1], grid[2], block[0], block[1],
+                                     block[2], toExtent(shared, launch.kernel), stream,
+                                     pointers.data(), nullptr),
+                 "cannot launch kernel '" + launch.kernel + "'");
+  }
+}
+
+} // namespace elfatt::runtime
