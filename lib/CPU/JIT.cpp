@@ -59,7 +59,7 @@ llvm::orc::SymbolMap getSymbols(ArrayRef<std::pair<llvm::StringRef, ArrayRef<cha
 
 int64_t getHostVectorBits() {
   llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
-  if (features.lookup("avx512f"))
+  if (features.lookup("avx512f") && features.lookup("avx512dq"))
     return 512;
   return features.lookup("avx2") ? 256 : 128;
 }

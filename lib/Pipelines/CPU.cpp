@@ -51,7 +51,6 @@ void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   auto &function = pm.nest<func::FuncOp>();
   function.addPass(cpu::createLowerStagingPass({limits.vectorBits}));
   function.addPass(cpu::createLowerTilesPass({limits.vectorBits, limits.vectorRegisters}));
-  function.addPass(cpu::createLowerExp2Pass());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
 }
@@ -62,7 +61,9 @@ void buildDeallocate(OpPassManager &pm) {
   pm.addPass(createConvertBufferizationToMemRefPass());
 }
 
-void buildLoops(OpPassManager &pm) {
+void buildLoops(OpPassManager &pm, const tile::MachineLimits &limits) {
+  // Intrinsics have effects that deallocation does not know: after it.
+  pm.addNestedPass<func::FuncOp>(cpu::createLowerExp2Pass({limits.vectorBits}));
   pm.addPass(cpu::createCopiesToLinalgPass());
   pm.addPass(cpu::createDenseToLibraryPass());
   pm.addNestedPass<func::FuncOp>(cpu::createLinalgToLoopsPass());
@@ -119,7 +120,7 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   endStage(pm, "vector");
   buildDeallocate(pm);
   endStage(pm, "deallocate");
-  buildLoops(pm);
+  buildLoops(pm, limits);
   endStage(pm, "loops");
   buildLLVM(pm);
   endStage(pm, "llvm");

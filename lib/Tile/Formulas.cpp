@@ -12,11 +12,20 @@ using namespace elfatt::tile;
 
 static constexpr double kMinusInf = -std::numeric_limits<double>::infinity();
 
+/// Weights that are not rounded to a narrower type are at most 2^-kHeadroom, so that sums of their
+/// products with values near the largest number do not overflow before they are divided by the
+/// weights' sum.
+static constexpr double kHeadroom = 24;
+
 static VectorType typeOf(Value vector) { return cast<VectorType>(vector.getType()); }
 
 //===----------------------------------------------------------------------===//
 // Building blocks
 //===----------------------------------------------------------------------===//
+
+arith::FastMathFlagsAttr Formulas::fused() const {
+  return arith::FastMathFlagsAttr::get(b.getContext(), arith::FastMathFlags::contract);
+}
 
 VectorType Formulas::vectorType(ArrayRef<int64_t> shape) const {
   return VectorType::get(shape, type);
@@ -29,6 +38,8 @@ Value Formulas::constant(double value, Type shapedOrScalar) {
         DenseElementsAttr::get(vector, Attribute(b.getFloatAttr(vector.getElementType(), value))));
   return arith::ConstantOp::create(b, b.getFloatAttr(shapedOrScalar, value));
 }
+
+Value Formulas::log2e() { return constant(std::log2(std::exp(1.0)), type); }
 
 Value Formulas::splat(Value scalar, VectorType vector) {
   return vector::BroadcastOp::create(b, vector, scalar);
@@ -137,30 +148,41 @@ Value Formulas::product(Product kind, Value lhs, Value rhs) {
 // Softmax attention
 //===----------------------------------------------------------------------===//
 
-Value Formulas::scores(Value query, Value keys, bool keysTransposed, Value scale) {
-  Value s = product(keysTransposed ? Product::NN : Product::NT, query, keys);
-  return arith::MulFOp::create(b, s, splat(scale, typeOf(s)));
+Value Formulas::scores(Value query, Value keys, bool keysTransposed) {
+  return product(keysTransposed ? Product::NN : Product::NT, query, keys);
 }
 
-OnlineState Formulas::online(const OnlineState *state, Value scores, Value value, ScoreBase base) {
-  int64_t columns = typeOf(scores).getDimSize(1);
-  auto power = [&](Value difference) -> Value {
-    if (base == ScoreBase::E) {
-      Value log2e = constant(std::log2(std::exp(1.0)), difference.getType());
-      difference = arith::MulFOp::create(b, difference, log2e);
-    }
-    return math::Exp2Op::create(b, difference);
-  };
+Value Formulas::weight(Value x, Value pivot, Value factor, bool headroom) {
+  // Without a factor the pivot takes the headroom, once for many elements.
+  auto constantOf = [&](Value like, double value) { return constant(value, like.getType()); };
+  if (headroom && !factor)
+    pivot = arith::AddFOp::create(b, pivot, constantOf(pivot, kHeadroom));
+  if (pivot.getType() != x.getType())
+    pivot = alongRows(pivot, typeOf(x).getDimSize(1));
+  Value power = arith::SubFOp::create(b, x, pivot);
+  if (factor)
+    power = arith::MulFOp::create(b, power, splat(factor, typeOf(power)), fused());
+  if (headroom && factor)
+    power = arith::SubFOp::create(b, power, constantOf(power, kHeadroom), fused());
+  return math::Exp2Op::create(b, power);
+}
+
+OnlineState Formulas::online(const OnlineState *state, Value scores, Value value, ScoreBase base,
+                             Value scale) {
+  Value factor = scale;
+  if (base == ScoreBase::E)
+    factor = log2e();
+  bool headroom = typeOf(value).getElementType() == type;
   Value max = reduceMax(scores, /*perRow=*/true);
   if (state)
     max = arith::MaxNumFOp::create(b, state->max, max);
   Value pivot = finiteOrZero(max);
-  Value weights = power(arith::SubFOp::create(b, scores, alongRows(pivot, columns)));
+  Value weights = weight(scores, pivot, factor, headroom);
   Value sum = reduceSum(weights, /*perRow=*/true);
   Value operand = narrow(weights, typeOf(value).getElementType());
   if (!state)
     return {product(Product::NN, operand, value), max, sum};
-  Value rescale = power(arith::SubFOp::create(b, state->max, pivot));
+  Value rescale = weight(state->max, pivot, factor, /*headroom=*/false);
   sum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, state->sum), sum);
   Value acc =
       arith::MulFOp::create(b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
@@ -186,35 +208,30 @@ Value Formulas::finalize(const OnlineState &state, bool emptyRowsAreZero) {
 Formulas::ContextStep Formulas::contextStep(Value max, Value sum, Value key, Value valid) {
   VectorType vector = typeOf(key);
   int64_t tokens = vector.getDimSize(0), channels = vector.getDimSize(1);
-  Value exponents = arith::MulFOp::create(b, key, constant(std::log2(std::exp(1.0)), vector));
   if (valid)
-    exponents = arith::SelectOp::create(b, alongRows(valid, channels), exponents,
-                                        constant(kMinusInf, vector));
-  Value newMax = arith::MaxNumFOp::create(b, max, reduceMax(exponents, /*perRow=*/false));
+    key = arith::SelectOp::create(b, alongRows(valid, channels), key, constant(kMinusInf, vector));
+  Value newMax = arith::MaxNumFOp::create(b, max, reduceMax(key, /*perRow=*/false));
   Value pivot = finiteOrZero(newMax);
-  Value weights =
-      math::Exp2Op::create(b, arith::SubFOp::create(b, exponents, alongColumns(pivot, tokens)));
-  Value rescale = math::Exp2Op::create(b, arith::SubFOp::create(b, max, pivot));
+  Value weights = weight(key, alongColumns(pivot, tokens), log2e(), /*headroom=*/true);
+  Value rescale = weight(max, pivot, log2e(), /*headroom=*/false);
   Value newSum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, sum),
                                        reduceSum(weights, /*perRow=*/false));
   return {weights, rescale, newMax, newSum};
 }
 
-std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t validColumns) {
-  VectorType vector = typeOf(query);
-  int64_t columns = vector.getDimSize(1);
-  Value exponents = arith::MulFOp::create(b, query, constant(std::log2(std::exp(1.0)), vector));
-  if (validColumns < columns)
-    exponents = maskColumns(exponents, arith::ConstantIndexOp::create(b, validColumns));
-  Value pivot = finiteOrZero(reduceMax(exponents, /*perRow=*/true));
-  Value weights =
-      math::Exp2Op::create(b, arith::SubFOp::create(b, exponents, alongRows(pivot, columns)));
+std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t validColumns,
+                                                      Type weightType) {
+  if (validColumns < typeOf(query).getDimSize(1))
+    query = maskColumns(query, arith::ConstantIndexOp::create(b, validColumns));
+  Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true));
+  Value weights = weight(query, pivot, log2e(), /*headroom=*/weightType == type);
   return {weights, reduceSum(weights, /*perRow=*/true)};
 }
 
 Value Formulas::apply(Value query, int64_t validColumns, Value context) {
-  auto [weights, sum] = unnormalizedSoftmax(widen(query), validColumns);
-  Value operand = narrow(weights, typeOf(context).getElementType());
+  Type weightType = typeOf(context).getElementType();
+  auto [weights, sum] = unnormalizedSoftmax(widen(query), validColumns, weightType);
+  Value operand = narrow(weights, weightType);
   OnlineState state{product(Product::NN, operand, context), Value(), sum};
   return finalize(state, /*emptyRowsAreZero=*/false);
 }

@@ -6,6 +6,7 @@
 #ifndef ELFATT_LIB_TILE_FORMULAS_H
 #define ELFATT_LIB_TILE_FORMULAS_H
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -39,16 +40,17 @@ public:
   /// The same from zero.
   mlir::Value product(Product kind, mlir::Value lhs, mlir::Value rhs);
 
-  /// S = (scale * log2 e) * Q K^T, with `keys` as [D, keys] (NN) or [keys, D] (NT).
-  mlir::Value scores(mlir::Value query, mlir::Value keys, bool keysTransposed, mlir::Value scale);
+  /// Q K^T, with `keys` as [D, keys] (NN) or [keys, D] (NT).
+  mlir::Value scores(mlir::Value query, mlir::Value keys, bool keysTransposed);
 
   /// One step over a segment of keys:
   ///   m' = max(m, max_j S);  P = 2^(S - m');  r = 2^(m - m')
   ///   sum' = r sum + sum_j P;  acc' = r acc + P V
   /// `state` may be empty for the first segment. P is rounded to V's type when
-  /// the machine multiplies that type.
+  /// the machine multiplies that type. With a `scale`, which must be positive, S is
+  /// `scale` times `scores`, and m that of `scores`.
   OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value,
-                     ScoreBase base = ScoreBase::Two);
+                     ScoreBase base = ScoreBase::Two, mlir::Value scale = {});
 
   /// O = acc / sum; rows with sum = 0 give 0 when `emptyRowsAreZero`.
   mlir::Value finalize(const OnlineState &state, bool emptyRowsAreZero);
@@ -64,12 +66,16 @@ public:
 
   /// softmax over the columns of `query` [rows, D], not yet divided: 2^(q - max)
   /// and its row sums. Columns from `validColumns` on are padding.
-  std::pair<mlir::Value, mlir::Value> unnormalizedSoftmax(mlir::Value query, int64_t validColumns);
+  std::pair<mlir::Value, mlir::Value> unnormalizedSoftmax(mlir::Value query, int64_t validColumns,
+                                                          mlir::Type weightType);
 
   /// O = softmax_d(Q) C.
   mlir::Value apply(mlir::Value query, int64_t validColumns, mlir::Value context);
 
   // Building blocks.
+  mlir::Value log2e();
+  /// Lets a product and a sum round once.
+  mlir::arith::FastMathFlagsAttr fused() const;
   mlir::Value constant(double value, mlir::Type shapedOrScalar);
   mlir::Value splat(mlir::Value scalar, mlir::VectorType vector);
   mlir::Value alongRows(mlir::Value perRow, int64_t columns);
@@ -87,6 +93,10 @@ public:
   mlir::FloatType getType() const { return type; }
 
 private:
+  /// 2^(factor (x - pivot)), with headroom for sums if asked for. The difference comes
+  /// first: it is exact near the maximum, however large. `pivot` has the shape of `x`,
+  /// or one value a row; no factor is a factor of 1.
+  mlir::Value weight(mlir::Value x, mlir::Value pivot, mlir::Value factor, bool headroom);
   /// m, with 0 where no score is finite, so that -inf - m is -inf and not NaN.
   mlir::Value finiteOrZero(mlir::Value max);
   mlir::VectorType vectorType(llvm::ArrayRef<int64_t> shape) const;

@@ -166,13 +166,12 @@ void LepeTerm::prefetch(const RowBlock &block) {
 
 /// rows + bias + sum_t weight[t] V[g + t - 1]
 Value LepeTerm::addTo(const RowBlock &block, Value rows) {
-  auto fused = arith::FastMathFlagsAttr::get(b.getContext(), arith::FastMathFlags::contract);
   if (bias)
     rows = arith::AddFOp::create(b, rows, formulas.alongColumns(bias, ctx.params.rows));
   for (auto [tap, weight] : llvm::zip_equal(taps, weights)) {
     Value factor = formulas.alongColumns(weight, ctx.params.rows);
-    Value product = arith::MulFOp::create(b, readTap(block, tap), factor, fused);
-    rows = arith::AddFOp::create(b, rows, product, fused);
+    Value product = arith::MulFOp::create(b, readTap(block, tap), factor, formulas.fused());
+    rows = arith::AddFOp::create(b, rows, product, formulas.fused());
   }
   return rows;
 }

@@ -40,7 +40,7 @@ public:
 private:
   void inPlaceBlock(Value firstToken, Value numTokens);
   void stagedBlock(Value firstToken, Value numTokens);
-  Value fillScratch(ArrayRef<int64_t> shape, double with);
+  Value fillScratch(ArrayRef<int64_t> shape, Value with);
 
   ContextOp op;
   TileContext &ctx;
@@ -52,9 +52,9 @@ private:
 };
 } // namespace
 
-Value ContextLowering::fillScratch(ArrayRef<int64_t> shape, double with) {
+Value ContextLowering::fillScratch(ArrayRef<int64_t> shape, Value with) {
   Value buffer = ctx.scratch(shape, ctx.type);
-  linalg::FillOp::create(b, ValueRange{formulas.constant(with, ctx.type)}, ValueRange{buffer});
+  linalg::FillOp::create(b, ValueRange{with}, ValueRange{buffer});
   return buffer;
 }
 
@@ -71,11 +71,14 @@ LogicalResult ContextLowering::run() {
     weights = ctx.scratch({tokens, channels}, ctx.type);
     rescale = ctx.scratch({channels}, ctx.type);
   }
-  acc = fillScratch({channels, values}, 0.0);
-  max = fillScratch({channels}, -std::numeric_limits<double>::infinity());
-  sum = fillScratch({channels}, 0.0);
-
+  acc = fillScratch({channels, values}, formulas.constant(0.0, ctx.type));
+  max = fillScratch({channels},
+                    formulas.constant(-std::numeric_limits<double>::infinity(), ctx.type));
+  // A context of no tokens is a sum of nothing: 0 / 1.
   Value numTokens = ctx.index(memref::getMixedSize(b, b.getLoc(), key, 0));
+  Value none = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::eq, numTokens, ctx.index(0));
+  sum = fillScratch({channels}, b.createOrFold<arith::UIToFPOp>(ctx.type, none));
+
   auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(tokens));
   {
     OpBuilder::InsertionGuard guard(b);
@@ -86,7 +89,7 @@ LogicalResult ContextLowering::run() {
       inPlaceBlock(loop.getInductionVar(), numTokens);
   }
 
-  // C = acc / sum, a row per channel. A context of no tokens is 0/0 = NaN.
+  // C = acc / sum, a row per channel.
   Value result = output;
   if (ctx.params.staged)
     result = typeOf(output).getElementType() == ctx.type
@@ -168,13 +171,11 @@ void ContextLowering::stagedBlock(Value firstToken, Value numTokens) {
   forEachRowBlock(ctx, acc, [&](const RowBlock &rows) {
     Value scores =
         formulas.widen(readTile(ctx, keyScratch, rows.inner, zero, ctx.params.rows, tokens));
-    scores = arith::MulFOp::create(b, scores,
-                                   formulas.constant(std::log2(std::exp(1.0)), scores.getType()));
     scores = formulas.maskColumns(scores, count);
     Value tokensOfValue = readTile(ctx, valueScratch, zero, zero, tokens, values);
     OnlineState state{readRows(ctx, acc, rows, values), readPerRow(ctx, max, rows),
                       readPerRow(ctx, sum, rows)};
-    state = formulas.online(&state, scores, tokensOfValue);
+    state = formulas.online(&state, scores, tokensOfValue, ScoreBase::E);
     writeRows(ctx, state.acc, acc, rows);
     writePerRow(ctx, state.max, max, rows);
     writePerRow(ctx, state.sum, sum, rows);

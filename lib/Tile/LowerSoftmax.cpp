@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Matchers.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -74,8 +75,8 @@ private:
   KeyBlocks blocks;
   int64_t channels = 0, values = 0; ///< padded extents of D and E
   Value keyScratch, valueScratch;
-  Value output; ///< where rows are written: tile.output, or scratch before it
-  Value scoreScale;
+  Value output;                 ///< where rows are written: tile.output, or scratch before it
+  Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   std::optional<LepeTerm> lepe;
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
@@ -230,6 +231,12 @@ LogicalResult SoftmaxLowering::run() {
   scoreScale =
       base == ScoreBase::E ? tile.scale : Value(arith::MulFOp::create(b, tile.scale, log2e));
 
+  // A positive scale keeps the order of scores: their maximum may come before it.
+  APFloat known(0.0);
+  if (!tile.score && matchPattern(tile.scale, m_ConstantFloat(&known)) && !known.isNegative() &&
+      known.isFiniteNonZero())
+    laterScale = scoreScale;
+
   if (blocks.single) {
     lowerKeyBlock(ctx.index(0));
   } else {
@@ -320,7 +327,10 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   bool transposed = !ctx.params.staged;
   Value keys = transposed ? readTile(ctx, keyScratch, zero, zero, channels, blocks.columns)
                           : readTile(ctx, keyScratch, zero, zero, blocks.columns, channels);
-  Value scores = formulas.scores(query, keys, transposed, scoreScale);
+  Value scores = formulas.scores(query, keys, transposed);
+  if (!laterScale)
+    scores = arith::MulFOp::create(b, scores,
+                                   formulas.splat(scoreScale, cast<VectorType>(scores.getType())));
   if (tile.score)
     scores = tile.score->apply(formulas, scores, block, firstKey);
   if (validKeys)
@@ -330,9 +340,9 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
                     : asOperand(readTile(ctx, tile.value, firstKey, zero, blocks.columns, values),
                                 tile.value);
   if (!tile.acc)
-    return finish(block, formulas.online(nullptr, scores, value, base));
+    return finish(block, formulas.online(nullptr, scores, value, base, laterScale));
   OnlineState state = load(block);
-  store(block, formulas.online(&state, scores, value, base));
+  store(block, formulas.online(&state, scores, value, base, laterScale));
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {

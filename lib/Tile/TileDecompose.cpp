@@ -22,6 +22,12 @@ struct TileDecomposePass : impl::TileDecomposePassBase<TileDecomposePass> {
     IRRewriter rewriter(&getContext());
     for (linalg::AggregatedOpInterface op : ops) {
       rewriter.setInsertionPoint(op);
+      // Nothing to compute; parts of it would be slices that cannot be taken.
+      Value init = cast<DestinationStyleOpInterface>(op.getOperation()).getDpsInits()[0];
+      if (llvm::is_contained(cast<ShapedType>(init.getType()).getShape(), 0)) {
+        rewriter.replaceOp(op, init);
+        continue;
+      }
       FailureOr<SmallVector<Value>> results = op.decomposeOperation(rewriter);
       if (failed(results)) {
         op->emitOpError("cannot be decomposed into parts; expected tensors");

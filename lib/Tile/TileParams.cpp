@@ -22,9 +22,9 @@ static int64_t preferDivisor(int64_t extent, int64_t most) {
 static constexpr int64_t kWholeRow = 256;
 /// Keys of one block of a longer row: K^T and V of a block stay in L1.
 static constexpr int64_t kLongRowBlock = 128;
-/// Rows of a register tile: with two registers of keys, 14 accumulators hide the
+/// Rows of a register tile: with two registers of keys, 16 accumulators hide the
 /// latency of two multiply-adds a cycle.
-static constexpr int64_t kRegisterRows = 7;
+static constexpr int64_t kRegisterRows = 8;
 
 static TileParams cpuParams(const MachineLimits &limits, const TileExtents &extents) {
   const int64_t lanes = std::max<int64_t>(1, limits.vectorBits / extents.bits);

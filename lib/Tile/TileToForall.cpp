@@ -105,7 +105,7 @@ static bool replaceEmptyPart(IRRewriter &rewriter, Operation *op) {
     return true;
   }
   auto sdpa = dyn_cast<SdpaOp>(op);
-  bool zero = sdpa && sdpa.getMaskedRows() == MaskedRows::Zero;
+  bool zero = !sdpa || sdpa.getMaskedRows() == MaskedRows::Zero;
   auto element = cast<FloatType>(type.getElementType());
   APFloat value = zero ? APFloat::getZero(element.getFloatSemantics())
                        : APFloat::getNaN(element.getFloatSemantics());

@@ -27,32 +27,6 @@ GUARDS = {
     "grids": ["--guard=after"],
 }
 
-OFFSET = "x * log2(e) is rounded before the maximum is subtracted"
-LARGE = "x * log2(e) overflows before the maximum is subtracted"
-SUMS = "values are summed before they are divided by the sum of weights"
-KNOWN = {
-    "linear-b2-n7-m0": "a sum over no keys is NaN",
-    "elfatt-b0": "a slice of no batches is refused",
-    "linear-keys-about-1e4": OFFSET,
-    "linear-queries-about-minus-1e4": OFFSET,
-    "elfatt-queries-about-minus-1e4": OFFSET,
-    "sdpa-scores-about-1e4-m49": OFFSET,
-    "sdpa-scores-about-1e4-m301": OFFSET,
-    "linear-scores-about-1e4": OFFSET,
-    "elfatt-scores-about-1e4": OFFSET,
-    "linear-scores-1e38": LARGE,
-    "linear-keys-3e38": LARGE,
-    "elfatt-keys-3e38": LARGE,
-    "linear-keys-minus-3e38": LARGE,
-    "elfatt-keys-minus-3e38": LARGE,
-    "linear-queries-3e38": LARGE,
-    "elfatt-queries-3e38": LARGE,
-    "sdpa-values-1e38-m49": SUMS,
-    "sdpa-values-1e38-m301": SUMS,
-    "linear-values-1e38": SUMS,
-    "elfatt-values-1e38": SUMS,
-}
-
 
 @functools.cache
 def cases(group: str) -> Dict[str, Case]:
@@ -60,12 +34,8 @@ def cases(group: str) -> Dict[str, Case]:
 
 
 def all_cases() -> List[object]:
-    def marks(name: str) -> List[pytest.MarkDecorator]:
-        reason = KNOWN.get(name)
-        return [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-
     return [
-        pytest.param(group, name, id=f"{group}-{name}", marks=marks(name))
+        pytest.param(group, name, id=f"{group}-{name}")
         for group in kernel_tables.GROUPS
         for name in cases(group)
     ]

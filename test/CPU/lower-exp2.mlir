@@ -1,9 +1,14 @@
 // RUN: elfatt-opt %s --elfatt-cpu-lower-exp2 | FileCheck %s
+// RUN: elfatt-opt %s --elfatt-cpu-lower-exp2=vector-bits=512 | FileCheck %s --check-prefix=AVX512
 
 // CHECK-LABEL: func.func @exp2_of_vectors
 // CHECK-NOT:     math.exp2
 // CHECK-COUNT-6: vector.fma
-// CHECK:         arith.shli
+// CHECK:         arith.addi
+// AVX512-LABEL: func.func @exp2_of_vectors
+// AVX512:        llvm.call_intrinsic "llvm.x86.avx512.mask.reduce.ps.512"
+// AVX512-COUNT-6: vector.fma
+// AVX512:        llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
 func.func @exp2_of_vectors(%x: vector<16xf32>) -> vector<16xf32> {
   %0 = math.exp2 %x : vector<16xf32>
   return %0 : vector<16xf32>

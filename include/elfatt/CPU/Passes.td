@@ -58,15 +58,20 @@ def LowerTilesPass : Pass<"elfatt-cpu-lower-tiles"> {
 def LowerExp2Pass : Pass<"elfatt-cpu-lower-exp2"> {
   let summary = "Expand powers of two of f32 vectors to a polynomial";
   let description = [{
-    `math.exp2` on vectors of f32 becomes a rounding to the nearest integer, a
-    polynomial of degree 6 and an addition to the exponent, at most 2 ulp from the
-    exact value; results below 2^-126 are 0.
+    `math.exp2` on vectors of f32 becomes a polynomial of degree 6 in the fraction of
+    its operand, scaled by a power of two: with AVX-512 by `vreduceps` and
+    `vscalefps`, elsewhere by a rounding and an addition to the exponent, where
+    results below 2^-126 are 0. At most 2 ulp from the exact value.
 
     - Preconditions: none.
     - Postconditions: no `math.exp2` on vectors of f32 is left.
     - Changes numerics: yes, by at most 2 ulp.
   }];
-  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::vector::VectorDialect"];
+  let options = [Option<"vectorBits", "vector-bits", "int64_t", "256",
+                        "Width of a vector register in bits; 512 stands for AVX-512 with "
+                        "its DQ extension">];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect",
+                           "mlir::vector::VectorDialect"];
 }
 
 def ExternalizeConstantsPass : Pass<"elfatt-cpu-externalize-constants", "::mlir::ModuleOp"> {
