@@ -17,6 +17,8 @@ PACKAGES=(
   clang-22 libclang-rt-22-dev lld-22 cmake ninja-build
   # Libraries.
   libboost-context-dev libdnnl-dev libgtest-dev libzip-dev nlohmann-json3-dev
+  # Bundles for aarch64 boards, built and run here: 20 MB.
+  qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross libstdc++-12-dev-arm64-cross
   # Python. The headers are for the bindings.
   python3 python3-dev python3-venv
   # Counting instructions in the tests.

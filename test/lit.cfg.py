@@ -50,6 +50,7 @@ config.substitutions.append(
 config.substitutions.append(
     ("%elfatt_lib", os.path.join(config.elfatt_build_dir, "lib"))
 )
+config.substitutions.append(("%elfatt_build", config.elfatt_build_dir))
 config.substitutions.append(("%cxx", config.cxx_compiler))
 config.substitutions.append(("%cc", config.c_compiler))
 config.substitutions.append(("%elfatt_src", config.elfatt_source_dir))
@@ -104,5 +105,7 @@ if shutil.which("cmake") and shutil.which("ninja") and not config.sanitizers:
     config.available_features.add("cmake")
 if config.sanitizers:
     config.available_features.add("asan")
+if os.path.exists(os.path.join(config.elfatt_build_dir, "test/Unit/elfatt-fuzz-manifest")):
+    config.available_features.add("fuzz-manifest")
 for tool in os.listdir(os.path.join(config.elfatt_build_dir, "bin")):
     config.available_features.add("tool-" + tool)

@@ -147,6 +147,19 @@ void Launches::add(json::Object &record) {
     record["host_code"] = hostCode;
 }
 
-void addLaunches(func::FuncOp func, json::Object &record) { Launches(func).add(record); }
+/// Extents that come out of a buffer's metadata, as dims: those have bounds.
+static void replaceMetadata(func::FuncOp func) {
+  func.walk([](memref::ExtractStridedMetadataOp op) {
+    OpBuilder b(op);
+    for (auto [d, size] : llvm::enumerate(op.getSizes()))
+      if (!size.use_empty())
+        size.replaceAllUsesWith(memref::DimOp::create(b, op.getLoc(), op.getSource(), d));
+  });
+}
+
+void addLaunches(func::FuncOp func, json::Object &record) {
+  replaceMetadata(func);
+  Launches(func).add(record);
+}
 
 } // namespace elfatt::compile

@@ -8,7 +8,7 @@
 namespace elfatt::compile {
 
 /// Adds to the record of a function what becomes of it on a GPU, from the
-/// function lowered by buildGPUPipeline: "workspaces", "launches", and
+/// function lowered by buildGPUPipeline (which is changed a little): "workspaces", "launches", and
 /// "host_code" where something is left that is neither.
 void addLaunches(mlir::func::FuncOp func, llvm::json::Object &record);
 

@@ -13,5 +13,5 @@ folder=$(dirname "$0")
 output=${1:-libelfatt_runtime.so}
 # shellcheck disable=SC2086 # CXX may hold options.
 exec ${CXX:-c++} -std=c++17 ${CXXFLAGS:--O3} -fPIC -shared -fvisibility=hidden -ffunction-sections \
-  -fdata-sections -I "$folder" "$folder"/*.cpp -o "$output" -Wl,-soname,libelfatt_runtime.so \
+  -fdata-sections -isystem "$folder" "$folder"/*.cpp -o "$output" -Wl,-soname,libelfatt_runtime.so \
   -Wl,--version-script="$folder/runtime.map" -Wl,--gc-sections -s ${LDFLAGS:-} -lpthread -ldl

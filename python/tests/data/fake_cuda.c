@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+   A libcuda that has a device, writes down what it is asked for in the file
+   $FAKE_CUDA_LOG and does nothing. $FAKE_CUDA_VERSION is the driver's version,
+   $FAKE_CUDA_CHIP the device's compute capability, as 87; $FAKE_CUDA_FAIL the call
+   that fails with CUDA_ERROR_INVALID_VALUE. */
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int record(const char *call, const char *format, ...) {
+  FILE *log = fopen(getenv("FAKE_CUDA_LOG"), "a");
+  va_list values;
+  va_start(values, format);
+  fprintf(log, "%s ", call);
+  vfprintf(log, format, values);
+  fprintf(log, "\n");
+  fclose(log);
+  va_end(values);
+  const char *fails = getenv("FAKE_CUDA_FAIL");
+  return fails && strcmp(fails, call) == 0 ? 1 : 0;
+}
+
+static int number(const char *name) { return atoi(getenv(name)); }
+static char context, module, kernel;
+
+int cuInit(unsigned flags) { return record("cuInit", "%u", flags); }
+int cuDriverGetVersion(int *version) {
+  *version = number("FAKE_CUDA_VERSION");
+  return 0;
+}
+int cuDeviceGet(int *device, int i) {
+  *device = i;
+  return 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  (void)device;
+  *value = attribute == 75 ? number("FAKE_CUDA_CHIP") / 10 : number("FAKE_CUDA_CHIP") % 10;
+  return 0;
+}
+int cuCtxGetCurrent(void **current) {
+  *current = NULL;
+  return 0;
+}
+int cuCtxGetDevice(int *device) {
+  *device = 0;
+  return 0;
+}
+int cuCtxPushCurrent_v2(void *pushed) { return pushed != &context; }
+int cuCtxPopCurrent_v2(void **popped) {
+  *popped = &context;
+  return 0;
+}
+int cuDevicePrimaryCtxRetain(void **retained, int device) {
+  *retained = &context;
+  return record("cuDevicePrimaryCtxRetain", "%d", device);
+}
+int cuDevicePrimaryCtxRelease(int device) {
+  return record("cuDevicePrimaryCtxRelease", "%d", device);
+}
+int cuModuleLoadData(void **loaded, const void *image) {
+  const char *target = strstr(image, ".target ");
+  *loaded = &module;
+  return record("cuModuleLoadData", "%.13s", target ? target : "no target");
+}
+int cuModuleUnload(void *unloaded) { return record("cuModuleUnload", "%d", unloaded == &module); }
+int cuModuleGetFunction(void **function, void *from, const char *name) {
+  *function = &kernel;
+  return record("cuModuleGetFunction", "%d %s", from == &module, name);
+}
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+  (void)function;
+  return record("cuFuncSetAttribute", "%d %d", attribute, value);
+}
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                   unsigned bz, unsigned shared, void *stream, void **arguments, void **extra) {
+  (void)function;
+  return record("cuLaunchKernel", "%u %u %u %u %u %u %u %llx %llx %d", gx, gy, gz, bx, by, bz,
+                shared, (unsigned long long)(uintptr_t)stream,
+                (unsigned long long)*(uint64_t *)arguments[0], extra != NULL);
+}
+int cuGetErrorName(int error, const char **name) {
+  (void)error;
+  *name = "CUDA_ERROR_INVALID_VALUE";
+  return 0;
+}
