@@ -12,7 +12,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import ml_dtypes
 import numpy as np
@@ -135,7 +135,11 @@ def module(cases: Sequence[Case]) -> Tuple[str, Dict[str, Array]]:
 
 
 def _run_once(
-    tool: str, folder: Path, cases: Sequence[Case], options: Sequence[str]
+    tool: str,
+    folder: Path,
+    cases: Sequence[Case],
+    options: Sequence[str],
+    seconds: Optional[float],
 ) -> Union[List[Array], str]:
     folder.mkdir(parents=True, exist_ok=True)
     text, arrays = module(cases)
@@ -146,6 +150,7 @@ def _run_once(
         cwd=folder,
         capture_output=True,
         text=True,
+        timeout=seconds,
     )
     if done.returncode != 0:
         return f"exit status {done.returncode}: {done.stderr}"
@@ -160,9 +165,11 @@ def run(
     cases: Sequence[Case],
     options: Sequence[str] = (),
     at_once: int = 12,
+    seconds: Optional[float] = None,
 ) -> Dict[str, Result]:
     """What each case gives, by name. `at_once` share a module; where one of them
-    fails, each is run alone."""
+    fails, each is run alone. Raises subprocess.TimeoutExpired when a module takes
+    more than `seconds`."""
     functions: Dict[str, List[Case]] = {}
     for case in cases:
         functions.setdefault(case.function(), []).append(case)
@@ -170,13 +177,14 @@ def run(
 
     def run_chunk(start: int) -> Dict[str, Result]:
         chunk = sorted_cases[start : start + at_once]
-        results = _run_once(tool, folder / str(start), chunk, options)
+        results = _run_once(tool, folder / str(start), chunk, options, seconds)
         if not isinstance(results, str):
             return {case.name: result for case, result in zip(chunk, results)}
         if len(chunk) == 1:
             return {chunk[0].name: results}
         alone = [
-            _run_once(tool, folder / str(start), [case], options) for case in chunk
+            _run_once(tool, folder / str(start), [case], options, seconds)
+            for case in chunk
         ]
         return {
             case.name: result if isinstance(result, str) else result[0]

@@ -144,6 +144,7 @@ def masks() -> List[Case]:
             score=SOFTCAP,
             scored=lambda s: np.tanh(s * s.dtype.type(0.5)) * 2,
         )
+    add("causal-channels-first", 211, 49, causal=True, layout="channels first")
     for n, m in [(257, 257), (300, 17), (1, 1)]:
         add("causal", n, m, causal=True)
     cases += [grouped(n, m) for n, m in [(7, 49), (33, 257)]]
@@ -198,6 +199,9 @@ def dynamic() -> List[Case]:
         name = f"linear-dynamic-b{batch}-n{n}-m{m}"
         if m:
             cases.append(linear(name, *qkv(name, batch, 2, n, m, 16), dynamic=True))
+    name = "sdpa-dynamic-channels-first"
+    inputs = qkv(name, 2, 2, 17, 300, 20)
+    cases.append(sdpa(name, *inputs, dynamic=True, layout="channels first"))
     for batch, prefix in [(2, 0), (0, 0), (1, 3)]:
         name = f"elfatt-dynamic-b{batch}-p{prefix}"
         inputs = qkv(name, batch, 2, prefix + 24, prefix + 24, 16)
