@@ -125,11 +125,8 @@ stamp_of() {
     echo "$ROOT"
     "$1" -c 'import sys; print(sys.version)'
     cat requirements*.txt python/pyproject.toml
-    has_ptxas && echo ptxas
   } | sha256sum | cut -d' ' -f1
 }
-
-has_ptxas() { command -v ptxas >/dev/null; }
 
 install_python() {
   local python stamp
@@ -148,13 +145,9 @@ install_python() {
     fail "pip could not install requirements.txt (see above)"
   pip_install --no-deps -r requirements-nodeps.txt ||
     fail "pip could not install requirements-nodeps.txt (see above)"
-  if has_ptxas; then
-    say "ptxas: $(command -v ptxas)"
-  else
-    say "ptxas: none on PATH, installing the one of the CUDA 12.9 wheel into .venv"
-    pip_install --no-deps -r requirements-ptxas.txt ||
-      fail "pip could not install requirements-ptxas.txt (see above)"
-  fi
+  # One release does not know all chips, whatever is on PATH.
+  pip_install --no-deps -r requirements-ptxas.txt ||
+    fail "pip could not install requirements-ptxas.txt (see above)"
   # The pinned setuptools builds it, so that no other is downloaded.
   pip_install --no-deps --no-build-isolation -e python ||
     fail "pip could not install the elfatt package of this repository (see above)"

@@ -35,6 +35,9 @@ config.environment["PATH"] = os.pathsep.join(
 config.environment["PYTHONPATH"] = os.pathsep.join(
     [os.path.join(config.elfatt_source_dir, "python"), os.environ.get("PYTHONPATH", "")]
 )
+if os.path.isdir(venv):
+    # Where ptxas of a Python package is looked for.
+    config.environment["VIRTUAL_ENV"] = venv
 for name in ("HOME", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "CUDA_HOME"):
     if name in os.environ:
         config.environment[name] = os.environ[name]

@@ -5,7 +5,6 @@
 #include "Intrinsics.h"
 
 #include "llvm/ADT/PostOrderIterator.h"
-#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/Analysis/ValueTracking.h"
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/DebugInfoMetadata.h"
@@ -23,10 +22,6 @@ using namespace elfatt::sim;
 namespace {
 /// Address spaces of NVPTX.
 enum : unsigned { kGeneric = 0, kGlobal = 1, kShared = 3, kConstant = 4, kLocal = 5 };
-
-/// Between arrays, so that steps over an end are seen; a multiple of all banks, so that these
-/// stay what they are.
-constexpr uint64_t kSharedGap = 128;
 
 StringRef spaceSuffix(unsigned space) {
   return space == kGlobal ? ".global" : space == kShared ? ".shared" : "";
@@ -55,8 +50,6 @@ private:
   void replaceAsyncCopy(CallInst &call, const AsyncCall &copy);
   void replaceMath(CallInst &call, const MathFunction &math);
   void addEntry(Function &kernel);
-  void collectShared(ArrayRef<Function *> kernels);
-  void moveShared();
 
   uint32_t addSite(Instruction &at, const Twine &name, SiteKind kind);
   void setAddress(Site &site, Value *address);
@@ -400,40 +393,6 @@ void Instrumenter::addEntry(Function &kernel) {
   result.kernels.push_back(std::move(known));
 }
 
-/// Which arrays each kernel uses, by itself or in what it calls.
-void Instrumenter::collectShared(ArrayRef<Function *> kernels) {
-  for (auto [kernel, known] : zip_equal(kernels, result.kernels))
-    known.usesShared.assign(result.shared.size(), false);
-  for (auto [i, array] : enumerate(result.shared)) {
-    SmallVector<const Value *> stack{module.getNamedGlobal(array.name)};
-    SmallPtrSet<const Value *, 16> seen;
-    while (!stack.empty()) {
-      const Value *value = stack.pop_back_val();
-      if (!seen.insert(value).second)
-        continue;
-      for (auto [kernel, known] : zip_equal(kernels, result.kernels))
-        if (kernel == value)
-          known.usesShared[i] = true;
-      for (const User *user : value->users()) {
-        auto *instruction = dyn_cast<Instruction>(user);
-        stack.push_back(instruction ? static_cast<const Value *>(instruction->getFunction())
-                                    : user);
-      }
-    }
-  }
-}
-
-/// Shared arrays are addresses in the arena.
-void Instrumenter::moveShared() {
-  for (const SharedArray &array : result.shared) {
-    GlobalVariable *global = module.getNamedGlobal(array.name);
-    auto address = reinterpret_cast<uintptr_t>(arena + array.offset);
-    global->replaceAllUsesWith(
-        ConstantExpr::getIntToPtr(ConstantInt::get(i64, address), global->getType()));
-    global->eraseFromParent();
-  }
-}
-
 Error Instrumenter::run() {
   SmallVector<Function *> kernels;
   for (Function &function : module) {
@@ -470,8 +429,8 @@ Error Instrumenter::run() {
   }
   for (Function *kernel : kernels)
     addEntry(*kernel);
-  collectShared(kernels);
-  moveShared();
+  collectSharedUses(module, kernels, result);
+  moveShared(module, arena, result);
   for (GlobalVariable &global : module.globals()) {
     if (global.isDeclaration())
       return createStringError("the simulator does not know the external array '" +
@@ -490,36 +449,6 @@ Error Instrumenter::run() {
     if (node.getName().starts_with("nvvm"))
       module.eraseNamedMetadata(&node);
   StripDebugInfo(module);
-  return Error::success();
-}
-
-Error elfatt::sim::placeShared(Module &module, InstrumentedModule &result) {
-  const DataLayout &layout = module.getDataLayout();
-  GlobalVariable *dynamic = nullptr;
-  auto place = [&](GlobalVariable &global, uint64_t bytes, bool isDynamic) {
-    if (!global.hasName())
-      global.setName("shared");
-    uint64_t alignment = std::max<uint64_t>(global.getAlign().valueOrOne().value(), kSharedGap);
-    uint64_t offset = alignTo(result.arenaBytes, alignment);
-    result.shared.push_back({global.getName().str(), offset, bytes, isDynamic});
-    result.arenaBytes = offset + bytes + kSharedGap;
-  };
-  for (GlobalVariable &global : module.globals()) {
-    if (global.getAddressSpace() != kShared)
-      continue;
-    uint64_t bytes = layout.getTypeAllocSize(global.getValueType()).getFixedValue();
-    if (!global.isDeclaration()) {
-      place(global, bytes, /*isDynamic=*/false);
-      continue;
-    }
-    if (dynamic)
-      return createStringError(
-          "the simulator does not know two arrays of dynamic shared memory ('" +
-          dynamic->getName() + "' and '" + global.getName() + "')");
-    dynamic = &global;
-  }
-  if (dynamic)
-    place(*dynamic, kMaxDynamicShared, /*isDynamic=*/true);
   return Error::success();
 }
 

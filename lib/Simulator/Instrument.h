@@ -5,6 +5,7 @@
 #include "Block.h"
 
 namespace llvm {
+class Function;
 class Module;
 } // namespace llvm
 
@@ -55,6 +56,14 @@ constexpr uint64_t kMaxDynamicShared = 256 * 1024;
 
 /// Finds the shared arrays of a module, and their places in an arena.
 llvm::Error placeShared(llvm::Module &module, InstrumentedModule &result);
+
+/// Notes which arrays each of result.kernels uses, by itself or in what it calls. `kernels` are
+/// their functions.
+void collectSharedUses(llvm::Module &module, llvm::ArrayRef<llvm::Function *> kernels,
+                       InstrumentedModule &result);
+
+/// Replaces shared arrays by their addresses in the arena.
+void moveShared(llvm::Module &module, char *arena, const InstrumentedModule &result);
 
 /// Makes a module of NVPTX code one for the host: every access, branch and collective first
 /// calls one of the functions above, each kernel gets an entry that unpacks its arguments, and

@@ -122,9 +122,21 @@ std::vector<std::string> listRoots(StringRef cudaPath) {
 }
 } // namespace
 
+/// fatbinary packs what others made: any release will do.
+static std::string findFatbinary(StringRef preferred, ArrayRef<std::string> roots) {
+  std::string own = (preferred + "/bin/fatbinary").str();
+  if (sys::fs::can_execute(own))
+    return own;
+  for (const std::string &root : roots)
+    if (sys::fs::can_execute(root + "/bin/fatbinary"))
+      return root + "/bin/fatbinary";
+  return {};
+}
+
 Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPath) {
   std::string found;
-  for (const std::string &root : listRoots(cudaPath)) {
+  std::vector<std::string> roots = listRoots(cudaPath);
+  for (const std::string &root : roots) {
     Toolkit toolkit;
     toolkit.root = root;
     if (!sys::fs::can_execute(toolkit.ptxas()))
@@ -137,7 +149,7 @@ Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPa
       continue;
     groups[1].getAsInteger(10, toolkit.major);
     groups[2].getAsInteger(10, toolkit.minor);
-    toolkit.hasFatbinary = sys::fs::can_execute(root + "/bin/fatbinary");
+    toolkit.fatbinary = findFatbinary(root, roots);
     if (knowsChip(toolkit.major, toolkit.minor, chip))
       return toolkit;
     found += (found.empty() ? "" : ", ") + toolkit.ptxas() + " (" + groups[1].str() + "." +
@@ -207,10 +219,11 @@ Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolk
 
 Expected<std::string> elfatt::target::makeFatbin(const Toolkit &toolkit, const Chip &chip,
                                                  StringRef ptx, StringRef cubin) {
-  if (!toolkit.hasFatbinary)
-    return createStringError("format=fatbin needs fatbinary, which '" + toolkit.root +
-                             "/bin' does not have; install a CUDA Toolkit and name it with "
-                             "--cuda-path, or use format=cubin or ptx");
+  if (toolkit.fatbinary.empty())
+    return createStringError("format=fatbin needs fatbinary, which was not found beside '" +
+                             toolkit.ptxas() +
+                             "' or elsewhere; install a CUDA Toolkit and name it with --cuda-path, "
+                             "or the Python package nvidia-cuda-nvcc, or use format=cubin or ptx");
   Expected<TemporaryFile> elf = TemporaryFile::create("cubin", cubin);
   if (!elf)
     return elf.takeError();
@@ -224,8 +237,7 @@ Expected<std::string> elfatt::target::makeFatbin(const Toolkit &toolkit, const C
   std::string elfImage = "--image3=kind=elf,sm=" + sm + ",file=" + elf->getPath().str();
   std::string ptxImage = "--image3=kind=ptx,sm=" + sm + ",file=" + text->getPath().str();
   std::string create = "--create=" + output->getPath().str();
-  Expected<ToolOutput> result =
-      runTool(toolkit.root + "/bin/fatbinary", {"-64", elfImage, ptxImage, create});
+  Expected<ToolOutput> result = runTool(toolkit.fatbinary, {"-64", elfImage, ptxImage, create});
   if (!result)
     return result.takeError();
   if (result->status != 0)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 from pathlib import Path
 from typing import Callable, Dict, Sequence, Tuple
@@ -165,6 +166,28 @@ def test_elfatt_with_lepe(simulate, dtype: str) -> None:
     )
     got = simulate(text, [q, k, v, w, c, lw, lc])
     assert error(got, expected) <= TOLERANCE[dtype]
+
+
+def test_simulates_28_by_28_in_seconds(simulate) -> None:
+    grid, window, channels, dtype = (28, 28), (7, 7), 32, "bf16"
+    q, k, v = draw(10, dtype, *[(1, 2, grid[0] * grid[1], channels)] * 3)
+    w, c, lw, lc = draw(11, dtype, *[(3, 3, 1, channels), (1, channels)] * 2)
+    text = ELFATT.format(
+        **types(q, k, v, dtype),
+        w=tensor(w.shape, dtype),
+        c=tensor(c.shape, dtype),
+        grid=grid,
+        window=window,
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    got = simulate(text, [q, k, v, w, c, lw, lc])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    expected = reference.elfatt(
+        q, k, v, grid, window, global_heads=1, global_lepe=(w, c), local_lepe=(lw, lc)
+    )
+    assert error(got, expected) <= TOLERANCE[dtype]
+    # Processor time, compiling too. It takes 0.6 s on one core.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
 
 
 def test_chip_without_tensor_cores_multiplies_in_f32(simulate) -> None:

@@ -93,6 +93,27 @@ inline const target::Chip &getChip(llvm::StringRef name) {
   return *llvm::cantFail(target::findChip(name));
 }
 
+/// `text` with the first `from` as `to`.
+inline std::string replace(std::string text, const std::string &from, const std::string &to) {
+  size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+inline bool contains(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
+#define EXPECT_CONTAINS(text, part) EXPECT_TRUE(contains(text, part)) << text
+
+/// One block of n threads.
+inline LaunchConfig threads(uint32_t n) {
+  LaunchConfig config;
+  config.block = {n};
+  return config;
+}
+
+inline const std::string kBarrier = "call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)";
+
 } // namespace elfatt::sim
 
 #endif // ELFATT_TEST_UNIT_SIMULATORKERNELS_H

@@ -14,7 +14,7 @@ namespace elfatt::target {
 struct Toolkit {
   std::string root; ///< the folder that has bin/ptxas
   int major = 0, minor = 0;
-  bool hasFatbinary = false;
+  std::string fatbinary; ///< of this or another toolkit; empty where there is none
   std::string ptxas() const { return root + "/bin/ptxas"; }
 };
 
