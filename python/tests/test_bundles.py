@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.util
 import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -465,3 +467,31 @@ def test_the_library_is_small_and_alone(elfatt_compile: str, tmp_path: Path) -> 
         if " GLOBAL " in line and " UND " not in line
     ]
     assert exported and all(name.startswith("elfatt_") for name in exported)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ziglang") is None,
+    reason="ziglang of requirements-boards.txt is not installed",
+)
+def test_the_runtime_builds_for_old_boards(elfatt_compile: str, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    source = Path(elfatt_compile).resolve().parents[1] / "share/elfatt/runtime"
+    result = subprocess.run(
+        [root / "scripts/build_board_runtime.sh", tmp_path],
+        env={
+            **os.environ,
+            "PYTHON": sys.executable,
+            "ELFATT_RUNTIME_SOURCE": str(source),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    # The script checks GLIBC_2.27 and the size; the names are checked here.
+    for arch in ("x86_64", "aarch64"):
+        library = tmp_path / arch / "libelfatt_runtime.so"
+        symbols = subprocess.run(
+            ["readelf", "--dyn-syms", "-W", library], capture_output=True, text=True
+        ).stdout
+        assert "elfatt_bundle_open" in symbols
+        assert "_ZNSt" not in symbols, "the C++ runtime is inside, and hidden"
