@@ -48,6 +48,7 @@ from contestants import (  # noqa: E402
 CACHE = ROOT / "build" / "benchmarks"
 WIDTHS = {"f32": 4, "bf16": 2}
 TABLES = ("elfatt", "exact", "growth")
+SLOW_EXPONENTIALS = 2e9
 
 
 class Progress:
@@ -137,7 +138,9 @@ class Benchmark:
                 "cost": vars(cost),
             }
             try:
-                line.update(arena.measure(shape, element, who))
+                # Seconds a call: one round has to do.
+                is_slow = cost.exponentials > SLOW_EXPONENTIALS
+                line.update(arena.measure(shape, element, who, 1 if is_slow else None))
             except Failed as failure:
                 sys.exit(f"error: {shape.name} {element}: {failure}")
             lines.append(line)

@@ -98,7 +98,9 @@ class Arena:
             worker.close()
         self.temporary.cleanup()
 
-    def measure(self, shape: Any, element: str, who: List[str]) -> Dict[str, Any]:
+    def measure(
+        self, shape: Any, element: str, who: List[str], rounds: Optional[int] = None
+    ) -> Dict[str, Any]:
         """One figure a contestant of ``who``, and what elfatt-run says of itself."""
         self.inputs, self.ir = self.folder / "in.npz", self.folder / "op.mlir"
         self.element, self.shape = element, shape
@@ -114,7 +116,7 @@ class Arena:
         )
         figures = {name: Figure() for name in who}
         self.own: Dict[str, Any] = {}
-        for number in range(self.rounds):
+        for number in range(rounds or self.rounds):
             for name, figure in figures.items():
                 if figure.failed:
                     continue

@@ -34,8 +34,9 @@ void launch(elfatt_kernel kernel, void **args, int64_t count) {
   loops->push_back({kernel, time.count()});
 }
 
-/// How often a model is called for the times of its loops.
+/// How often a model is called for the times of its loops, unless that takes long.
 constexpr int profiledCalls = 5;
+constexpr std::chrono::seconds longEnough(1);
 
 /// The index of an attention op travels as the metadata of a fused location.
 constexpr StringLiteral siteMark = "elfatt.site";
@@ -112,7 +113,10 @@ cpu::JIT::Function Profile::getLaunchFunction() {
 
 void Profile::measure(llvm::function_ref<void()> call) {
   std::vector<std::vector<double>> times(launches.size());
+  auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < profiledCalls; ++i) {
+    if (i > 0 && std::chrono::steady_clock::now() - start > longEnough)
+      break;
     std::vector<TimedLoop> loops;
     timedLoops = &loops;
     call();
