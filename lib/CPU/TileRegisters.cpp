@@ -88,7 +88,7 @@ Value TileRegisters::lane(Value vector, int64_t index) {
   Value piece = get(vector, 0, index / lanes);
   OpBuilder::InsertionGuard guard(b);
   enterBlockOf(b, vector);
-  Value element = vector::ExtractOp::create(b, piece, index % lanes);
+  Value element = b.createOrFold<vector::ExtractOp>(piece, index % lanes);
   return madeLanes[{vector, index}] = element;
 }
 
@@ -170,7 +170,7 @@ Value TileRegisters::makeBroadcast(vector::BroadcastOp op, int64_t row, int64_t 
   auto cast = source.getDefiningOp<vector::ShapeCastOp>();
   if (cast && vectorType(cast.getSource()).getRank() == 1)
     return vector::BroadcastOp::create(b, pieceType, lane(cast.getSource(), sourceRow));
-  Value scalar = vector::ExtractOp::create(b, get(source, sourceRow, 0), int64_t(0));
+  Value scalar = b.createOrFold<vector::ExtractOp>(get(source, sourceRow, 0), int64_t(0));
   return vector::BroadcastOp::create(b, pieceType, scalar);
 }
 

@@ -241,6 +241,8 @@ LogicalResult SoftmaxLowering::run() {
     lowerKeyBlock(ctx.index(0));
   } else {
     Value upper = ctx.index(memref::getMixedSize(b, b.getLoc(), tile.key, 0));
+    if (tile.score)
+      upper = tile.score->boundLines(upper);
     auto loop = scf::ForOp::create(b, ctx.index(0), upper, ctx.index(blocks.lines));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());

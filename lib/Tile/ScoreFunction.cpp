@@ -228,6 +228,17 @@ Value ScoreFunction::position(Formulas &formulas, unsigned dim, const RowBlock &
   return formulas.splat(offset, VectorType::get({ctx.params.rows, columns}, b.getI32Type()));
 }
 
+Value ScoreFunction::boundLines(Value lines) {
+  if (!op.getCausal())
+    return lines;
+  ImplicitLocOpBuilder &b = ctx.b;
+  // Beyond the last row's own index.
+  Value end = arith::AddIOp::create(b, offsetOf(dims.rows.back()), rowExtent(dims.rows.size() - 1));
+  end = arith::SubIOp::create(b, end, offsetOf(dims.keys.front()));
+  end = arith::MaxSIOp::create(b, end, ctx.index(0));
+  return arith::MinSIOp::create(b, lines, end);
+}
+
 //===----------------------------------------------------------------------===//
 // The function
 //===----------------------------------------------------------------------===//

@@ -31,6 +31,9 @@ public:
   /// the lines `keyLines` [lines, inner.., D]; stages the biases' part of it.
   void beginKeyBlock(mlir::Value firstLine, mlir::Value keyLines, int64_t columns);
 
+  /// How many of `lines`, of the outermost key dim, some row of the tile may attend to.
+  mlir::Value boundLines(mlir::Value lines);
+
   /// The tile's new scores, to the base `getBase()`.
   mlir::Value apply(Formulas &formulas, mlir::Value scores, const RowBlock &block,
                     mlir::Value firstKey);

@@ -125,3 +125,20 @@ func.func @lepe(%v: memref<1x7x7x16xf32>, %w: memref<3x3x16xf32>, %o: memref<1x7
     outs(%o : memref<1x7x7x16xf32>) grid_dims = [1, 2]
   return
 }
+
+// No row of this tile sees keys beyond its own: the loop over blocks of keys ends there.
+// CHECK-LABEL: func.func @causal_ends_with_its_rows
+// CPU-SAME:      %[[AT:[a-z0-9]+]]: index
+// CPU:           %[[END:.*]] = arith.addi %[[AT]], %{{.*}} : index
+// CPU:           %[[SEEN:.*]] = arith.maxsi %[[END]]
+// CPU:           %[[BOUND:.*]] = arith.minsi %[[SEEN]]
+// CPU:           scf.for {{.*}} to %[[BOUND]] step
+func.func @causal_ends_with_its_rows(%q: memref<1x16x16xf32>, %k: memref<1x1024x16xf32>,
+                                     %v: memref<1x1024x16xf32>, %o: memref<1x16x16xf32>,
+                                     %at: index) {
+  %c0 = arith.constant 0 : index
+  attention.sdpa indexing_maps = [#q, #k, #v, #o]
+    ins(%q, %k, %v : memref<1x16x16xf32>, memref<1x1024x16xf32>, memref<1x1024x16xf32>)
+    offsets(%c0, %at, %c0) outs(%o : memref<1x16x16xf32>) causal
+  return
+}

@@ -13,31 +13,45 @@ TEST(TileParams, WindowOf49KeysIsOneBlockOfLines) {
   EXPECT_EQ(params.keys, 64);
 }
 
-TEST(TileParams, AccumulatorsFitTheRegisters) {
+TEST(TileParams, LongRowsAreBlocks) {
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {7, 256, 32, 32}).keys, 256);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {7, 257, 32, 32}).keys, 128);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(256, 16), {7, 256, 32, 32}).keys, 64);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(128, 32), {7, kDynamic, 32, 32}).keys, 32);
+}
+
+TEST(TileParams, TilesBoundTheCode) {
   for (auto [bits, registers] : {std::pair{512, 32}, {256, 16}, {128, 32}, {128, 16}})
     for (int64_t keys : {int64_t(1), int64_t(8), int64_t(49), int64_t(197), kDynamic})
-      for (int64_t rows : {int64_t(1), int64_t(7), int64_t(14), int64_t(197), kDynamic}) {
-        TileParams params =
-            getTileParams(MachineLimits::cpu(bits, registers), {rows, keys, 64, 64});
-        int64_t lanes = bits / 32;
-        EXPECT_GE(params.rows, 1);
-        EXPECT_EQ(params.keys % lanes, 0);
-        EXPECT_LE(params.rows * (params.keys / lanes), registers - 4)
-            << bits << " bits, " << keys << " keys, " << rows << " rows";
-      }
+      for (int64_t channels : {1, 8, 40, 64, 160, 256})
+        for (int64_t rows : {int64_t(1), int64_t(7), int64_t(14), int64_t(197), kDynamic}) {
+          TileParams params =
+              getTileParams(MachineLimits::cpu(bits, registers), {rows, keys, channels, channels});
+          int64_t lanes = bits / 32, columns = (channels + lanes - 1) / lanes;
+          auto message = [&] {
+            return ::testing::Message() << bits << " bits, " << keys << " keys, " << rows
+                                        << " rows, " << channels << " channels";
+          };
+          EXPECT_GE(params.rows, 1) << message();
+          EXPECT_EQ(params.keys % lanes, 0) << message();
+          EXPECT_LE(params.rows * params.keys / lanes, 128) << message();
+          EXPECT_LE(params.rows * columns, 128) << message();
+          EXPECT_GE(params.contextTokens, 4) << message();
+          EXPECT_LE(params.contextTokens, 32) << message();
+        }
 }
 
 TEST(TileParams, RowsPreferADivisor) {
   EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {14, 196, 32, 32}).rows, 7);
   EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {12, 144, 32, 32}).rows, 6);
-  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {1000, 1000, 64, 64}).rows, 7);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {1000, 1000, 64, 64}).rows, 8);
   // 197 is prime: full blocks and one short one.
-  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {197, 197, 64, 64}).rows, 7);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {197, 197, 64, 64}).rows, 8);
 }
 
 TEST(TileParams, DoublesTakeHalfTheLanes) {
   TileParams params = getTileParams(MachineLimits::cpu(512, 32), {7, 49, 32, 32, 64});
-  EXPECT_EQ(params.keys, 32);
+  EXPECT_EQ(params.keys, 56);
 }
 
 TEST(TileParams, SharedMemoryHoldsABlock) {
