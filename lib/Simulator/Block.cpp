@@ -119,7 +119,7 @@ uint64_t Block::checkGlobal(const Site &site, uint32_t index, const char *pointe
   return address;
 }
 
-void Block::touch(uint32_t index, char *pointer, uint32_t bytes) {
+void Block::touch(uint32_t index, char *pointer, uint32_t bytes, const void *value) {
   makeRoom(index);
   const Site &site = sites[index];
   SharedMemory &shared = launch.shared;
@@ -133,7 +133,8 @@ void Block::touch(uint32_t index, char *pointer, uint32_t bytes) {
     bool isWrite = isAtomic || site.kind == SiteKind::Store;
     if (isAtomic && site.acquires)
       shared.acquireAt(pointer, running);
-    std::string error = shared.access(sites, index, pointer, bytes, running, isWrite, isAtomic);
+    std::string error =
+        shared.access(sites, index, pointer, bytes, running, isWrite, isAtomic, value);
     if (!error.empty())
       fail(index, error);
     if (shared.readPoison() && !launch.counts.poisonReads++)
@@ -149,6 +150,15 @@ void Block::touch(uint32_t index, char *pointer, uint32_t bytes) {
 }
 
 void Block::access(uint32_t site, char *pointer) { touch(site, pointer, sites[site].bytes); }
+
+void Block::store(uint32_t site, char *pointer, const void *value) {
+  touch(site, pointer, sites[site].bytes, value);
+}
+
+void Block::divide(uint32_t site, uint64_t divisor) {
+  if (divisor == 0)
+    fail(site, " divides by zero");
+}
 
 void Block::accessRange(uint32_t site, char *pointer, uint64_t bytes) {
   for (uint64_t i = 0; i < bytes; i += sites[site].bytes)

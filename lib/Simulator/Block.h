@@ -65,6 +65,8 @@ public:
 
   // Called by kernels, on their own fibers.
   void access(uint32_t site, char *pointer);
+  void store(uint32_t site, char *pointer, const void *value);
+  void divide(uint32_t site, uint64_t divisor);
   void accessRange(uint32_t site, char *pointer, uint64_t bytes);
   void branch(uint32_t site, uint32_t where);
   void collective(uint32_t site, const uint32_t *in, uint32_t *out);
@@ -118,7 +120,7 @@ private:
   void wait(State state, uint32_t site);
   void log(uint32_t site, uint64_t value);
   void makeRoom(uint32_t site);
-  void touch(uint32_t site, char *pointer, uint32_t bytes);
+  void touch(uint32_t site, char *pointer, uint32_t bytes, const void *value = nullptr);
   uint64_t checkGlobal(const Site &site, uint32_t index, const char *pointer, uint32_t bytes);
   bool runReady();
   void flush(size_t warp, uint32_t mask, bool atEnd);

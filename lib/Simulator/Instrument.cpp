@@ -44,6 +44,7 @@ private:
   Error visitAccess(Instruction &instruction, StringRef name, SiteKind kind, Value *address,
                     Type *type, Align align);
   void visitRange(MemIntrinsic &copy);
+  void visitDivision(Instruction &division);
   void visitTerminator(Instruction &terminator);
   void replaceCollective(CallInst &call, const Collective &collective);
   void replaceBarrier(CallInst &call, const BarrierCall &barrier);
@@ -137,9 +138,30 @@ Error Instrumenter::visitAccess(Instruction &instruction, StringRef name, SiteKi
   }
   setAddress(site, address);
   IRBuilder<> b(&instruction);
-  b.CreateCall(host(kAccess, voidType, {i32, pointer}),
-               {number(index), b.CreateAddrSpaceCast(address, pointer)});
+  Value *generic = b.CreateAddrSpaceCast(address, pointer);
+  auto *store = dyn_cast<StoreInst>(&instruction);
+  if (store && !store->isAtomic() && space != kGlobal && site.bytes <= 8 &&
+      (type->isIntegerTy() || type->isFloatingPointTy())) {
+    // Its value tells threads that write the same from a race.
+    Value *bits =
+        b.CreateBitCast(store->getValueOperand(), b.getIntNTy(type->getPrimitiveSizeInBits()));
+    b.CreateCall(host(kStore, voidType, {i32, pointer, i64}),
+                 {number(index), generic, b.CreateZExt(bits, i64)});
+    return Error::success();
+  }
+  b.CreateCall(host(kAccess, voidType, {i32, pointer}), {number(index), generic});
   return Error::success();
+}
+
+/// Where a GPU gives any number, the host would stop.
+void Instrumenter::visitDivision(Instruction &division) {
+  Value *divisor = division.getOperand(1);
+  if (!divisor->getType()->isIntegerTy() || isa<Constant>(divisor) ||
+      divisor->getType()->getIntegerBitWidth() > 64)
+    return;
+  IRBuilder<> b(&division);
+  uint32_t index = addSite(division, division.getOpcodeName(), SiteKind::Other);
+  b.CreateCall(host(kDivide, voidType, {i32, i64}), {number(index), b.CreateZExt(divisor, i64)});
 }
 
 void Instrumenter::visitRange(MemIntrinsic &copy) {
@@ -359,6 +381,8 @@ Error Instrumenter::visit(Instruction &instruction) {
                        exchange->getNewValOperand()->getType(), exchange->getAlign());
   if (auto *call = dyn_cast<CallInst>(&instruction))
     return visitCall(*call);
+  if (instruction.isIntDivRem())
+    visitDivision(instruction);
   if (instruction.isTerminator())
     visitTerminator(instruction);
   return Error::success();

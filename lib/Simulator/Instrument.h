@@ -13,6 +13,8 @@ namespace elfatt::sim {
 
 /// Names of the host functions that kernels call.
 constexpr llvm::StringLiteral kAccess = "elfatt_sim_access";      // (site, pointer)
+constexpr llvm::StringLiteral kStore = "elfatt_sim_store";        // (site, pointer, i64 value)
+constexpr llvm::StringLiteral kDivide = "elfatt_sim_divide";      // (site, i64 divisor)
 constexpr llvm::StringLiteral kRange = "elfatt_sim_range";        // (site, pointer, i64 bytes)
 constexpr llvm::StringLiteral kBranch = "elfatt_sim_branch";      // (site, i32 where)
 constexpr llvm::StringLiteral kCollective = "elfatt_sim_warp";    // (site, in, out)

@@ -102,13 +102,15 @@ void Block::perform(size_t first, uint32_t mask, uint32_t index) {
     }
   flush(first, mask, /*atEnd=*/true);
   LaunchCounts &counts = launch.counts;
+  if (collective.kind != CollectiveKind::WarpSync)
+    launch.shared.finishReads(lanes);
   switch (collective.kind) {
   case CollectiveKind::LdMatrix:
   case CollectiveKind::StMatrix:
     moveMatrices(first, site, index, in, out);
     break;
   case CollectiveKind::WarpSync:
-    launch.shared.getClocks().synchronize(lanes);
+    launch.shared.synchronize(lanes);
     break;
   case CollectiveKind::Mma: {
     execute(collective, mask, in, out);
@@ -220,7 +222,7 @@ void Block::release(uint32_t id, ArrayRef<size_t> waiting) {
         mask |= 1u << i % kLanes;
     flush(first, mask, /*atEnd=*/true);
   }
-  launch.shared.getClocks().synchronize(waiting, arrivals[id].times);
+  launch.shared.synchronize(waiting, arrivals[id].times);
   arrivals.erase(id);
   ++launch.counts.barriers;
   uint32_t count = 0;

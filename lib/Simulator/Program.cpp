@@ -20,6 +20,10 @@ namespace {
 constexpr size_t kStackBytes = 512 * 1024;
 
 void hostAccess(uint32_t site, char *pointer) { Block::current()->access(site, pointer); }
+void hostStore(uint32_t site, char *pointer, uint64_t value) {
+  Block::current()->store(site, pointer, &value);
+}
+void hostDivide(uint32_t site, uint64_t divisor) { Block::current()->divide(site, divisor); }
 void hostRange(uint32_t site, char *pointer, uint64_t bytes) {
   Block::current()->accessRange(site, pointer, bytes);
 }
@@ -86,6 +90,7 @@ void addLibrary(orc::MangleAndInterner &mangle, orc::SymbolMap &symbols) {
 orc::SymbolMap makeSymbols(orc::MangleAndInterner &mangle) {
   orc::SymbolMap symbols = {
       {mangle(kAccess), symbol(hostAccess)},   {mangle(kRange), symbol(hostRange)},
+      {mangle(kStore), symbol(hostStore)},     {mangle(kDivide), symbol(hostDivide)},
       {mangle(kBranch), symbol(hostBranch)},   {mangle(kCollective), symbol(hostCollective)},
       {mangle(kBarrier), symbol(hostBarrier)}, {mangle(kCopyAsync), symbol(hostCopyAsync)},
       {mangle(kCommit), symbol(hostCommit)},   {mangle(kWait), symbol(hostWait)},

@@ -76,14 +76,22 @@ void SharedMemory::configure(ArrayRef<SharedArray> newArrays, uint32_t newGranul
   cells.assign(end / granule + 1, Cell());
   block = 0;
   clocks = std::make_unique<Clocks>(threads);
+  readClocks = std::make_unique<Clocks>(threads);
 }
 
 void SharedMemory::reset() {
   ++block;
   clocks->reset();
+  readClocks->reset();
   released.clear();
   for (const SharedArray &array : arrays)
     std::memset(base + array.offset, kPoisonByte, array.bytes);
+}
+
+void SharedMemory::synchronize(ArrayRef<size_t> threads, ArrayRef<Clocks::Time> times) {
+  clocks->synchronize(threads, times);
+  // Who arrived without waiting has read what it read, too.
+  readClocks->synchronize(threads, times);
 }
 
 SharedMemory::Cell &SharedMemory::getCell(size_t i) {
@@ -129,7 +137,7 @@ std::string SharedMemory::describeRace(const Sites &sites, const Touch &before, 
 
 void SharedMemory::markRead(Cell &cell, Touch touch) {
   auto isPast = [&](const Touch &old) {
-    return !old || clocks->isOrdered(old.thread, old.time, touch.thread);
+    return !old || readClocks->isOrdered(old.thread, old.time, touch.thread);
   };
   for (Touch &old : cell.reads)
     if (isPast(old)) {
@@ -144,34 +152,38 @@ void SharedMemory::markRead(Cell &cell, Touch touch) {
 }
 
 std::string SharedMemory::access(const Sites &sites, uint32_t site, const char *pointer,
-                                 uint32_t bytes, size_t thread, bool isWrite, bool isAtomic) {
+                                 uint32_t bytes, size_t thread, bool isWrite, bool isAtomic,
+                                 const void *value) {
   poison = false;
   if (std::string error = checkBounds(sites, site, pointer, bytes); !error.empty())
     return error;
   uint64_t offset = pointer - base;
-  Touch touch{clocks->get(thread), site, static_cast<uint16_t>(thread), isAtomic};
+  auto id = static_cast<uint16_t>(thread);
+  Touch write{clocks->get(thread), site, id, isAtomic};
+  Touch read{readClocks->get(thread), site, id, isAtomic};
+  bool isSame = value && !std::memcmp(pointer, value, bytes);
   for (uint64_t i = offset / granule; i <= (offset + bytes - 1) / granule; ++i) {
     Cell &cell = getCell(i);
     const char *place = base + std::max(offset, i * granule);
     if (cell.pending)
       return std::string(isWrite ? " writes" : " reads") +
              " what cp.async has not delivered: no wait since " + sites[cell.pendingSite].name;
-    auto isRace = [&](const Touch &before) {
+    auto isRace = [&](const Touch &before, const Clocks &order) {
       return before && !(before.isAtomic && isAtomic) &&
-             !clocks->isOrdered(before.thread, before.time, thread);
+             !order.isOrdered(before.thread, before.time, thread);
     };
-    if (isRace(cell.write))
+    if (!isSame && isRace(cell.write, *clocks))
       return describeRace(sites, cell.write, /*wasWrite=*/true, isWrite, site, place);
     if (isWrite) {
-      for (const Touch &read : cell.reads)
-        if (isRace(read))
-          return describeRace(sites, read, /*wasWrite=*/false, isWrite, site, place);
+      for (const Touch &before : cell.reads)
+        if (!isSame && isRace(before, *readClocks))
+          return describeRace(sites, before, /*wasWrite=*/false, isWrite, site, place);
       if (isAtomic && !cell.write)
         poison = true;
-      cell.write = touch;
+      cell.write = write;
     } else {
       poison |= !cell.write;
-      markRead(cell, touch);
+      markRead(cell, read);
     }
   }
   return {};

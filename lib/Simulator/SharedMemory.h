@@ -58,9 +58,10 @@ public:
            static_cast<const char *>(pointer) < base + arenaBytes;
   }
 
-  /// Marks an access by a thread. The result says what is wrong, or is empty.
+  /// Marks an access by a thread. The result says what is wrong, or is empty. `value`: what a
+  /// store will write, where known; threads that write the same are no race.
   std::string access(const Sites &sites, uint32_t site, const char *pointer, uint32_t bytes,
-                     size_t thread, bool isWrite, bool isAtomic);
+                     size_t thread, bool isWrite, bool isAtomic, const void *value = nullptr);
   /// The same for what cp.async will write: poison until it lands.
   std::string beginAsync(const Sites &sites, uint32_t site, char *pointer, uint32_t bytes,
                          size_t thread);
@@ -71,6 +72,11 @@ public:
   void releaseAt(const char *pointer, size_t thread);
 
   Clocks &getClocks() { return *clocks; }
+  /// Threads that met at a barrier: what each did before it comes before what all do after it.
+  void synchronize(llvm::ArrayRef<size_t> threads, llvm::ArrayRef<Clocks::Time> released = {});
+  /// Lanes that met at a collective: what they read before it they have. What they wrote before
+  /// it others need not see.
+  void finishReads(llvm::ArrayRef<size_t> threads) { readClocks->synchronize(threads); }
   /// True if the last access read a byte that nobody had written.
   bool readPoison() const { return poison; }
 
@@ -104,7 +110,7 @@ private:
   std::vector<Cell> cells;
   uint32_t block = 0;
   bool poison = false;
-  std::unique_ptr<Clocks> clocks;
+  std::unique_ptr<Clocks> clocks, readClocks;
   std::unordered_map<const char *, Clocks::Time> released;
 };
 

@@ -309,6 +309,20 @@ STATS_KEYS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_agrees_with_the_code_for_the_host(run_tool, tmp_path: Path, dtype: str) -> None:
+    """The same module through the other back end: other code, same formulas."""
+    text = LINEAR.format(**types(*draw(12, dtype, *[(2, 2, 70, 32)] * 3), dtype))
+    saved = tmp_path / "host.npz"
+    host = run_tool(text, f"--save={saved}")
+    assert host.returncode == 0, host.stderr
+    # Both make the same random inputs.
+    sim = run_tool(
+        text, "--target=sim:sm_90", f"--expect={saved}", "--atol=0", f"--rtol={TOLERANCE[dtype]}"
+    )
+    assert sim.returncode == 0, sim.stdout + sim.stderr
+
+
 @pytest.mark.parametrize("chip", ["sm_53", "sm_87"])
 def test_stats(run_tool, tmp_path: Path, chip: str) -> None:
     q, k, v = draw(9, "f16", *[(2, 4, 98, 32)] * 3)

@@ -194,6 +194,70 @@ func.func @main(%x: memref<4x64xf32>, %y: memref<4x64xf32>) {
     assert run.kernels[0]["ex2"] == x.size
 
 
+def test_all_reduce_of_upstream(simulate) -> None:
+    # A power of two of warps: with three, lanes that have no result write theirs too (MLIR 22).
+    text = """
+func.func @main(%x: memref<2x128xf32>, %y: memref<2x128xf32>) {
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c128 = arith.constant 128 : index
+  gpu.launch blocks(%bx, %by, %bz) in (%gx = %c2, %gy = %c1, %gz = %c1)
+             threads(%tx, %ty, %tz) in (%sx = %c128, %sy = %c1, %sz = %c1) {
+    %v = memref.load %x[%bx, %tx] : memref<2x128xf32>
+    %w = gpu.all_reduce add %v uniform {} : (f32) -> (f32)
+    memref.store %w, %y[%bx, %tx] : memref<2x128xf32>
+    gpu.terminator
+  }
+  return
+}"""
+    x = draw(9, 2, 128)
+    run = simulate(text, x, np.zeros_like(x))
+    assert run.status == 0, run.stderr
+    sums = x.astype(np.float64).sum(axis=1, keepdims=True)
+    assert np.abs(np.load(run.path)["out1"] - sums).max() < 1e-4
+
+
+def test_tf32_product_of_nvgpu(simulate) -> None:
+    elements = [("a0", "%a[%g, %t]", "16x8"), ("a1", "%a[%g8, %t]", "16x8")]
+    elements += [("a2", "%a[%g, %t4]", "16x8"), ("a3", "%a[%g8, %t4]", "16x8")]
+    elements += [("b0", "%b[%t, %g]", "8x8"), ("b1", "%b[%t4, %g]", "8x8")]
+    loads = "\n".join(f"%{n} = memref.load {at} : memref<{s}xf32>" for n, at, s in elements)
+    text = f"""
+func.func @main(%a: memref<16x8xf32>, %b: memref<8x8xf32>, %c: memref<16x8xf32>) {{
+  %c1 = arith.constant 1 : index
+  %c32 = arith.constant 32 : index
+  gpu.launch blocks(%bx, %by, %bz) in (%gx = %c1, %gy = %c1, %gz = %c1)
+             threads(%tx, %ty, %tz) in (%sx = %c32, %sy = %c1, %sz = %c1) {{
+    %c2 = arith.constant 2 : index
+    %c4 = arith.constant 4 : index
+    %c8 = arith.constant 8 : index
+    %g = arith.divui %tx, %c4 : index
+    %t = arith.remui %tx, %c4 : index
+    %g8 = arith.addi %g, %c8 : index
+    %t4 = arith.addi %t, %c4 : index
+    {loads}
+    %va = vector.from_elements %a0, %a1, %a2, %a3 : vector<4x1xf32>
+    %vb = vector.from_elements %b0, %b1 : vector<2x1xf32>
+    %z = arith.constant dense<0.0> : vector<2x2xf32>
+    %d = nvgpu.mma.sync(%va, %vb, %z) {{mmaShape = [16, 8, 8], tf32Enabled}}
+        : (vector<4x1xf32>, vector<2x1xf32>, vector<2x2xf32>) -> vector<2x2xf32>
+    %p = arith.muli %t, %c2 : index
+    %lo = vector.extract %d[0] : vector<2xf32> from vector<2x2xf32>
+    %hi = vector.extract %d[1] : vector<2xf32> from vector<2x2xf32>
+    vector.store %lo, %c[%g, %p] : memref<16x8xf32>, vector<2xf32>
+    vector.store %hi, %c[%g8, %p] : memref<16x8xf32>, vector<2xf32>
+    gpu.terminator
+  }}
+  return
+}}"""
+    # f16 holds 11 bits, tf32 too: the operands are exact.
+    a, b = draw(10, 16, 8), draw(11, 8, 8)
+    run = simulate(text, a, b, np.zeros((16, 8), np.float32))
+    assert run.status == 0, run.stderr
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.abs(np.load(run.path)["out2"] - expected).max() < 1e-5
+
+
 def test_one_wave_of_blocks_stands_for_all(tmp_path: Path) -> None:
     tool = find_tool("elfatt-run")
     assert tool

@@ -216,6 +216,26 @@ TEST(SimulatorBlock, SharedAddressesAreWholeIn32Bits) {
   EXPECT_EQ(counts->sharedBytes, 128);
 }
 
+TEST(SimulatorBlock, FencesDoNothingBetweenThreadsOfTheHost) {
+  auto program = compile(R"(
+    declare void @llvm.nvvm.membar.cta()
+    declare void @llvm.nvvm.membar.gl()
+    declare void @llvm.nvvm.membar.sys()
+    define ptx_kernel void @k(ptr %out) {
+      store i32 1, ptr %out
+      call void @llvm.nvvm.membar.cta()
+      call void @llvm.nvvm.membar.gl()
+      call void @llvm.nvvm.membar.sys()
+      fence acq_rel
+      store i32 2, ptr %out
+      ret void
+    })");
+  int out[1];
+  auto counts = launch(*program, "k", {}, {bufferOf(out)});
+  ASSERT_TRUE(static_cast<bool>(counts)) << llvm::toString(counts.takeError());
+  EXPECT_EQ(out[0], 2);
+}
+
 // Local arrays, functions of the kernel's own, constants, copies of memory.
 TEST(SimulatorBlock, LocalArraysCallsAndConstants) {
   auto program = compile(R"(

@@ -270,6 +270,28 @@ TEST(SimulatorEnd, KernelsThatNeverEnd) {
   EXPECT_EQ(launchError(*program, "k", config, {bufferOf(flag)}), "no error");
 }
 
+TEST(SimulatorEnd, DivisionsByZero) {
+  for (const char *type : {"i32", "i64"}) {
+    std::string text = R"(
+      define ptx_kernel void @k(ptr %numbers) {
+        %x = load TYPE, ptr %numbers
+        %q = udiv TYPE 100, %x
+        %r = srem TYPE %q, 7
+        store TYPE %r, ptr %numbers
+        ret void
+      })";
+    for (int i = 0; i < 4; ++i)
+      text = replace(text, "TYPE", type);
+    auto program = compile(text);
+    int64_t number[1] = {9};
+    EXPECT_EQ(launchError(*program, "k", threads(1), {bufferOf(number)}), "no error");
+    EXPECT_EQ(number[0], 4);
+    number[0] = 0;
+    EXPECT_CONTAINS(launchError(*program, "k", threads(1), {bufferOf(number)}),
+                    "thread 0: udiv in k (#2) divides by zero");
+  }
+}
+
 TEST(SimulatorEnd, Traps) {
   auto program = compile(R"(
     define ptx_kernel void @k(ptr %flag) {

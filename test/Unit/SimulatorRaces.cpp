@@ -139,6 +139,58 @@ TEST(SimulatorRace, AtomicsThatReleaseAndAcquire) {
   EXPECT_CONTAINS(launchError(*compile(relaxed), "k", threads(64), {bufferOf(out)}), "a race");
 }
 
+// Who writes the same as others does not race with them; who writes something else does.
+TEST(SimulatorRace, WritesOfTheSameValue) {
+  std::string text = R"(
+    @cell = internal addrspace(3) global i32 undef
+    define ptx_kernel void @k(ptr %out) {
+      %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+      store i32 7, ptr addrspace(3) @cell
+      call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)
+      %x = load i32, ptr addrspace(3) @cell
+      %to = getelementptr i32, ptr %out, i32 %tid
+      store i32 %x, ptr %to
+      ret void
+    })";
+  std::vector<int> out(64);
+  EXPECT_EQ(launchError(*compile(text), "k", threads(64), {bufferOf(out)}), "no error");
+  EXPECT_EQ(out[63], 7);
+  EXPECT_CONTAINS(launchError(*compile(replace(text, "store i32 7", "store i32 %tid")), "k",
+                              threads(64), {bufferOf(out)}),
+                  "a race");
+}
+
+// Behind a shuffle the lanes have what they read before it; what they wrote others may not see.
+TEST(SimulatorRace, CollectivesEndReadsAndPublishNothing) {
+  std::string reads = R"(
+    @tile = internal addrspace(3) global [64 x i32] undef
+    define ptx_kernel void @k(ptr %out) {
+      %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+      %mine = getelementptr i32, ptr addrspace(3) @tile, i32 %tid
+      store i32 %tid, ptr addrspace(3) %mine
+      call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)
+      %other = xor i32 %tid, 1
+      %theirs = getelementptr i32, ptr addrspace(3) @tile, i32 %other
+      %x = load i32, ptr addrspace(3) %theirs
+      %y = call i32 @llvm.nvvm.shfl.sync.bfly.i32(i32 -1, i32 %x, i32 1, i32 31)
+      store i32 -1, ptr addrspace(3) %mine
+      %to = getelementptr i32, ptr %out, i32 %tid
+      store i32 %y, ptr %to
+      ret void
+    })";
+  std::vector<int> out(64);
+  EXPECT_EQ(launchError(*compile(reads), "k", threads(64), {bufferOf(out)}), "no error");
+  EXPECT_EQ(out[5], 5);
+  EXPECT_CONTAINS(launchError(*compile(replace(reads, "xor i32 %tid, 1", "xor i32 %tid, 32")), "k",
+                              threads(64), {bufferOf(out)}),
+                  "a race")
+      << "of another warp";
+  std::string writes =
+      replace(reads, kBarrier,
+              "%z = call i32 @llvm.nvvm.shfl.sync.bfly.i32(i32 -1, i32 %tid, i32 1, i32 31)");
+  EXPECT_CONTAINS(launchError(*compile(writes), "k", threads(64), {bufferOf(out)}), "a race");
+}
+
 /// Thread t copies 16 bytes in each of two groups, waits, and reads what its neighbour copied.
 const std::string kAsync = R"(
   @tile = internal addrspace(3) global [2 x [256 x float]] undef, align 16
