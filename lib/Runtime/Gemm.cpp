@@ -115,6 +115,13 @@ Kernel chooseKernel() {
   return gemmBaseline;
 }
 
+/// Each thread's own, aligned to a cache line; too large for some threads' stacks.
+float *getScratch() {
+  static thread_local std::vector<float> memory(kGemmScratch + 16);
+  auto address = reinterpret_cast<uintptr_t>(memory.data());
+  return memory.data() + (64 - address % 64) % 64 / sizeof(float);
+}
+
 void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<const float> b,
               Matrix<float> c, float beta) {
   if (k == 0) {
@@ -130,10 +137,9 @@ void multiply(int64_t m, int64_t n, int64_t k, Matrix<const float> a, Matrix<con
   if (elfatt_dense_product product = denseProduct)
     return multiplyByLibrary(product, m, n, k, a, b, c, beta);
   static const Kernel kernel = chooseKernel();
-  alignas(64) float scratch[kGemmScratch];
   kernel({m, n, k, a.data, a.row, a.column, b.data, b.row, b.column, c.data, c.row, c.column,
           beta != 0},
-         scratch);
+         getScratch());
 }
 
 /// Tiles [begin, end) of the product; the tiles of one batch element follow

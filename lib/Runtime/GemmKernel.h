@@ -21,9 +21,11 @@ struct GemmOperands {
 
 /// Rows of the right matrix that are packed at a time.
 constexpr int64_t kPanelDepth = 256;
-/// Floats of scratch that a kernel needs: a panel of three vectors of 16, and
-/// eight rows of the left matrix.
-constexpr int64_t kGemmScratch = kPanelDepth * (3 * 16 + 8);
+/// Panels of it that are there at once.
+constexpr int64_t kPanelsAtOnce = 4;
+/// Floats of scratch that a kernel needs: panels of three vectors of 16, and eight
+/// rows of the left matrix. 204 KB.
+constexpr int64_t kGemmScratch = kPanelDepth * (kPanelsAtOnce * 3 * 16 + 8);
 
 void gemmBaseline(const GemmOperands &g, float *scratch);
 #if defined(__x86_64__)

@@ -9,7 +9,9 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -467,6 +469,26 @@ def test_the_library_is_small_and_alone(elfatt_compile: str, tmp_path: Path) -> 
         if " GLOBAL " in line and " UND " not in line
     ]
     assert exported and all(name.startswith("elfatt_") for name in exported)
+
+
+def test_a_full_disk_leaves_nothing(elfatt_compile: str, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: some fit, one does not."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    (tmp_path / "model.mlir").write_text(DENSE)
+    result = subprocess.run(
+        [elfatt_compile, "model.mlir", "--target=cpu", "-o", "bundle"],
+        cwd=tmp_path,
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "error: cannot write" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.mlir"]
 
 
 @pytest.mark.skipif(
