@@ -106,6 +106,7 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   if (registers == 0)
     registers = options.vectorBits == 512 ? 32 : 16;
   auto limits = tile::MachineLimits::cpu(options.vectorBits, registers);
+  pm.addPass(cpu::createChannelsLastPass());
   buildTileToForall(pm, limits);
   endStage(pm, "tile");
   buildFuse(pm);

@@ -27,12 +27,6 @@ GUARDS = {
     "grids": ["--guard=after"],
 }
 
-ROWS = "rows in the last dim of Q and O have no static bound: refused"
-KNOWN = {
-    "sdpa-causal-channels-first-n211-m49": ROWS,
-    "sdpa-dynamic-channels-first": ROWS,
-}
-
 
 @functools.cache
 def cases(group: str) -> Dict[str, Case]:
@@ -40,12 +34,8 @@ def cases(group: str) -> Dict[str, Case]:
 
 
 def all_cases() -> List[object]:
-    def marks(name: str) -> List[pytest.MarkDecorator]:
-        reason = KNOWN.get(name)
-        return [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-
     return [
-        pytest.param(group, name, id=f"{group}-{name}", marks=marks(name))
+        pytest.param(group, name, id=f"{group}-{name}")
         for group in kernel_tables.GROUPS
         for name in cases(group)
     ]

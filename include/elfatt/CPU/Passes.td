@@ -4,6 +4,22 @@
 
 include "mlir/Pass/PassBase.td"
 
+def ChannelsLastPass : Pass<"elfatt-cpu-channels-last"> {
+  let summary = "Store attention's operands with their channels last";
+  let description = [{
+    Registers hold neighbouring channels. A query, key, value or result whose channel
+    dim is not the last one of its storage (NCHW around a convolution) is transposed
+    before or after the op, once; all other permutations, slices and constants of a
+    view stay index arithmetic.
+
+    - Preconditions: tensors.
+    - Postconditions: the last dim of each such view is its channels or values.
+    - Changes numerics: no.
+  }];
+  let statistics = [Statistic<"numMoved", "num-moved", "Number of operands transposed">];
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def LowerStagingPass : Pass<"elfatt-cpu-lower-staging"> {
   let summary = "Lower copies into and out of scratch to loops over rows";
   let description = [{
