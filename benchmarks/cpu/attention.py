@@ -14,7 +14,8 @@ measures in the same run.
 A whole run takes about 12 minutes once PyTorch's and IREE's code is in
 build/benchmarks (twice that the first time), and writes
 benchmarks/results/cpu-attention.json, .md and .svg. A part of it (--short, --shapes,
---types, --tables) writes them to build/benchmarks instead.
+--types, --tables) writes them to build/benchmarks instead, or with --update puts its
+lines into the results of the whole run.
 """
 
 from __future__ import annotations
@@ -84,6 +85,33 @@ def best_rates(first: Dict[str, Any], second: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
+def set_limits(lines: List[Dict[str, Any]], rates: Dict[str, Any]) -> None:
+    for line in lines:
+        cost = shapes.Cost(**line["cost"])
+        own = {**rates, "bytes": rates["copies"][str(cost.bytes)]}
+        line["limit_ms"] = cost.seconds(own) * 1e3
+
+
+def replace_lines(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Any]:
+    """The figures of ``old`` with the lines of ``new`` in place of theirs."""
+
+    def key(line: Dict[str, Any]) -> Any:
+        return line["table"], line["name"], line["type"]
+
+    again = {key(line): line for line in new["lines"]}
+    lines = [again.pop(key(line), line) for line in old["lines"]]
+    copies = {**old["rates"]["copies"], **new["rates"]["copies"]}
+    rates = best_rates(
+        {**old["rates"], "copies": copies},
+        {**new["rates"], "copies": {**copies, **old["rates"]["copies"]}},
+    )
+    lines += again.values()
+    set_limits(lines, rates)
+    figures = {k: old[k] for k in ("threads", "rounds", "seconds_a_round")}
+    commands = [*old.get("earlier", []), f"{old['revision']}: {old['command']}"]
+    return {**figures, "rates": rates, "earlier": commands, "lines": lines}
+
+
 class Benchmark:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -147,10 +175,9 @@ class Benchmark:
             progress.say(self.describe(line))
         arena.close()
         rates = best_rates(before, measure_rates(arguments.threads, sizes))
-        for line, cost in zip(lines, costs):
-            own = {**rates, "bytes": rates["copies"][str(cost.bytes)]}
-            line["limit_ms"] = cost.seconds(own) * 1e3
+        for line in lines:
             line["figures"] = {n: f.to_json() for n, f in line["figures"].items()}
+        set_limits(lines, rates)
         return {
             "threads": arguments.threads,
             "rounds": arguments.rounds,
@@ -181,6 +208,12 @@ def parse() -> argparse.Namespace:
         help="max-autotune, which takes up to half a minute a shape: for f32 at the "
         "shapes marked in shapes.py, for none or for all",
     )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="put the lines that are measured into the committed results, in place of "
+        "those that something disturbed",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.2, help="of a turn")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -208,7 +241,10 @@ def main() -> None:
     is_whole = not arguments.short and not arguments.shapes
     is_whole &= benchmark.elements == list(WIDTHS)
     is_whole &= arguments.tables == list(TABLES)
-    folder = common.RESULTS if is_whole else CACHE
+    folder = common.RESULTS if is_whole or arguments.update else CACHE
+    if arguments.update:
+        old = json.loads((folder / "cpu-attention.json").read_text())
+        figures = replace_lines(old, figures)
     record = common.write_results("cpu-attention", figures, sys.argv, folder)
     report.write(record, folder)
 

@@ -136,6 +136,7 @@ def make_page(record: Dict[str, Any]) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, {record['threads']} threads, "
         f"{', '.join(machine['simd'])}; {record['date'][:10]}, revision "
         f"`{record['revision']}`; `{record['command']}`.",
+        *(f"Before that, {earlier}." for earlier in record.get("earlier", [])),
         f"The machine at its best in this run: {rates['flops'] / 1e9:.0f} GFLOP/s f32, "
         f"{rates['exponentials'] / 1e9:.1f} G exponentials/s, copies of the shapes' "
         f"sizes {min(copies):.0f} to {max(copies):.0f} GB/s (small ones stay in caches).",
