@@ -61,8 +61,18 @@ static bool matchImage(ScalarReader &reader, const Element &padded, ArrayRef<uns
   return conv.axes.size() == taps.size();
 }
 
+/// What `scalar` was before it was widened.
+static Scalar skipExtensions(ScalarReader &reader, Scalar scalar) {
+  for (Scalar opened = reader.open(scalar); isa_and_nonnull<arith::ExtFOp>(opened.getOp());
+       opened = reader.open(scalar))
+    scalar = reader.getOperand(opened, 0);
+  return scalar;
+}
+
 std::optional<DepthwiseConv> raise::matchDepthwiseConv(ScalarReader &reader, const Scalar &scalar) {
-  std::optional<Reduction> sum = reader.matchReduction(reader.open(scalar));
+  // Sums and products may be wider than the image and the result.
+  SmallVector<Operation *> casts;
+  std::optional<Reduction> sum = reader.matchReduction(skipCasts(reader, scalar, &casts));
   if (!sum || !isa<arith::AddFOp>(sum->combiner))
     return std::nullopt;
   Scalar product = reader.open(sum->body);
@@ -79,16 +89,19 @@ std::optional<DepthwiseConv> raise::matchDepthwiseConv(ScalarReader &reader, con
   if (taps.empty())
     return std::nullopt;
   DepthwiseConv conv;
+  conv.rounds = llvm::any_of(casts, llvm::IsaPred<arith::TruncFOp>);
   for (unsigned side : {0, 1}) {
-    Scalar input = reader.getOperand(product, side), weight = reader.getOperand(product, 1 - side);
+    Scalar input = skipExtensions(reader, reader.getOperand(product, side));
+    Scalar weight = skipExtensions(reader, reader.getOperand(product, 1 - side));
     if (!input.element || !weight.element || !matchImage(reader, input.element, taps, conv))
       continue;
     conv.weight = weight.element;
     if (reader.getConstantDouble(sum->init) == 0.0)
       return conv;
-    if (!sum->init.element)
+    Scalar bias = skipExtensions(reader, sum->init);
+    if (!bias.element)
       return std::nullopt;
-    conv.bias = sum->init.element;
+    conv.bias = bias.element;
     // Neither may depend on the position.
     for (const DepthwiseConv::Axis &axis : conv.axes)
       if (mentions(space, conv.weight, axis.position) || mentions(space, *conv.bias, axis.position))

@@ -23,6 +23,8 @@ struct DepthwiseConv {
   /// At the taps.
   view::Element weight;
   std::optional<view::Element> bias;
+  /// The source rounds its sum to a narrower type.
+  bool rounds = false;
 };
 
 /// Matches `scalar`, an element of a convolution, named or not. Pure.

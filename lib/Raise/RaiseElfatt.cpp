@@ -123,7 +123,8 @@ static void rewrite(RecognisedElfatt &elfatt) {
   };
   // LePE is added before the op rounds.
   Type element = getElementTypeOrSelf(init.getType());
-  bool roundsOnce = (globalWeight || localWeight) && (element.isF16() || element.isBF16());
+  bool roundsOnce = global.rounds || local.rounds ||
+                    ((globalWeight || localWeight) && (element.isF16() || element.isBF16()));
   markRaised(op, hasExcess("precision") || roundsOnce, hasExcess("range"));
   Value joined = views.buildResult(elfatt.output, op->getResult(0));
   if (!elfatt.parts.empty()) {

@@ -168,6 +168,7 @@ LogicalResult ElfattRecogniser::readGrid() {
 
 bool ElfattRecogniser::planLepe(const Branch &branch, RecognisedElfatt::Lepe &lepe) {
   lepe = {};
+  lepe.rounds = branch.lepe->rounds;
   unsigned head = space.addAtom(Size(branch.heads));
   for (const DepthwiseConv::Axis &axis : branch.lepe->axes)
     lepe.weightDomain.atoms.push_back(axis.tap);

@@ -28,6 +28,7 @@ struct RecognisedElfatt {
   struct Lepe {
     std::optional<ViewPlan> weight, bias;
     Domain weightDomain, biasDomain;
+    bool rounds = false; ///< the source rounds it before it is added
   };
   Lepe globalLepe, localLepe;
 

@@ -5,6 +5,7 @@ again and run by another compiler, against PyTorch in float64."""
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from typing import Callable, Iterator, List, Tuple
 
@@ -79,3 +80,16 @@ def test_dynamic_batch(make: Callable[..., models.Sample]) -> None:
         want = copy.deepcopy(module).double()(x.double()).numpy()
     (got,) = execute(raised, [x.numpy()])
     assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_narrow_types(dtype: torch.dtype) -> None:
+    """Convolutions that sum in f32 and round are LePE too; that is reported."""
+    module, (x,) = models.elfatt_attention_only(
+        size=14, channels=32, heads=2, window=7, batch=1
+    )
+    source = elfatt.import_torch(module.to(dtype), x.to(dtype))
+    raised, _ = raise_text(source)
+    assert "global_lepe(" in raised and "local_lepe(" in raised
+    assert "depthwise_conv" not in raised
+    assert re.search(r"attention.excess = \[\"precision\"\]", raised)
