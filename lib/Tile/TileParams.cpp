@@ -18,17 +18,17 @@ static int64_t preferDivisor(int64_t extent, int64_t most) {
   return most;
 }
 
-/// Rows of up to this many registers of keys are one block: one maximum, no state in
-/// memory.
-static constexpr int64_t kWholeRow = 16;
+/// Rows of up to this many keys are one block: one maximum, no state in memory.
+static constexpr int64_t kWholeRow = 256;
 /// Registers of keys in a block of a longer row: K^T and V of a block stay in L1.
 static constexpr int64_t kLongRowBlock = 8;
 /// Rows of a register tile: with two registers of keys, 16 accumulators hide the
 /// latency of two multiply-adds a cycle.
 static constexpr int64_t kRegisterRows = 8;
-/// Registers of a tile. Code is unrolled over them: this bounds its size and the time
-/// to compile it.
-static constexpr int64_t kTileRegisters = 128;
+/// Registers of a tile of scores, and of a tile of channels or values. Code is unrolled
+/// over them: this bounds its size and the time to compile it.
+static constexpr int64_t kScoreRegisters = 128;
+static constexpr int64_t kTileRegisters = 64;
 
 static TileParams cpuParams(const MachineLimits &limits, const TileExtents &extents) {
   const int64_t lanes = std::max<int64_t>(1, limits.vectorBits / extents.bits);
@@ -37,12 +37,13 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   };
   // Four registers hold one row of B and broadcasts; the others accumulate.
   const int64_t accumulators = std::max<int64_t>(4, limits.vectorRegisters - 4);
-  const int64_t widest = registersOf(std::max(extents.channels, extents.values));
   TileParams params;
-  const bool wholeRow = extents.keys > 0 && registersOf(extents.keys) <= kWholeRow;
+  const bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow;
   params.keys = (wholeRow ? registersOf(extents.keys) : kLongRowBlock) * lanes;
-  params.rows =
-      preferDivisor(extents.rows, std::clamp<int64_t>(kTileRegisters / widest, 1, kRegisterRows));
+  int64_t rows = kTileRegisters / registersOf(std::max(extents.channels, extents.values));
+  if (wholeRow)
+    rows = std::min(rows, kScoreRegisters * lanes / params.keys);
+  params.rows = preferDivisor(extents.rows, std::clamp<int64_t>(rows, 1, kRegisterRows));
   params.rowsPerWorker = 16 * params.rows;
   params.contextTokens = std::clamp<int64_t>(kTileRegisters / registersOf(extents.channels), 4, 32);
   params.contextRows = preferDivisor(

@@ -16,7 +16,8 @@ TEST(TileParams, WindowOf49KeysIsOneBlockOfLines) {
 TEST(TileParams, LongRowsAreBlocks) {
   EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {7, 256, 32, 32}).keys, 256);
   EXPECT_EQ(getTileParams(MachineLimits::cpu(512, 32), {7, 257, 32, 32}).keys, 128);
-  EXPECT_EQ(getTileParams(MachineLimits::cpu(256, 16), {7, 256, 32, 32}).keys, 64);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(256, 16), {7, 256, 32, 32}).keys, 256);
+  EXPECT_EQ(getTileParams(MachineLimits::cpu(256, 16), {7, 257, 32, 32}).keys, 64);
   EXPECT_EQ(getTileParams(MachineLimits::cpu(128, 32), {7, kDynamic, 32, 32}).keys, 32);
 }
 
