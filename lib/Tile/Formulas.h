@@ -12,15 +12,15 @@
 
 namespace elfatt::tile {
 
-/// What scores are exponents of. Two saves a product for each score, but scaled by
-/// log2(e) a bias of the lowest number would be -inf.
+/// What scores are exponents of. Scaled by log2(e), to exponents of two, a bias of the
+/// lowest number would be -inf.
 enum class ScoreBase { Two, E };
 
 /// The state of an online softmax over segments of keys, one row a query token
 /// (or a key channel, for the context's softmax over tokens).
 struct OnlineState {
   mlir::Value acc; ///< [rows, E], sum of P V so far
-  mlir::Value max; ///< [rows], largest exponent so far, of the scores' base
+  mlir::Value max; ///< [rows], largest of the scores so far
   mlir::Value sum; ///< [rows], sum of P so far
 };
 
@@ -48,7 +48,8 @@ public:
   ///   sum' = r sum + sum_j P;  acc' = r acc + P V
   /// `state` may be empty for the first segment. P is rounded to V's type when
   /// the machine multiplies that type. With a `scale`, which must be positive, S is
-  /// `scale` times `scores`, and m that of `scores`.
+  /// `scale` times `scores`, and m that of `scores`. Weights that are not rounded
+  /// carry a small power of two, and so do sum and acc: it cancels in their quotient.
   OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value,
                      ScoreBase base = ScoreBase::Two, mlir::Value scale = {});
 
@@ -64,8 +65,9 @@ public:
   };
   ContextStep contextStep(mlir::Value max, mlir::Value sum, mlir::Value key, mlir::Value valid);
 
-  /// softmax over the columns of `query` [rows, D], not yet divided: 2^(q - max)
-  /// and its row sums. Columns from `validColumns` on are padding.
+  /// softmax over the columns of `query` [rows, D], not yet divided: e^(q - max), to be
+  /// rounded to `weightType`, and its row sums. Columns from `validColumns` on are
+  /// padding.
   std::pair<mlir::Value, mlir::Value> unnormalizedSoftmax(mlir::Value query, int64_t validColumns,
                                                           mlir::Type weightType);
 
