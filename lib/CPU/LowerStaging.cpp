@@ -55,7 +55,6 @@ private:
   SmallVector<Value> enterRows(Value target);
   void forEachPiece(int64_t columns, function_ref<void(Value column, Piece piece)> body);
   void transposeBlock(Value source, Value target, Value row, Value column, Piece piece);
-  Value convert(Value vector, Type element);
 
   linalg::LinalgOp op;
   ImplicitLocOpBuilder b;
@@ -99,16 +98,6 @@ void StagingLowering::forEachPiece(int64_t columns, function_ref<void(Value, Pie
   }
 }
 
-Value StagingLowering::convert(Value vector, Type element) {
-  auto type = cast<VectorType>(vector.getType());
-  if (type.getElementType() == element)
-    return vector;
-  auto target = VectorType::get(type.getShape(), element);
-  if (type.getElementTypeBitWidth() < element.getIntOrFloatBitWidth())
-    return arith::ExtFOp::create(b, target, vector);
-  return arith::TruncFOp::create(b, target, vector);
-}
-
 static MemoryTile rowAt(Value memref, SmallVector<Value> indices, Value column) {
   indices.back() = column;
   return {memref, indices, -1, int64_t(indices.size()) - 1, true, true};
@@ -136,8 +125,8 @@ bool StagingLowering::copy(Value source, Value target) {
   Value padding = arith::ConstantOp::create(b, b.getZeroAttr(typeOf(source).getElementType()));
   forEachPiece(columns, [&](Value column, Piece piece) {
     Value value = registers.load(rowAt(source, indices, column), 0, piece, padding);
-    registers.store(convert(value, typeOf(target).getElementType()), rowAt(target, indices, column),
-                    0, piece);
+    registers.store(registers.convert(value, typeOf(target).getElementType()),
+                    rowAt(target, indices, column), 0, piece);
   });
   return true;
 }

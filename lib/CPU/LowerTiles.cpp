@@ -99,11 +99,10 @@ private:
     MemoryTile lhs, rhs;
   };
   std::optional<MemoryTile> operandInMemory(Value operand, Operation *op, bool converted);
-  bool readsInPlace(vector::ContractionOp op);
+  std::optional<MemoryTile> scalarsInMemory(vector::ContractionOp op);
   Value allocate(Value operand, Operation *op);
   MemoryTile throughScratch(Value operand, Operation *op);
   void panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece, Value bound);
-  Value widen(Value value, Type element);
 
   ImplicitLocOpBuilder b;
   int64_t vectorRegisters;
@@ -129,10 +128,7 @@ static bool isLazy(Operation *op) {
 }
 
 void TileLowering::makeAll(Value vector) {
-  int64_t rows = cast<VectorType>(vector.getType()).getRank() == 2
-                     ? cast<VectorType>(vector.getType()).getDimSize(0)
-                     : 1;
-  for (int64_t row = 0; row < rows; ++row)
+  for (int64_t row = 0; row < TileRegisters::numRows(vector); ++row)
     for (size_t index = 0, e = registers.pieces(vector).size(); index < e; ++index)
       registers.get(vector, row, index);
 }
@@ -163,7 +159,7 @@ void TileLowering::run(Block &block) {
   // What a product will read as scalars goes to scratch as soon as it is made.
   for (auto product : block.getOps<vector::ContractionOp>())
     if (isTile(product.getLhs().getType()) && isTile(product.getAccType()) &&
-        !readsInPlace(product) && !registers.memoryOf(product.getLhs()))
+        !scalarsInMemory(product) && !registers.memoryOf(product.getLhs()))
       registers.keepInMemory(product.getLhs(), allocate(product.getLhs(), product));
   for (Operation &op : llvm::make_early_inc_range(block)) {
     b.setInsertionPoint(&op);
@@ -214,8 +210,7 @@ bool TileLowering::lowerWrite(vector::TransferWriteOp op) {
   if (!tile || !isTile(op.getVectorType()))
     return false;
   Value vector = op.getVector();
-  int64_t rows = op.getVectorType().getRank() == 2 ? op.getVectorType().getDimSize(0) : 1;
-  for (int64_t row = 0; row < rows; ++row)
+  for (int64_t row = 0; row < TileRegisters::numRows(vector); ++row)
     for (auto [index, piece] : llvm::enumerate(registers.pieces(vector))) {
       Value value = registers.get(vector, row, index);
       Value mask = op.getMask() ? registers.get(op.getMask(), row, index) : Value();
@@ -338,24 +333,18 @@ MemoryTile TileLowering::throughScratch(Value operand, Operation *op) {
     return tile;
   }
   tile.memref = allocate(operand, op);
-  for (int64_t row = 0, rows = cast<VectorType>(operand.getType()).getDimSize(0); row < rows; ++row)
+  for (int64_t row = 0; row < TileRegisters::numRows(operand); ++row)
     for (auto [index, piece] : llvm::enumerate(registers.pieces(operand)))
       registers.store(registers.get(operand, row, index), tile, row, piece);
   return tile;
 }
 
 /// Scalars of the left operand are read as they are, so in the product's type.
-bool TileLowering::readsInPlace(vector::ContractionOp op) {
+std::optional<MemoryTile> TileLowering::scalarsInMemory(vector::ContractionOp op) {
+  if (op.getLhsType().getElementType() != getElementTypeOrSelf(op.getAccType()))
+    return std::nullopt;
   std::optional<MemoryTile> lhs = operandInMemory(op.getLhs(), op, /*converted=*/false);
-  return lhs && lhs->rowsInBounds &&
-         op.getLhsType().getElementType() == getElementTypeOrSelf(op.getAccType());
-}
-
-Value TileLowering::widen(Value value, Type element) {
-  if (getElementTypeOrSelf(value) == element)
-    return value;
-  auto vector = cast<VectorType>(value.getType());
-  return arith::ExtFOp::create(b, VectorType::get(vector.getShape(), element), value);
+  return lhs && lhs->rowsInBounds ? lhs : std::nullopt;
 }
 
 /// C[i,j] += sum_k A[i,k] B[k,j] for the columns j of `pieces`, as a loop over k: a
@@ -385,7 +374,7 @@ void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t first
     Value padding = arith::ConstantOp::create(
         b, b.getZeroAttr(cast<MemRefType>(rhs.memref.getType()).getElementType()));
     for (Piece piece : pieces)
-      rhsPieces.push_back(widen(registers.load(rhs, 0, piece, padding), element));
+      rhsPieces.push_back(registers.convert(registers.load(rhs, 0, piece, padding), element));
     MemoryTile lhs =
         at(product.lhs, product.lhsTransposed ? product.lhs.rowDim : product.lhs.columnDim);
     int64_t rowDim = product.lhsTransposed ? lhs.columnDim : lhs.rowDim;
@@ -428,8 +417,8 @@ bool TileLowering::lowerProduct(vector::ContractionOp op) {
   if ((!lhsTransposed && maps[0] != map(i, k)) || maps[1] != map(k, j) || maps[2] != map(i, j))
     return false;
   Product product{op, lhsTransposed, acc.getDimSize(0), op.getRhsType().getDimSize(0), {}, {}};
-  product.lhs = readsInPlace(op) ? *operandInMemory(op.getLhs(), op, /*converted=*/false)
-                                 : throughScratch(op.getLhs(), op);
+  std::optional<MemoryTile> lhs = scalarsInMemory(op);
+  product.lhs = lhs ? *lhs : throughScratch(op.getLhs(), op);
   // Rows of B may be widened on the way.
   std::optional<MemoryTile> rhs = operandInMemory(op.getRhs(), op, /*converted=*/true);
   product.rhs = rhs ? *rhs : throughScratch(op.getRhs(), op);

@@ -12,7 +12,7 @@ using namespace elfatt::cpu;
 
 static VectorType vectorType(Value vector) { return cast<VectorType>(vector.getType()); }
 
-static int64_t numRows(Value vector) {
+int64_t TileRegisters::numRows(Value vector) {
   VectorType type = vectorType(vector);
   return type.getRank() == 2 ? type.getDimSize(0) : 1;
 }
@@ -35,6 +35,16 @@ SmallVector<Piece> TileRegisters::pieces(Value vector) const {
 }
 
 Value TileRegisters::index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
+
+Value TileRegisters::convert(Value piece, Type element) {
+  VectorType type = vectorType(piece);
+  if (type.getElementType() == element)
+    return piece;
+  auto target = VectorType::get(type.getShape(), element);
+  if (type.getElementTypeBitWidth() < element.getIntOrFloatBitWidth())
+    return arith::ExtFOp::create(b, target, piece);
+  return arith::TruncFOp::create(b, target, piece);
+}
 
 Value TileRegisters::constantSplat(double value, VectorType type) {
   return arith::ConstantOp::create(

@@ -41,6 +41,9 @@ public:
   /// Those of a vector of one dim, or of each row of one of two dims.
   llvm::SmallVector<Piece> pieces(mlir::Value vector) const;
 
+  /// Rows of a tile; a vector of one dim is one row.
+  static int64_t numRows(mlir::Value vector);
+
   /// Piece `index` of row `row` of `vector`. Made where the builder stands, or
   /// before the op around it in the block of `vector`.
   mlir::Value get(mlir::Value vector, int64_t row, int64_t index);
@@ -63,6 +66,8 @@ public:
   void store(mlir::Value value, const MemoryTile &tile, int64_t row, Piece piece,
              mlir::Value mask = {});
 
+  /// `piece` with elements of the float type `element`.
+  mlir::Value convert(mlir::Value piece, mlir::Type element);
   mlir::Value constantSplat(double value, mlir::VectorType type);
   /// `value` with the lanes beyond `piece.valid` replaced by `neutral`.
   mlir::Value withNeutralPadding(mlir::Value value, Piece piece, double neutral);
