@@ -41,6 +41,7 @@ private:
   Expected<json::Array> describeFunctions();
   Error compileFor(const target::ProcessorTarget &target);
   Error compileFor(const GPUTarget &target);
+  Error assemble(llvm::StringRef ptx, const std::string &file, DeviceCode &code);
   Error write();
 
   Tool &tool;
@@ -131,39 +132,50 @@ Error Compiler::compileFor(const GPUTarget &target) {
         return success();
       }))
     return error;
-  DeviceCode code;
-  code.target = target;
-  code.fileName = "kernels." + target.chip->name.str() + ".ptx";
   auto binaries = lowered->getOps<mlir::gpu::BinaryOp>();
   if (binaries.empty())
     return llvm::createStringError("nothing in '" + options.file +
                                    "' becomes a kernel: no attention was found");
-  // The launches are the same on every chip.
-  if (deviceCode.empty())
-    for (auto [func, record] : llvm::zip_equal(getFunctions(*lowered), functions))
-      addLaunches(func, *record.getAsObject());
+  for (auto [func, record] : llvm::zip_equal(getFunctions(*lowered), functions)) {
+    json::Object &function = *record.getAsObject();
+    json::Value &devices = function.try_emplace("devices", json::Object()).first->second;
+    (*devices.getAsObject())[target.chip->name] = makeLaunches(func);
+  }
   auto object = cast<mlir::gpu::ObjectAttr>((*binaries.begin()).getObjects()[0]);
-  code.ptx = object.getObject().getValue().rtrim('\0').str();
-  files[code.fileName] = code.ptx;
-
+  std::string ptx = object.getObject().getValue().rtrim('\0').str();
   tool.setActivity("assembling for " + target.chip->name);
-  Expected<target::Toolkit> toolkit = target::findToolkit(*target.chip, options.cudaPath);
+  DeviceCode code;
+  code.target = target;
+  std::string stem = ("kernels." + target.chip->name).str();
+  if (Error error = assemble(ptx, stem + ".cubin", code))
+    return error;
+  code.ptxFile = stem + ".ptx";
+  files[code.ptxFile] = std::move(ptx);
+  deviceCode.push_back(std::move(code));
+  return Error::success();
+}
+
+/// The cubin, where a ptxas is found. PTX needs none, unless one was asked for.
+Error Compiler::assemble(llvm::StringRef ptx, const std::string &file, DeviceCode &code) {
+  const target::Chip &chip = *code.target.chip;
+  Expected<target::Toolkit> toolkit = target::findToolkit(chip, options.cudaPath, code.target.ptx);
   if (!toolkit) {
-    // PTX needs none, unless one was asked for.
     if (!options.cudaPath.empty())
       return toolkit.takeError();
-    llvm::errs() << "elfatt-compile: remark: kernels are not checked: "
-                 << llvm::toString(toolkit.takeError()) << "\n";
-    deviceCode.push_back(std::move(code));
+    llvm::errs() << "elfatt-compile: remark: " << chip.name
+                 << " gets PTX alone: " << llvm::toString(toolkit.takeError()) << "\n";
     return Error::success();
   }
-  auto usage = target::assemble(*toolkit, *target.chip, code.ptx, /*cubin=*/nullptr);
+  std::string cubin;
+  auto usage = target::assemble(*toolkit, chip, ptx, &cubin);
   if (!usage)
     return usage.takeError();
   // In a fixed order: ptxas has its own.
   llvm::sort(*usage, [](auto &a, auto &b) { return a.name < b.name; });
   code.usage = std::move(*usage);
-  deviceCode.push_back(std::move(code));
+  code.oldestDriver = target::getOldestDriver(*toolkit, chip);
+  code.cubinFile = file;
+  files[file] = std::move(cubin);
   return Error::success();
 }
 
@@ -174,8 +186,9 @@ Error Compiler::write() {
     files[constantsName.str()] = std::move(constants.contents);
   }
   files["bundle.h"] = makeHeader(functions);
-  if (Error error = addRuntimeSource(files))
-    return error;
+  if (options.runtimeSource)
+    if (Error error = addRuntimeSource(files))
+      return error;
   json::Object manifest =
       makeManifest(std::move(functions), hostCode, deviceCode, constantsName, files);
   std::string text = llvm::formatv("{0:2}\n", json::Value(std::move(manifest))).str();

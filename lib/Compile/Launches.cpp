@@ -20,7 +20,7 @@ public:
     func.walk([&](func::ReturnOp op) { results = op.getOperands(); });
   }
 
-  void add(json::Object &record);
+  json::Object make();
 
 private:
   json::Value describe(Value value);
@@ -124,7 +124,7 @@ json::Object Launches::describeWorkspace(Value buffer) {
   return json::Object{{"bytes", std::move(bytes)}};
 }
 
-void Launches::add(json::Object &record) {
+json::Object Launches::make() {
   json::Array launches, scratch;
   // Whatever is neither a launch nor bookkeeping is left to the host.
   func.walk([&](Operation *op) {
@@ -141,10 +141,10 @@ void Launches::add(json::Object &record) {
       needHost("a result is an argument, or a buffer that the host provides");
   for (Value workspace : workspaces)
     scratch.push_back(describeWorkspace(workspace));
-  record["workspaces"] = std::move(scratch);
-  record["launches"] = std::move(launches);
+  json::Object record{{"workspaces", std::move(scratch)}, {"launches", std::move(launches)}};
   if (!hostCode.empty())
     record["host_code"] = hostCode;
+  return record;
 }
 
 /// Extents that come out of a buffer's metadata, as dims: those have bounds.
@@ -157,9 +157,9 @@ static void replaceMetadata(func::FuncOp func) {
   });
 }
 
-void addLaunches(func::FuncOp func, json::Object &record) {
+json::Object makeLaunches(func::FuncOp func) {
   replaceMetadata(func);
-  Launches(func).add(record);
+  return Launches(func).make();
 }
 
 } // namespace elfatt::compile

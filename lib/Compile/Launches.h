@@ -7,10 +7,10 @@
 
 namespace elfatt::compile {
 
-/// Adds to the record of a function what becomes of it on a GPU, from the
-/// function lowered by buildGPUPipeline (which is changed a little): "workspaces", "launches", and
+/// What becomes of a function on a GPU, from the function lowered by
+/// buildGPUPipeline (which is changed a little): "workspaces", "launches", and
 /// "host_code" where something is left that is neither.
-void addLaunches(mlir::func::FuncOp func, llvm::json::Object &record);
+llvm::json::Object makeLaunches(mlir::func::FuncOp func);
 
 } // namespace elfatt::compile
 

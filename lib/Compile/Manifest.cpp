@@ -16,21 +16,24 @@ static json::Object describe(const HostCode &code) {
                       {"architecture", code.processor->architecture}};
 }
 
-static json::Object describe(const DeviceCode &code) {
-  json::Value kernels = nullptr;
-  if (code.usage) {
-    json::Object table;
-    for (const target::KernelUsage &usage : *code.usage)
-      table[usage.name] =
-          json::Object{{"registers", usage.registers},
-                       {"shared_bytes", usage.sharedBytes},
-                       {"spill_bytes", usage.spillStoreBytes + usage.spillLoadBytes}};
-    kernels = std::move(table);
-  }
-  return json::Object{{"file", code.fileName},
+static json::Object describePtx(const DeviceCode &code) {
+  return json::Object{{"file", code.ptxFile},
                       {"format", "ptx"},
                       {"target", code.target.chip->name},
-                      {"ptx", code.target.ptx.str()},
+                      {"ptx", code.target.ptx.str()}};
+}
+
+static json::Object describeCubin(const DeviceCode &code) {
+  json::Object kernels;
+  for (const target::KernelUsage &usage : code.usage)
+    kernels[usage.name] =
+        json::Object{{"registers", usage.registers},
+                     {"shared_bytes", usage.sharedBytes},
+                     {"spill_bytes", usage.spillStoreBytes + usage.spillLoadBytes}};
+  return json::Object{{"file", code.cubinFile},
+                      {"format", "cubin"},
+                      {"target", code.target.chip->name},
+                      {"cuda", code.oldestDriver},
                       {"kernels", std::move(kernels)}};
 }
 
@@ -44,8 +47,11 @@ json::Object makeManifest(json::Array functions, ArrayRef<HostCode> hostCode,
   json::Array code;
   for (const HostCode &entry : hostCode)
     code.push_back(describe(entry));
-  for (const DeviceCode &entry : deviceCode)
-    code.push_back(describe(entry));
+  for (const DeviceCode &entry : deviceCode) {
+    code.push_back(describePtx(entry));
+    if (!entry.cubinFile.empty())
+      code.push_back(describeCubin(entry));
+  }
   json::Object checksums;
   for (const auto &[name, contents] : files)
     checksums[name] = json::Object{{"bytes", static_cast<int64_t>(contents.size())},
@@ -83,11 +89,11 @@ static void writeArrays(raw_ostream &os, const std::string &macro, const json::A
   }
 }
 
-static void writeLaunches(raw_ostream &os, const json::Array &launches) {
+static void writeLaunches(raw_ostream &os, StringRef target, const json::Array &launches) {
   for (const json::Value &value : launches) {
     const json::Object &launch = *value.getAsObject();
     StringRef kernel = *launch.getString("kernel");
-    std::string macro = toMacro(kernel);
+    std::string macro = toMacro((target + "_" + kernel).str());
     os << "\n#define " << macro << "_NAME \"" << kernel << "\"\n";
     for (StringRef what : {"grid", "block"})
       for (auto [dim, letter] : zip(*launch.getArray(what), StringRef("XYZ")))
@@ -95,6 +101,15 @@ static void writeLaunches(raw_ostream &os, const json::Array &launches) {
           os << "#define " << macro << "_" << what.upper() << "_" << letter << " " << *constant
              << "\n";
   }
+}
+
+/// Objects have no order of their own.
+static std::vector<StringRef> getSortedKeys(const json::Object &object) {
+  std::vector<StringRef> keys;
+  for (const auto &entry : object)
+    keys.push_back(entry.first);
+  sort(keys);
+  return keys;
 }
 
 std::string makeHeader(const json::Array &functions) {
@@ -110,8 +125,9 @@ std::string makeHeader(const json::Array &functions) {
     os << "\n#define " << macro << "_FUNCTION \"" << *function.getString("name") << "\"\n";
     writeArrays(os, macro, *function.getArray("arguments"), "INPUT");
     writeArrays(os, macro, *function.getArray("results"), "OUTPUT");
-    if (const json::Array *launches = function.getArray("launches"))
-      writeLaunches(os, *launches);
+    if (const json::Object *devices = function.getObject("devices"))
+      for (StringRef target : getSortedKeys(*devices))
+        writeLaunches(os, target, *devices->getObject(target)->getArray("launches"));
   }
   os << "\n#endif /* ELFATT_BUNDLE_H */\n";
   return text;

@@ -13,14 +13,16 @@ namespace elfatt::compile {
 
 /// Raised with every change that an older reader would misread; the reader is
 /// lib/Runtime/Manifest.cpp, the description docs/Bundles.md.
-constexpr int64_t kManifestSchema = 2;
+constexpr int64_t kManifestSchema = 3;
 
-/// The kernels for one chip.
+/// The kernels for one chip: PTX, and what ptxas made of it where there is one.
 struct DeviceCode {
   GPUTarget target;
-  std::string fileName, ptx;
-  /// What ptxas says; absent where there is none.
-  std::optional<std::vector<target::KernelUsage>> usage;
+  std::string ptxFile;
+  std::string cubinFile; ///< empty where there is none
+  /// Of the cubin: the oldest driver that loads it, 12080 for CUDA 12.8.
+  int oldestDriver = 0;
+  std::vector<target::KernelUsage> usage;
 };
 
 /// The code for one level of a processor.

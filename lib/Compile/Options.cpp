@@ -25,7 +25,9 @@ and the runtime's source.
   -o DIR                      the bundle; replaced if it is one, else created
   --approximate="OPTIONS"     elfatt-approximate with these options first
   --no-raise                  take attention ops as they are
-  --cuda-path=DIR             CUDA Toolkit whose ptxas checks the kernels
+  --cuda-path=DIR             CUDA Toolkit whose ptxas makes the cubins
+  --no-runtime-source         leave the runtime's source out, where many bundles
+                              share one runtime
 )";
 }
 
@@ -101,6 +103,10 @@ Expected<Options> parseOptions(ArrayRef<const char *> args) {
     }
     if (arg == "--no-raise") {
       options.raise = false;
+      continue;
+    }
+    if (arg == "--no-runtime-source") {
+      options.runtimeSource = false;
       continue;
     }
     bool known = false;

@@ -24,6 +24,7 @@ struct Options {
   std::vector<target::ProcessorTarget> processors;
   std::optional<std::string> approximate;
   bool raise = true;
+  bool runtimeSource = true;
   bool help = false;
 };
 

@@ -202,7 +202,7 @@ elfatt_status elfatt_function_workspace(const elfatt_function *function,
     require(function, "function");
     require(bytes, "bytes");
     std::vector<int64_t> dims = bindDims(*function->manifest, inputs, inputCount);
-    *bytes = function->entry ? 0 : countWorkspace(*function->manifest, dims);
+    *bytes = function->entry ? 0 : countWorkspace(*function->device, dims);
   });
 }
 
@@ -217,7 +217,7 @@ elfatt_status elfatt_run(const elfatt_function *function, const elfatt_tensor *i
     if (function->entry)
       runOnHost(*function, inputs, inputCount, outputs, outputCount);
     else
-      function->bundle->module->launch(manifest, function->kernels, dims, inputs, outputs,
-                                       workspace, workspaceBytes, stream);
+      function->bundle->module->launch(manifest.name, *function->device, function->kernels, dims,
+                                       inputs, outputs, workspace, workspaceBytes, stream);
   });
 }

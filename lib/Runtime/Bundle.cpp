@@ -64,7 +64,7 @@ elfatt_bundle::elfatt_bundle(const std::string &path, const char *wanted) {
     checkManifest(path, file.text());
   }
   for (const FunctionManifest &function : manifest.functions)
-    functions.push_back({&function, this, nullptr, {}});
+    functions.push_back({&function, this, nullptr, nullptr, {}});
   if (wanted && std::string(wanted) == "cuda")
     openForDevice(path);
   else
@@ -90,12 +90,31 @@ void elfatt_bundle::openForHost(const std::string &path, const CodeManifest &cho
 }
 
 void elfatt_bundle::openForDevice(const std::string &path) {
-  const CodeManifest &chosen = chooseDeviceCode(manifest.code);
-  target = chosen.target;
+  std::vector<const CodeManifest *> candidates = listDeviceCode(manifest.code);
+  std::string refused;
+  for (const CodeManifest *candidate : candidates)
+    try {
+      return loadForDevice(path, *candidate);
+    } catch (const NotLoadable &error) {
+      refused += (refused.empty() ? "" : "; ") + std::string(error.what());
+    }
+  throw Error(ELFATT_NOT_SUPPORTED, "the device takes none of the bundle's code: " + refused);
+}
+
+void elfatt_bundle::loadForDevice(const std::string &path, const CodeManifest &chosen) {
   MappedFile file(path + "/" + chosen.file);
   file.check(getFile(chosen.file));
-  module = std::make_unique<CudaModule>(std::string(file.text()), chosen.file);
-  for (elfatt_function &function : functions)
-    for (const Launch &launch : function.manifest->launches)
-      function.kernels.push_back(module->find(launch.kernel));
+  auto loaded = std::make_unique<CudaModule>(std::string(file.text()), chosen.file);
+  for (elfatt_function &function : functions) {
+    auto device = function.manifest->devices.find(chosen.target);
+    if (device == function.manifest->devices.end())
+      throw Error(ELFATT_BAD_BUNDLE, "manifest.json: function '" + function.manifest->name +
+                                         "' has no launches for " + chosen.target);
+    function.device = &device->second;
+    function.kernels.clear();
+    for (const Launch &launch : function.device->launches)
+      function.kernels.push_back(loaded->find(launch));
+  }
+  target = chosen.target;
+  module = std::move(loaded);
 }

@@ -15,7 +15,8 @@ struct elfatt_function {
   const elfatt_bundle *bundle;
   /// On the host.
   elfatt::runtime::Code::Entry entry = nullptr;
-  /// On a GPU, one for each launch.
+  /// On a GPU: its launches, and a kernel for each.
+  const elfatt::runtime::DeviceManifest *device = nullptr;
   std::vector<elfatt::runtime::CudaKernel> kernels;
 };
 
@@ -33,6 +34,7 @@ struct elfatt_bundle {
 private:
   void openForHost(const std::string &path, const elfatt::runtime::CodeManifest &code);
   void openForDevice(const std::string &path);
+  void loadForDevice(const std::string &path, const elfatt::runtime::CodeManifest &code);
   const elfatt::runtime::FileManifest &getFile(const std::string &name) const;
 
   std::shared_ptr<elfatt::runtime::Code> code;

@@ -4,12 +4,23 @@
 #include "CudaDriver.h"
 #include "Error.h"
 
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+
 namespace elfatt::runtime {
 namespace {
 
 constexpr int64_t kWorkspaceAlignment = 256;
 /// More dynamic shared memory than this must be asked for.
 constexpr int64_t kDefaultSharedBytes = 48 * 1024;
+
+/// Of cuda.h: what a driver says of an image that is not for it or its device.
+/// CUDA_ERROR_INVALID_IMAGE, NO_BINARY_FOR_GPU, INVALID_PTX,
+/// JIT_COMPILER_NOT_FOUND, UNSUPPORTED_PTX_VERSION, JIT_COMPILATION_DISABLED.
+constexpr int kNotLoadable[] = {200, 209, 218, 221, 222, 223};
+/// Jetson Nano, TX2, Xavier, Orin and Thor, by the names of both toolkits.
+constexpr int kTegra[] = {53, 62, 72, 87, 101, 110};
 
 /// 87 of "sm_87"; 0 where it is no such name.
 int parseArchitecture(const std::string &target) {
@@ -58,31 +69,45 @@ int newestPtx(int driverVersion) {
   }
 }
 
-const CodeManifest *findDeviceCode(const std::vector<CodeManifest> &code, int architecture,
-                                   int driverVersion) {
-  const CodeManifest *best = nullptr;
-  auto rank = [&](const CodeManifest &entry) {
-    return parseArchitecture(entry.target) * 1000 + entry.ptxVersion;
+bool runsCubin(int known, int architecture) {
+  if (known == architecture)
+    return true;
+  auto isTegra = [](int chip) {
+    return std::find(std::begin(kTegra), std::end(kTegra), chip) != std::end(kTegra);
   };
-  for (const CodeManifest &entry : code) {
-    int known = parseArchitecture(entry.target);
-    if (known == 0 || known > architecture)
-      continue;
-    // A cubin runs on its own architecture alone.
-    if (entry.format == "cubin" && known == architecture && driverVersion >= entry.cudaVersion)
-      return &entry;
-    if (entry.format == "ptx" && entry.ptxVersion <= newestPtx(driverVersion) &&
-        (!best || rank(entry) > rank(*best)))
-      best = &entry;
-  }
-  return best;
+  return known / 10 == architecture / 10 && known < architecture && !isTegra(known) &&
+         !isTegra(architecture);
 }
 
-const CodeManifest &chooseDeviceCode(const std::vector<CodeManifest> &code) {
+std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest> &code,
+                                                 int architecture, int driverVersion) {
+  std::vector<const CodeManifest *> usable;
+  for (const CodeManifest &entry : code) {
+    int known = parseArchitecture(entry.target);
+    if (known == 0)
+      continue;
+    bool fits = entry.format == "cubin"
+                    ? runsCubin(known, architecture) && entry.cudaVersion <= driverVersion
+                    : entry.format == "ptx" && known <= architecture &&
+                          entry.ptxVersion <= newestPtx(driverVersion);
+    if (fits)
+      usable.push_back(&entry);
+  }
+  auto rank = [](const CodeManifest *entry) {
+    return std::tuple(entry->format == "cubin", parseArchitecture(entry->target),
+                      entry->ptxVersion + entry->cudaVersion);
+  };
+  std::stable_sort(usable.begin(), usable.end(),
+                   [&](auto *a, auto *b) { return rank(a) > rank(b); });
+  return usable;
+}
+
+std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest> &code) {
   const CudaDriver &driver = CudaDriver::get();
   int version = driver.getVersion(), architecture = driver.getArchitecture();
-  if (const CodeManifest *chosen = findDeviceCode(code, architecture, version))
-    return *chosen;
+  std::vector<const CodeManifest *> usable = listDeviceCode(code, architecture, version);
+  if (!usable.empty())
+    return usable;
   std::string present;
   for (const CodeManifest &entry : code)
     present += (present.empty() ? "" : ", ") + entry.file;
@@ -95,9 +120,21 @@ const CodeManifest &chooseDeviceCode(const std::vector<CodeManifest> &code) {
 CudaModule::CudaModule(const std::string &image, const std::string &name) {
   const CudaDriver &driver = CudaDriver::get();
   context = driver.getContext(&retained);
-  CudaDriver::Scope scope(driver, context);
-  // PTX ends with a zero byte, which the string brings.
-  driver.check(driver.moduleLoadData(&module, image.c_str()), "cannot load '" + name + "'");
+  int result;
+  {
+    CudaDriver::Scope scope(driver, context);
+    // PTX ends with a zero byte, which the string brings.
+    result = driver.moduleLoadData(&module, image.c_str());
+  }
+  if (result == 0)
+    return;
+  // There is no destructor for what is not constructed.
+  if (retained)
+    driver.primaryContextRelease(0);
+  std::string what = "cannot load '" + name + "'";
+  if (std::find(std::begin(kNotLoadable), std::end(kNotLoadable), result) != std::end(kNotLoadable))
+    throw NotLoadable(what + ": " + driver.getName(result));
+  driver.check(result, what);
 }
 
 CudaModule::~CudaModule() {
@@ -110,16 +147,23 @@ CudaModule::~CudaModule() {
     driver.primaryContextRelease(0);
 }
 
-CudaKernel CudaModule::find(const std::string &kernel) const {
+CudaKernel CudaModule::find(const Launch &launch) const {
   const CudaDriver &driver = CudaDriver::get();
   CudaDriver::Scope scope(driver, context);
   CudaKernel function = nullptr;
-  driver.check(driver.moduleGetFunction(&function, module, kernel.c_str()),
-               "no kernel '" + kernel + "' in the code");
+  driver.check(driver.moduleGetFunction(&function, module, launch.kernel.c_str()),
+               "no kernel '" + launch.kernel + "' in the code");
+  if (!launch.sharedBytes.isConstant())
+    return function;
+  int64_t shared = launch.sharedBytes.evaluate({});
+  if (shared > kDefaultSharedBytes)
+    if (int result = driver.functionSetSharedBytes(function, toExtent(shared, launch.kernel)))
+      throw NotLoadable("kernel '" + launch.kernel + "': no " + std::to_string(shared) +
+                        " bytes of shared memory: " + driver.getName(result));
   return function;
 }
 
-int64_t countWorkspace(const FunctionManifest &function, const std::vector<int64_t> &dims) {
+int64_t countWorkspace(const DeviceManifest &function, const std::vector<int64_t> &dims) {
   int64_t bytes = 0;
   for (const Expression &workspace : function.workspaces)
     if (__builtin_add_overflow(bytes, alignUp(workspace.evaluate(dims)), &bytes))
@@ -127,13 +171,13 @@ int64_t countWorkspace(const FunctionManifest &function, const std::vector<int64
   return bytes;
 }
 
-void CudaModule::launch(const FunctionManifest &function, const std::vector<CudaKernel> &kernels,
-                        const std::vector<int64_t> &dims, const elfatt_tensor *inputs,
-                        const elfatt_tensor *outputs, void *workspace, int64_t workspaceBytes,
-                        void *stream) const {
+void CudaModule::launch(const std::string &name, const DeviceManifest &function,
+                        const std::vector<CudaKernel> &kernels, const std::vector<int64_t> &dims,
+                        const elfatt_tensor *inputs, const elfatt_tensor *outputs, void *workspace,
+                        int64_t workspaceBytes, void *stream) const {
   if (!function.hostCode.empty())
     throw Error(ELFATT_NOT_SUPPORTED,
-                "'" + function.name + "' is not made of kernels alone: " + function.hostCode);
+                "'" + name + "' is not made of kernels alone: " + function.hostCode);
   int64_t needed = countWorkspace(function, dims);
   if (needed > 0 && !workspace)
     throw Error(ELFATT_BAD_ARGUMENT,
@@ -180,7 +224,7 @@ void CudaModule::launch(const FunctionManifest &function, const std::vector<Cuda
     // No work, no launch: the driver refuses an empty grid.
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0)
       continue;
-    if (shared > kDefaultSharedBytes)
+    if (shared > kDefaultSharedBytes && !launch.sharedBytes.isConstant())
       driver.check(driver.functionSetSharedBytes(kernels[i], toExtent(shared, launch.kernel)),
                    "kernel '" + launch.kernel + "': no " + std::to_string(shared) +
                        " bytes of shared memory");

@@ -12,15 +12,21 @@
 
 namespace elfatt::runtime {
 
-/// The code that the current device and its driver load: a cubin of the device's
-/// own architecture, else the newest PTX that both know. Throws
-/// ELFATT_NO_DEVICE, or ELFATT_NOT_SUPPORTED with what the bundle has.
-const CodeManifest &chooseDeviceCode(const std::vector<CodeManifest> &code);
+/// The code that the current device and its driver may load, best first: a cubin
+/// of the device's own architecture, cubins of older ones that it runs, PTX from the
+/// newest on. Throws ELFATT_NO_DEVICE, or ELFATT_NOT_SUPPORTED with what the bundle
+/// has.
+std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest> &code);
 
 /// The same for a device of that architecture (87) and a driver of that version
-/// (12060); null where the bundle has nothing for them.
-const CodeManifest *findDeviceCode(const std::vector<CodeManifest> &code, int architecture,
-                                   int driverVersion);
+/// (12060); empty where the bundle has nothing for them.
+std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest> &code,
+                                                 int architecture, int driverVersion);
+
+/// True if cubins for `known` (80) run on a device of `architecture` (86). CUDA C++
+/// Programming Guide, "Binary Compatibility": on the same major number and a minor
+/// one that is not smaller, but not to or from the integrated chips of Tegra.
+bool runsCubin(int known, int architecture);
 
 /// The newest PTX that a driver loads: 85 for 12060.
 int newestPtx(int driverVersion);
@@ -31,16 +37,20 @@ using CudaKernel = void *;
 /// Code loaded into the current context.
 class CudaModule {
 public:
+  /// Throws NotLoadable where the driver says that the image is not for it.
   CudaModule(const std::string &image, const std::string &name);
   ~CudaModule();
   CudaModule(const CudaModule &) = delete;
-  CudaKernel find(const std::string &kernel) const;
 
-  /// Launches the kernels of `function` on `stream`; pointers are the device's.
-  void launch(const FunctionManifest &function, const std::vector<CudaKernel> &kernels,
-              const std::vector<int64_t> &dims, const elfatt_tensor *inputs,
-              const elfatt_tensor *outputs, void *workspace, int64_t workspaceBytes,
-              void *stream) const;
+  /// The launch's kernel, with its shared memory asked for where that is constant.
+  /// Throws NotLoadable where the device has less.
+  CudaKernel find(const Launch &launch) const;
+
+  /// Launches the kernels of function `name` on `stream`; pointers are the device's.
+  void launch(const std::string &name, const DeviceManifest &function,
+              const std::vector<CudaKernel> &kernels, const std::vector<int64_t> &dims,
+              const elfatt_tensor *inputs, const elfatt_tensor *outputs, void *workspace,
+              int64_t workspaceBytes, void *stream) const;
 
 private:
   void *module = nullptr;
@@ -50,7 +60,7 @@ private:
 };
 
 /// Bytes of workspace in all, each part aligned.
-int64_t countWorkspace(const FunctionManifest &function, const std::vector<int64_t> &dims);
+int64_t countWorkspace(const DeviceManifest &function, const std::vector<int64_t> &dims);
 
 } // namespace elfatt::runtime
 

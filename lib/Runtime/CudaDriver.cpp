@@ -56,10 +56,14 @@ const CudaDriver &CudaDriver::get() {
 void CudaDriver::check(int result, const std::string &what) const {
   if (result == 0)
     return;
+  throw Error(result == kOutOfMemory ? ELFATT_NO_MEMORY : ELFATT_DEVICE_ERROR,
+              what + ": " + getName(result));
+}
+
+std::string CudaDriver::getName(int result) const {
   const char *name = nullptr;
   getErrorName(result, &name);
-  throw Error(result == kOutOfMemory ? ELFATT_NO_MEMORY : ELFATT_DEVICE_ERROR,
-              what + ": " + (name ? name : "error " + std::to_string(result)));
+  return name ? name : "error " + std::to_string(result);
 }
 
 int CudaDriver::getVersion() const {

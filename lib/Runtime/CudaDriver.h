@@ -28,6 +28,9 @@ public:
   /// Throws ELFATT_DEVICE_ERROR, or ELFATT_NO_MEMORY, unless `result` is success.
   void check(int result, const std::string &what) const;
 
+  /// What the driver calls an error: "CUDA_ERROR_INVALID_VALUE".
+  std::string getName(int result) const;
+
   /// While it lives, `context` is the thread's current one.
   class Scope {
   public:

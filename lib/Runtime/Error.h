@@ -16,6 +16,11 @@ struct Error : std::runtime_error {
   elfatt_status status;
 };
 
+/// Code that this device or its driver cannot take: other code may do.
+struct NotLoadable : Error {
+  explicit NotLoadable(const std::string &message) : Error(ELFATT_DEVICE_ERROR, message) {}
+};
+
 } // namespace elfatt::runtime
 
 #endif // ELFATT_LIB_RUNTIME_ERROR_H

@@ -147,7 +147,7 @@ ArrayType readArrayType(const Json &value, const ExpressionReader &reader) {
 }
 
 KernelArgument readKernelArgument(const Json &value, const FunctionManifest &function,
-                                  const ExpressionReader &reader) {
+                                  const DeviceManifest &device, const ExpressionReader &reader) {
   using Kind = KernelArgument::Kind;
   if (!value.is_object() || value.size() != 1)
     fail("'arguments' of a launch: expected objects with one entry");
@@ -162,7 +162,7 @@ KernelArgument readKernelArgument(const Json &value, const FunctionManifest &fun
   else if (key == "result")
     kind = Kind::Result, count = function.results.size();
   else if (key == "workspace")
-    kind = Kind::Workspace, count = function.workspaces.size();
+    kind = Kind::Workspace, count = device.workspaces.size();
   else
     fail("unknown kind of argument '" + key + "'");
   if (number < 0 || static_cast<size_t>(number) >= count)
@@ -177,6 +177,26 @@ void readDims(const Json &value, const ExpressionReader &reader, const char *key
     fail(std::string("'") + key + "': expected three extents");
   for (int i = 0; i < 3; ++i)
     dims[i] = reader.read(array[i]);
+}
+
+DeviceManifest readDevice(const Json &value, const FunctionManifest &function,
+                          const ExpressionReader &reader) {
+  DeviceManifest device;
+  if (value.find("host_code") != value.end())
+    device.hostCode = getString(value, "host_code");
+  for (const Json &workspace : getArray(value, "workspaces"))
+    device.workspaces.push_back(reader.read(get(workspace, "bytes")));
+  for (const Json &entry : getArray(value, "launches")) {
+    Launch launch;
+    launch.kernel = getString(entry, "kernel");
+    readDims(entry, reader, "grid", launch.grid);
+    readDims(entry, reader, "block", launch.block);
+    launch.sharedBytes = reader.read(get(entry, "dynamic_shared_bytes"));
+    for (const Json &argument : getArray(entry, "arguments"))
+      launch.arguments.push_back(readKernelArgument(argument, function, device, reader));
+    device.launches.push_back(std::move(launch));
+  }
+  return device;
 }
 
 FunctionManifest readFunction(const Json &value) {
@@ -200,22 +220,13 @@ FunctionManifest readFunction(const Json &value) {
     fail("'dims': one is not the extent of any argument");
   for (const Json &result : getArray(value, "results"))
     function.results.push_back(readArrayType(result, reader));
-  if (value.find("host_code") != value.end())
-    function.hostCode = getString(value, "host_code");
-  if (value.find("launches") == value.end())
+  if (value.find("devices") == value.end())
     return function;
-  for (const Json &workspace : getArray(value, "workspaces"))
-    function.workspaces.push_back(reader.read(get(workspace, "bytes")));
-  for (const Json &entry : getArray(value, "launches")) {
-    Launch launch;
-    launch.kernel = getString(entry, "kernel");
-    readDims(entry, reader, "grid", launch.grid);
-    readDims(entry, reader, "block", launch.block);
-    launch.sharedBytes = reader.read(get(entry, "dynamic_shared_bytes"));
-    for (const Json &argument : getArray(entry, "arguments"))
-      launch.arguments.push_back(readKernelArgument(argument, function, reader));
-    function.launches.push_back(std::move(launch));
-  }
+  const Json &devices = get(value, "devices");
+  if (!devices.is_object())
+    fail("'devices': expected an object");
+  for (const auto &[target, device] : devices.items())
+    function.devices[target] = readDevice(device, function, reader);
   return function;
 }
 

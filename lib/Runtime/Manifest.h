@@ -17,7 +17,7 @@
 namespace elfatt::runtime {
 
 /// The newest format that this runtime reads.
-constexpr int64_t kManifestSchema = 2;
+constexpr int64_t kManifestSchema = 3;
 
 int64_t getElementBytes(elfatt_element element);
 /// "f32"
@@ -44,15 +44,21 @@ struct Launch {
   std::vector<KernelArgument> arguments;
 };
 
+/// A function on one chip: tile sizes, and with them launches, are the chip's own.
+struct DeviceManifest {
+  std::vector<Expression> workspaces; ///< bytes of each
+  /// The kernels in their order.
+  std::vector<Launch> launches;
+  /// Why the launches alone do not make the function; empty where they do.
+  std::string hostCode;
+};
+
 struct FunctionManifest {
   std::string name;
   std::vector<std::string> dims;
   std::vector<ArrayType> arguments, results;
-  /// GPU: bytes of each workspace, and the kernels in their order.
-  std::vector<Expression> workspaces;
-  std::vector<Launch> launches;
-  /// Why the launches alone do not make the function; empty where they do.
-  std::string hostCode;
+  /// By the target of the code, "sm_87".
+  std::map<std::string, DeviceManifest> devices;
 };
 
 struct CodeManifest {

@@ -33,6 +33,26 @@ bool elfatt::target::knowsChip(int major, int minor, const Chip &chip) {
   return false;
 }
 
+int elfatt::target::getFirstRelease(PtxVersion ptx) {
+  switch (ptx.major) {
+  case 9:
+    return 13000 + ptx.minor * 10;
+  case 8:
+    // 12.6 brought no new version.
+    return 12000 + (ptx.minor <= 5 ? ptx.minor : ptx.minor + 1) * 10;
+  case 7:
+    return 11000 + ptx.minor * 10;
+  case 6:
+    return ptx.minor >= 3 ? 10000 + (ptx.minor - 3) * 10 : 9000 + ptx.minor * 10;
+  default:
+    return 7000;
+  }
+}
+
+int elfatt::target::getOldestDriver(const Toolkit &toolkit, const Chip &chip) {
+  return std::max(toolkit.major * 1000, getFirstRelease(chip.minPtx));
+}
+
 namespace {
 struct ToolOutput {
   int status;
@@ -133,9 +153,20 @@ static std::string findFatbinary(StringRef preferred, ArrayRef<std::string> root
   return {};
 }
 
-Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPath) {
+/// Better for code that drivers of release `wanted` are to load.
+static bool isBetter(const Toolkit &a, const Toolkit &b, int wanted) {
+  bool aLoads = a.major <= wanted, bLoads = b.major <= wanted;
+  if (aLoads != bLoads)
+    return aLoads;
+  return aLoads ? a.major > b.major : a.major < b.major;
+}
+
+Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPath,
+                                              std::optional<PtxVersion> ptx) {
   std::string found;
   std::vector<std::string> roots = listRoots(cudaPath);
+  std::optional<Toolkit> best;
+  int firstRelease = ptx ? getFirstRelease(*ptx) : 0;
   for (const std::string &root : roots) {
     Toolkit toolkit;
     toolkit.root = root;
@@ -150,11 +181,18 @@ Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPa
     groups[1].getAsInteger(10, toolkit.major);
     groups[2].getAsInteger(10, toolkit.minor);
     toolkit.fatbinary = findFatbinary(root, roots);
-    if (knowsChip(toolkit.major, toolkit.minor, chip))
-      return toolkit;
+    if (knowsChip(toolkit.major, toolkit.minor, chip) &&
+        toolkit.major * 1000 + toolkit.minor * 10 >= firstRelease) {
+      if (!ptx)
+        return toolkit;
+      if (!best || isBetter(toolkit, *best, firstRelease / 1000))
+        best = toolkit;
+    }
     found += (found.empty() ? "" : ", ") + toolkit.ptxas() + " (" + groups[1].str() + "." +
              groups[2].str() + ")";
   }
+  if (best)
+    return *best;
   std::string wheel = chip.name == "sm_110" ? "nvidia-cuda-nvcc" : "nvidia-cuda-nvcc-cu12";
   std::string where = cudaPath.empty() ? "" : (" in '" + cudaPath + "'").str();
   return createStringError(

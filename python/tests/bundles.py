@@ -129,6 +129,15 @@ class Bundle:
         )
         return list(shape)[:rank]
 
+    def workspace(self, inputs: Sequence[Tensor]) -> int:
+        bytes = c_int64()
+        self.runtime.check(
+            self.library.elfatt_function_workspace(
+                self.find(), (Tensor * len(inputs))(*inputs), len(inputs), byref(bytes)
+            )
+        )
+        return bytes.value
+
     def run_tensors(
         self,
         inputs: Sequence[Tensor],

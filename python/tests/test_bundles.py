@@ -416,7 +416,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], int, str]] = {
         bundles.BAD_BUNDLE,
         "not JSON",
     ),
-    "newer": (change(schema=3), bundles.NOT_SUPPORTED, "has format 3, .* up to 2"),
+    "newer": (change(schema=4), bundles.NOT_SUPPORTED, "has format 4, .* up to 3"),
     "other machine": (
         change(
             code=[

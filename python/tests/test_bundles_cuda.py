@@ -7,15 +7,22 @@ thing is for the simulator, and for a GPU.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, List, Optional
 
 import bundles
 import pytest
 from elfatt.tools import find_tool
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "cpu"))
+
+import shapes  # noqa: E402
 
 # Runs in a process of its own, whose libcuda.so.1 is the fake one.
 SCRIPT = """
@@ -27,10 +34,12 @@ runtime = bundles.Runtime(sys.argv[1])
 bundle = runtime.open(sys.argv[2], "cuda")
 print("target", bundle.target)
 rows = int(sys.argv[3])
-qkv = bundles.tensor(np.zeros(1, np.float16), shape=[rows, 49, 3, 4, 32], data=0x7000000)
+data, strides, workspace, workspace_bytes = eval(sys.argv[4])
+shape = [rows, 49, 3, 4, 32]
+qkv = bundles.tensor(np.zeros(1, np.float16), shape=shape, data=data, strides=strides)
 out = bundles.tensor(np.zeros(1, np.float16), shape=[rows, 49, 4, 32], data=0x9000000)
-workspace = int(sys.argv[4], 16)
-bundle.run_tensors([qkv], [out], workspace, 1 << 20, stream=0x1234)
+print("workspace", bundle.workspace([qkv]))
+bundle.run_tensors([qkv], [out], workspace, workspace_bytes, stream=0x1234)
 bundle.close()
 """
 
@@ -63,28 +72,78 @@ def fake(tmp_path_factory: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: Any) -> Path:
-    tool = find_tool("elfatt-compile")
-    assert tool, "elfatt-compile is not built: run 'cmake --build --preset release'"
+def elfatt_compile() -> str:
+    found = find_tool("elfatt-compile")
+    assert found, "elfatt-compile is not built: run 'cmake --build --preset release'"
+    return found
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: Any, elfatt_compile: str) -> Path:
     text = MODEL.replace("ROWS", "2").replace("SIZES", "")
     folder = tmp_path_factory.mktemp("static")
-    return bundles.compile_bundle(tool, text, folder, "--target=sm_80,sm_87:cuda=12.6")
+    return bundles.compile_bundle(
+        elfatt_compile, text, folder, "--target=sm_80,sm_87:cuda=12.6"
+    )
+
+
+def copy_bundle(folder: Path, path: Path, oldest_driver: Optional[int]) -> Path:
+    """The bundle with cubins that drivers of that CUDA release load, or without any,
+    whatever ptxas is installed."""
+    shutil.copytree(path, folder, dirs_exist_ok=True)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for code in [c for c in manifest["code"] if c["format"] == "ptx"]:
+        target = code["target"]
+        name = f"kernels.{target}.cubin"
+        if not (folder / name).exists():
+            # No ptxas here: what the fake driver takes for one.
+            data = b"\x7fELF" + bytes(60)
+            (folder / name).write_bytes(data)
+            checksum = hashlib.sha256(data).hexdigest()
+            manifest["files"][name] = {"bytes": len(data), "sha256": checksum}
+            entry = {"file": name, "format": "cubin", "target": target, "kernels": {}}
+            manifest["code"].append(entry)
+    for code in manifest["code"]:
+        if code["format"] == "cubin":
+            code["cuda"] = oldest_driver
+    if oldest_driver is None:
+        manifest["code"] = [c for c in manifest["code"] if c["format"] == "ptx"]
+    text = json.dumps(manifest)
+    (folder / "manifest.json").write_text(text)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "manifest.json.sha256").write_text(f"{checksum}  manifest.json\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ptx(bundle: Path, tmp_path_factory: Any) -> Path:
+    return copy_bundle(tmp_path_factory.mktemp("ptx"), bundle, None)
+
+
+@pytest.fixture(scope="module")
+def cubin(bundle: Path, tmp_path_factory: Any) -> Path:
+    return copy_bundle(tmp_path_factory.mktemp("cubin"), bundle, 12000)
 
 
 @pytest.fixture
-def run(fake: Path, bundle: Path, tmp_path: Path) -> Run:
+def run(fake: Path, ptx: Path, tmp_path: Path, elfatt_compile: str) -> Run:
     def run(
         version: int = 12060,
         chip: int = 87,
         fail: str = "",
-        path: Path = bundle,
+        refuse: str = "",
+        path: Path = ptx,
         rows: int = 2,
-        workspace: str = "100",
+        data: int = 0x7000000,
+        strides: Optional[List[int]] = None,
+        workspace: Optional[int] = 0x100,
+        workspace_bytes: int = 1 << 20,
         driver: bool = True,
+        script: str = SCRIPT,
     ) -> Any:
-        tool = find_tool("elfatt-compile")
-        assert tool
-        library = Path(tool).resolve().parents[1] / "lib" / "libelfatt_runtime.so"
+        library = (
+            Path(elfatt_compile).resolve().parents[1] / "lib" / "libelfatt_runtime.so"
+        )
         log = tmp_path / "log"
         log.write_text("")
         environment = {
@@ -94,11 +153,13 @@ def run(fake: Path, bundle: Path, tmp_path: Path) -> Run:
             "FAKE_CUDA_VERSION": str(version),
             "FAKE_CUDA_CHIP": str(chip),
             "FAKE_CUDA_FAIL": fail,
+            "FAKE_CUDA_REFUSE": refuse,
         }
         if driver:
             environment["LD_LIBRARY_PATH"] = str(fake)
+        arguments = repr((data, strides, workspace, workspace_bytes))
         result = subprocess.run(
-            [sys.executable, "-c", SCRIPT, library, path, str(rows), workspace],
+            [sys.executable, "-c", script, library, path, str(rows), arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -138,6 +199,35 @@ def test_code_is_chosen_by_chip_and_driver(
 
 
 @pytest.mark.parametrize(
+    "chip, version, refuse, loaded",
+    [
+        (87, 12060, "", ["cubin"]),
+        (86, 12060, "", ["cubin"]),  # sm_80's
+        (87, 11040, "", [".target sm_80"]),
+        (90, 12060, "", [".target sm_87"]),
+        # A driver that says the cubin is not for its device.
+        (87, 12060, "cubin", ["cubin", ".target sm_87"]),
+    ],
+)
+def test_cubins_are_chosen_before_ptx(
+    run: Run, cubin: Path, chip: int, version: int, refuse: str, loaded: List[str]
+) -> None:
+    result, calls = run(path=cubin, chip=chip, version=version, refuse=refuse)
+    assert result.returncode == 0, result.stderr
+    name = "cuModuleLoadData "
+    assert [c[len(name) :] for c in calls if c.startswith(name)] == loaded
+    retained = [c for c in calls if c.startswith("cuDevicePrimaryCtxRetain")]
+    released = [c for c in calls if c.startswith("cuDevicePrimaryCtxRelease")]
+    assert len(retained) == len(released), "no context is kept"
+
+
+def test_nothing_that_loads_is_a_status(run: Run) -> None:
+    result, _ = run(refuse="ptx")
+    assert "the device takes none of the bundle's code: cannot load" in result.stderr
+    assert f"(status {bundles.NOT_SUPPORTED})" in result.stderr
+
+
+@pytest.mark.parametrize(
     "arguments, status, message",
     [
         (
@@ -158,6 +248,13 @@ def test_code_is_chosen_by_chip_and_driver(
             "cannot launch kernel 'main_0': CUDA_ERROR_INVALID_VALUE",
         ),
         ({"rows": 3}, bundles.BAD_ARGUMENT, "input 0: expected shape"),
+        ({"data": 0x7000001}, bundles.BAD_ARGUMENT, "input 0: the data is not aligned"),
+        ({"data": 0}, bundles.BAD_ARGUMENT, "input 0: the data is null"),
+        (
+            {"strides": [18816, 384, 128, 1, 4]},
+            bundles.BAD_ARGUMENT,
+            "input 0: expected strides [18816x384x128x32x1], got [18816x384x128x1x4]",
+        ),
     ],
 )
 def test_faults_are_statuses(
@@ -176,11 +273,11 @@ def test_no_driver_is_a_status(run: Run) -> None:
     assert f"(status {bundles.NO_DEVICE})" in result.stderr
 
 
-def test_launches_follow_the_extents(run: Run, tmp_path: Path) -> None:
-    tool = find_tool("elfatt-compile")
-    assert tool
+def test_launches_follow_the_extents(
+    run: Run, tmp_path: Path, elfatt_compile: str
+) -> None:
     text = MODEL.replace("ROWS", "?").replace("SIZES", "%rows")
-    path = bundles.compile_bundle(tool, text, tmp_path, "--target=sm_87")
+    path = bundles.compile_bundle(elfatt_compile, text, tmp_path, "--target=sm_87")
     grids = []
     for rows in (1, 5):
         result, calls = run(path=path, rows=rows, version=11040)
@@ -188,3 +285,92 @@ def test_launches_follow_the_extents(run: Run, tmp_path: Path) -> None:
         launch = [call for call in calls if call.startswith("cuLaunchKernel")][0]
         grids.append(int(launch.split()[1]))
     assert grids[1] == 5 * grids[0]
+
+
+ELFATT = shapes.Elfatt(size=14, channels=64, heads=2, window=7, batch=2).mlir("f16")
+
+WORKSPACE = """
+import sys
+import bundles
+import numpy as np
+
+bundle = bundles.Runtime(sys.argv[1]).open(sys.argv[2], "cuda")
+shapes = [[2, 196, 192], [3, 3, 1, 32], [1, 32], [3, 3, 1, 32], [1, 32]]
+one = np.zeros(1, np.float16)
+inputs = [bundles.tensor(one, shape=s, data=0x1000000 * (i + 1)) for i, s in enumerate(shapes)]
+output = bundles.tensor(one, shape=[2, 196, 64], data=0x9000000)
+bytes = bundle.workspace(inputs)
+print("workspace", bytes)
+for workspace, size in ((0, bytes), (0x20, bytes), (0x100, bytes - 1), (0x100, bytes)):
+    try:
+        bundle.run_tensors(inputs, [output], workspace, size)
+        print("ran")
+    except bundles.Failure as failure:
+        print(failure)
+"""
+
+
+def test_the_workspace_is_the_callers(
+    fake: Path, run: Run, tmp_path: Path, elfatt_compile: str
+) -> None:
+    path = bundles.compile_bundle(elfatt_compile, ELFATT, tmp_path, "--target=sm_87")
+    devices = json.loads((path / "manifest.json").read_text())["functions"][0][
+        "devices"
+    ]
+    if not devices["sm_87"]["workspaces"]:
+        pytest.skip("ELFATT needs no workspace here")
+    result, calls = run(path=path, script=WORKSPACE)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    needed = int(lines[0].split()[1])
+    assert needed > 0 and needed % 256 == 0
+    assert lines[1].startswith(f"the workspace is null, expected {needed} bytes")
+    assert lines[2].startswith("the workspace is not aligned to 256 bytes")
+    assert lines[3].startswith(f"a workspace of {needed - 1} bytes, expected {needed}")
+    assert lines[4] == "ran"
+    launches = len([call for call in calls if call.startswith("cuLaunchKernel")])
+    assert launches == len(devices["sm_87"]["launches"])
+    # What a CUDA graph cannot capture, or what waits.
+    assert {call.split()[0] for call in calls} <= {
+        "cuInit",
+        "cuDevicePrimaryCtxRetain",
+        "cuModuleLoadData",
+        "cuModuleGetFunction",
+        "cuFuncSetAttribute",
+        "cuLaunchKernel",
+        "cuModuleUnload",
+        "cuDevicePrimaryCtxRelease",
+    }
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on the path")
+def test_the_example_builds_with_nvcc(
+    fake: Path, ptx: Path, tmp_path: Path, elfatt_compile: str
+) -> None:
+    root = Path(__file__).parents[2]
+    library = Path(elfatt_compile).resolve().parents[1] / "lib"
+    program = tmp_path / "run_bundle"
+    command = ["nvcc", "-DUSE_CUDA", "-Xcompiler=-Wall,-Wextra,-Werror"]
+    command += [
+        "-I",
+        root / "include",
+        root / "examples" / "run_bundle.c",
+        "-o",
+        program,
+    ]
+    command += ["-L", library, "-lelfatt_runtime", f"-Xlinker=-rpath={library}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(fake),
+        "FAKE_CUDA_LOG": str(tmp_path / "log"),
+        "FAKE_CUDA_VERSION": "12060",
+        "FAKE_CUDA_CHIP": "87",
+    }
+    command = [str(program), str(ptx), "cuda"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    # The runtime opens the bundle; CUDA's own library asks more of a driver than the
+    # fake one has, which is a message and a status.
+    assert "code for sm_87" in done.stdout
+    assert done.returncode == 2 and done.stderr.startswith("error: ")

@@ -47,7 +47,7 @@
 // MANIFEST-NEXT: [
 // MANIFEST-NEXT: "*"
 // MANIFEST: "arg0_0"
-// MANIFEST: "schema": 2
+// MANIFEST: "schema": 3
 // HEADER: #define ELFATT_MAIN_FUNCTION "main"
 // HEADER: #define ELFATT_MAIN_INPUT_1_TYPE ELFATT_F32
 // HEADER: #define ELFATT_MAIN_INPUT_1_DIM_0 9

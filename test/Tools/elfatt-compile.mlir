@@ -1,13 +1,13 @@
 // REQUIRES: ptxas
 // RUN: rm -rf %t && mkdir %t
-// RUN: elfatt-compile %s --target=sm_80,sm_87:cuda=12.6,sm_90 -o %t/a 2>/dev/null
+// RUN: elfatt-compile %s --target=sm_80,sm_87:cuda=12.6,sm_90 --no-runtime-source -o %t/a 2>/dev/null
 // RUN: FileCheck %s --input-file=%t/a/manifest.json
 // RUN: FileCheck %s --input-file=%t/a/bundle.h --check-prefix=HEADER
 // RUN: FileCheck %s --input-file=%t/a/kernels.sm_87.ptx --check-prefix=PTX
 
 // The same input gives the same bytes, also over an older bundle.
-// RUN: elfatt-compile %s --target=sm_80,sm_87:cuda=12.6,sm_90 -o %t/b 2>/dev/null
-// RUN: elfatt-compile %s --target=sm_80,sm_87:cuda=12.6,sm_90 -o %t/b 2>/dev/null
+// RUN: elfatt-compile %s --target=sm_80,sm_87:cuda=12.6,sm_90 --no-runtime-source -o %t/b 2>/dev/null
+// RUN: elfatt-compile %s --target=sm_80,sm_87:cuda=12.6,sm_90 --no-runtime-source -o %t/b 2>/dev/null
 // RUN: diff -r %t/a %t/b
 
 // Errors leave nothing behind.
@@ -20,21 +20,31 @@
 // RUN: ls %t | FileCheck %s --check-prefix=LEFT
 
 // CHECK: "file": "kernels.sm_80.ptx"
+// CHECK: "ptx": "7.4"
+// CHECK: "cuda": 1{{[1-9]}}000
+// CHECK-NEXT: "file": "kernels.sm_80.cubin"
+// CHECK-NEXT: "format": "cubin"
 // CHECK: "registers":
 // CHECK: "spill_bytes": 0
-// CHECK: "ptx": "7.4"
 // CHECK: "file": "kernels.sm_87.ptx"
 // CHECK: "ptx": "8.5"
+// CHECK: "file": "kernels.sm_87.cubin"
 // CHECK: "file": "kernels.sm_90.ptx"
+// CHECK: "file": "kernels.sm_90.cubin"
+// CHECK: "files":
+// CHECK-NOT: "runtime/
 // CHECK: "functions":
+// CHECK: "devices":
+// CHECK-NEXT: "sm_80":
 // CHECK: "launches":
 // CHECK: "argument": 0
 // CHECK: "result": 0
 // CHECK-NOT: "host_code"
-// CHECK: "schema": 2
-// HEADER: #define ELFATT_MAIN_0_NAME "main_0"
-// HEADER: #define ELFATT_MAIN_0_GRID_X 8
-// HEADER: #define ELFATT_MAIN_0_BLOCK_X 32
+// CHECK: "sm_90":
+// CHECK: "schema": 3
+// HEADER: #define ELFATT_SM_80_MAIN_0_NAME "main_0"
+// HEADER: #define ELFATT_SM_80_MAIN_0_GRID_X 8
+// HEADER: #define ELFATT_SM_80_MAIN_0_BLOCK_X 32
 // PTX: .version 8.5
 // PTX: .target sm_87
 // CUDA: elfatt-compile: error: --target=cuda: expected cpu or a chip, for example sm_87

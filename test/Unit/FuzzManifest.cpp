@@ -26,7 +26,8 @@ static void useFunction(const FunctionManifest &function) {
   }
   auto count = static_cast<int32_t>(inputs.size());
   std::vector<int64_t> dims = bindDims(function, inputs.data(), count);
-  (void)countWorkspace(function, dims);
+  for (const auto &[target, device] : function.devices)
+    (void)countWorkspace(device, dims);
   for (const ArrayType &type : function.results)
     (void)evaluateShape(type.shape, dims);
   checkArrays(function, inputs.data(), nullptr, 0, dims);
@@ -36,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   Manifest manifest;
   try {
     manifest = parseManifest({reinterpret_cast<const char *>(data), size});
-    (void)findDeviceCode(manifest.code, 87, 12060);
+    (void)listDeviceCode(manifest.code, 87, 12060);
   } catch (const Error &) {
     return 0;
   }

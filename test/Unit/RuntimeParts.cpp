@@ -57,7 +57,7 @@ TEST(RuntimeProcessor, QuotasAreCoresRoundedUp) {
 
 /// A manifest with one function, whose result has extent `expression` of n.
 std::string withExtent(const std::string &expression) {
-  return R"({"schema": 2, "code": [], "constants": null, "files": {}, "functions": [{"name": "f",
+  return R"({"schema": 3, "code": [], "constants": null, "files": {}, "functions": [{"name": "f",
     "dims": ["n"], "arguments": [{"type": "f32", "shape": ["n"], "strides": [1]}],
     "results": [{"type": "f32", "shape": [)" +
          expression + R"(], "strides": [1]}]}]})";
@@ -102,8 +102,8 @@ TEST(RuntimeManifest, RefusesWhatIsNone) {
   expectRefused(R"({"schema": "2"})", "'schema': expected a whole number");
   expectRefused(R"({"schema": 2.5})", "'schema': expected a whole number");
   expectRefused(R"({"schema": 18446744073709551615})", "'schema': expected a whole number");
-  expectRefused(R"({"schema": 99})", "has format 99, this runtime reads up to 2");
-  expectRefused(R"({"schema": 1})", "compile the model again");
+  expectRefused(R"({"schema": 99})", "has format 99, this runtime reads up to 3");
+  expectRefused(R"({"schema": 2})", "compile the model again");
   expectRefused(withExtent("1.5"), "expected a whole number");
   expectRefused(withExtent("\"m\""), "unknown dim 'm'");
   expectRefused(withExtent(R"(["^", 1, 2])"), "unknown operation '^'");
@@ -119,11 +119,15 @@ CodeManifest ptx(const char *target, int version) {
   return {std::string(target) + ".ptx", "ptx", target, "", version, 0};
 }
 
+CodeManifest cubin(const char *target, int oldestDriver) {
+  return {std::string(target) + ".cubin", "cubin", target, "", 0, oldestDriver};
+}
+
 TEST(RuntimeCuda, ChoosesCodeByDeviceAndDriver) {
   std::vector<CodeManifest> code{ptx("sm_80", 70), ptx("sm_87", 74), ptx("sm_90", 85)};
   auto choose = [&](int architecture, int driver) -> std::string {
-    const CodeManifest *chosen = findDeviceCode(code, architecture, driver);
-    return chosen ? chosen->file : "none";
+    std::vector<const CodeManifest *> usable = listDeviceCode(code, architecture, driver);
+    return usable.empty() ? "none" : usable[0]->file;
   };
   EXPECT_EQ(choose(87, 11040), "sm_87.ptx");
   EXPECT_EQ(choose(87, 11030), "sm_80.ptx") << "PTX 7.4 is too new for CUDA 11.3";
@@ -131,10 +135,54 @@ TEST(RuntimeCuda, ChoosesCodeByDeviceAndDriver) {
   EXPECT_EQ(choose(90, 12000), "sm_87.ptx");
   EXPECT_EQ(choose(75, 13000), "none");
   EXPECT_EQ(choose(87, 10020), "none");
-  code.push_back({"sm_87.cubin", "cubin", "sm_87", "", 0, 12000});
+  code.push_back(cubin("sm_87", 12000));
   EXPECT_EQ(choose(87, 12060), "sm_87.cubin");
   EXPECT_EQ(choose(87, 11040), "sm_87.ptx") << "the cubin is of a newer CUDA";
-  EXPECT_EQ(choose(89, 12060), "sm_87.ptx") << "a cubin runs on its own chip";
+  EXPECT_EQ(choose(89, 12060), "sm_87.ptx") << "a cubin of a Jetson runs there alone";
+}
+
+TEST(RuntimeCuda, CubinsComeBeforePtxTheNewestFirst) {
+  std::vector<CodeManifest> code{ptx("sm_80", 74), cubin("sm_80", 12000), ptx("sm_86", 74),
+                                 cubin("sm_86", 13000), ptx("sm_90", 85)};
+  auto list = [&](int architecture, int driver) {
+    std::string files;
+    for (const CodeManifest *entry : listDeviceCode(code, architecture, driver))
+      files += entry->file + " ";
+    return files;
+  };
+  EXPECT_EQ(list(86, 13000), "sm_86.cubin sm_80.cubin sm_86.ptx sm_80.ptx ");
+  EXPECT_EQ(list(89, 12040), "sm_80.cubin sm_86.ptx sm_80.ptx ");
+  EXPECT_EQ(list(90, 12050), "sm_90.ptx sm_86.ptx sm_80.ptx ");
+}
+
+// CUDA C++ Programming Guide, "Binary Compatibility".
+TEST(RuntimeCuda, CubinsRunOnLaterMinorsButNotToOrFromTegra) {
+  EXPECT_TRUE(runsCubin(80, 80));
+  EXPECT_TRUE(runsCubin(80, 86));
+  EXPECT_TRUE(runsCubin(86, 89));
+  EXPECT_TRUE(runsCubin(120, 121));
+  EXPECT_FALSE(runsCubin(86, 80));
+  EXPECT_FALSE(runsCubin(80, 90));
+  EXPECT_FALSE(runsCubin(80, 87));
+  EXPECT_FALSE(runsCubin(87, 89));
+  EXPECT_TRUE(runsCubin(87, 87));
+}
+
+const char *const kDevices =
+    R"({"schema": 3, "code": [], "constants": null, "files": {}, "functions": [{"name": "f",
+    "dims": [], "arguments": [], "results": [], "devices": %})";
+
+TEST(RuntimeManifest, LaunchesAreOfAChip) {
+  auto parse = [](std::string devices) {
+    std::string text = kDevices;
+    return parseManifest(text.replace(text.find('%'), 1, devices + "}]"));
+  };
+  Manifest manifest = parse(R"({"sm_80": {"workspaces": [], "launches": []},
+                                "sm_90": {"workspaces": [{"bytes": 8}], "launches": []}})");
+  EXPECT_TRUE(manifest.functions[0].devices.at("sm_80").workspaces.empty());
+  EXPECT_EQ(manifest.functions[0].devices.at("sm_90").workspaces.size(), 1u);
+  EXPECT_THROW(parse("[]"), Error);
+  EXPECT_THROW(parse(R"({"sm_80": {"workspaces": []}})"), Error);
 }
 
 // The table of PTX versions in NVIDIA's PTX ISA manual, "Release Notes".

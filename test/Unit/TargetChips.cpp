@@ -197,6 +197,27 @@ TEST(TargetPtxas, ReleasesKnowTheirChips) {
   EXPECT_FALSE(knowsChip(11, 4, chip("sm_90")));
 }
 
+// PTX ISA manual, "Release Notes".
+TEST(TargetPtxas, ReleasesReadPtxFromAVersionOn) {
+  EXPECT_EQ(getFirstRelease({4, 2}), 7000);
+  EXPECT_EQ(getFirstRelease({6, 1}), 9010);
+  EXPECT_EQ(getFirstRelease({6, 5}), 10020);
+  EXPECT_EQ(getFirstRelease({7, 4}), 11040);
+  EXPECT_EQ(getFirstRelease({8, 5}), 12050);
+  EXPECT_EQ(getFirstRelease({8, 7}), 12080);
+  EXPECT_EQ(getFirstRelease({9, 0}), 13000);
+}
+
+TEST(TargetPtxas, CubinsLoadOnDriversOfTheirMajorRelease) {
+  Toolkit toolkit;
+  toolkit.major = 12;
+  toolkit.minor = 9;
+  EXPECT_EQ(getOldestDriver(toolkit, chip("sm_87")), 12000);
+  EXPECT_EQ(getOldestDriver(toolkit, chip("sm_120")), 12080);
+  toolkit.major = 13;
+  EXPECT_EQ(getOldestDriver(toolkit, chip("sm_87")), 13000);
+}
+
 TEST(TargetPtxas, MissingToolkitSaysWhatToDo) {
   llvm::Expected<Toolkit> toolkit = findToolkit(chip("sm_87"), "/nonexistent");
   ASSERT_FALSE(static_cast<bool>(toolkit));

@@ -20,12 +20,23 @@ struct Toolkit {
 
 /// Finds a toolkit whose ptxas knows the chip: in `cudaPath` if given, else in
 /// CUDA_HOME, on PATH, where CMake found one, in /usr/local/cuda and in the active Python
-/// environment
-/// (packages nvidia-cuda-nvcc-*). The error says what was found and what to do.
-llvm::Expected<Toolkit> findToolkit(const Chip &chip, llvm::StringRef cudaPath);
+/// environment (packages nvidia-cuda-nvcc-*). With `ptx`, it reads that version too, and
+/// among several one is taken whose cubins the drivers of that version load, or else
+/// the one with the oldest major release. The error says what was found and what to do.
+llvm::Expected<Toolkit> findToolkit(const Chip &chip, llvm::StringRef cudaPath,
+                                    std::optional<PtxVersion> ptx = std::nullopt);
 
 /// True if the ptxas of that release assembles for the chip.
 bool knowsChip(int major, int minor, const Chip &chip);
+
+/// The first CUDA release whose driver and ptxas read PTX of that version, as
+/// drivers have it: 11040 for 7.4. PTX ISA manual, "Release Notes".
+int getFirstRelease(PtxVersion ptx);
+
+/// The oldest driver that loads the toolkit's cubins for the chip, 12080 for CUDA
+/// 12.8: one of the same major release ("CUDA Compatibility", "Minor Version
+/// Compatibility") that knows the chip.
+int getOldestDriver(const Toolkit &toolkit, const Chip &chip);
 
 /// What `ptxas -v` says of one kernel.
 struct KernelUsage {

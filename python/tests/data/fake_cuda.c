@@ -3,7 +3,8 @@
    A libcuda that has a device, writes down what it is asked for in the file
    $FAKE_CUDA_LOG and does nothing. $FAKE_CUDA_VERSION is the driver's version,
    $FAKE_CUDA_CHIP the device's compute capability, as 87; $FAKE_CUDA_FAIL the call
-   that fails with CUDA_ERROR_INVALID_VALUE. */
+   that fails with CUDA_ERROR_INVALID_VALUE; $FAKE_CUDA_REFUSE the kind of image,
+   cubin or ptx, that the driver says is not for its device. */
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -61,9 +62,12 @@ int cuDevicePrimaryCtxRelease(int device) {
   return record("cuDevicePrimaryCtxRelease", "%d", device);
 }
 int cuModuleLoadData(void **loaded, const void *image) {
-  const char *target = strstr(image, ".target ");
+  int is_cubin = memcmp(image, "\177ELF", 4) == 0;
+  const char *target = is_cubin ? "cubin" : strstr(image, ".target ");
+  const char *refused = getenv("FAKE_CUDA_REFUSE");
   *loaded = &module;
-  return record("cuModuleLoadData", "%.13s", target ? target : "no target");
+  int failed = record("cuModuleLoadData", "%.13s", target ? target : "no target");
+  return refused && strcmp(refused, is_cubin ? "cubin" : "ptx") == 0 ? 209 : failed;
 }
 int cuModuleUnload(void *unloaded) { return record("cuModuleUnload", "%d", unloaded == &module); }
 int cuModuleGetFunction(void **function, void *from, const char *name) {
@@ -82,7 +86,6 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
                 (unsigned long long)*(uint64_t *)arguments[0], extra != NULL);
 }
 int cuGetErrorName(int error, const char **name) {
-  (void)error;
-  *name = "CUDA_ERROR_INVALID_VALUE";
+  *name = error == 209 ? "CUDA_ERROR_NO_BINARY_FOR_GPU" : "CUDA_ERROR_INVALID_VALUE";
   return 0;
 }
