@@ -49,7 +49,7 @@ private:
   void passMemRefs();
   void rebuildMemRefs(OpBuilder &b, Block &entry);
   SmallVector<Value> hostTripCounts();
-  void placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic);
+  SmallVector<Value> placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic);
   void delinearize(OpBuilder &b, ArrayRef<Value> counts);
 
   scf::ForallOp loop;
@@ -210,22 +210,20 @@ void Outliner::delinearize(OpBuilder &b, ArrayRef<Value> counts) {
   }
 }
 
-/// Static shared memory is an attribution a buffer; dynamic is one array with a
-/// view a buffer.
-void Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic) {
-  if (!isDynamic) {
-    for (auto [op, attribution] : llvm::zip(scratch, func.getWorkgroupAttributions()))
-      mapping.map(op.getResult(), attribution);
-    return;
-  }
+/// The memory of each scratch buffer. Static shared memory is an attribution a
+/// buffer; dynamic is one array with a view a buffer.
+SmallVector<Value> Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic) {
+  if (!isDynamic)
+    return llvm::to_vector_of<Value>(func.getWorkgroupAttributions());
   auto space = mg::AddressSpaceAttr::get(b.getContext(), mg::AddressSpace::Workgroup);
   auto bytesType =
       MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface(), space);
   Value bytes = mg::DynamicSharedMemoryOp::create(b, loc, bytesType);
+  SmallVector<Value> buffers;
   for (auto [op, offset] : llvm::zip(scratch, scratchOffsets))
-    mapping.map(op.getResult(), memref::ViewOp::create(
-                                    b, loc, op.getType(), bytes,
-                                    arith::ConstantIndexOp::create(b, loc, offset), ValueRange()));
+    buffers.push_back(memref::ViewOp::create(
+        b, loc, op.getType(), bytes, arith::ConstantIndexOp::create(b, loc, offset), ValueRange()));
+  return buffers;
 }
 
 LogicalResult Outliner::run(StringRef name) {
@@ -272,11 +270,16 @@ LogicalResult Outliner::run(StringRef name) {
       kernelCounts.push_back(argument < 0 ? Value() : entry.getArgument(argument));
   }
   delinearize(b, kernelCounts);
-  placeScratch(b, func, isDynamic);
+  SmallVector<Value> buffers = placeScratch(b, func, isDynamic);
   for (Operation &op : loop.getBody()->without_terminator())
-    if (!isa<memref::AllocaOp>(op))
-      b.clone(op, mapping);
+    b.clone(op, mapping);
   mg::ReturnOp::create(b, loc);
+  // Scratch may lie in loops of the body: there an alloca would be a lane's own.
+  for (auto [op, buffer] : llvm::zip(scratch, buffers)) {
+    Operation *clone = mapping.lookup(op.getResult()).getDefiningOp();
+    clone->replaceAllUsesWith(ValueRange(buffer));
+    clone->erase();
+  }
 
   Value one = arith::ConstantIndexOp::create(host, loc, 1);
   Value lanes = arith::ConstantIndexOp::create(host, loc, kWarpSize);

@@ -12,7 +12,7 @@ using namespace elfatt::tile;
 
 static constexpr double kMinusInf = -std::numeric_limits<double>::infinity();
 
-/// Weights that are not rounded to a narrower type are at most 2^-kHeadroom, so that sums of their
+/// Weights that are not rounded to f16 are at most 2^-kHeadroom, so that sums of their
 /// products with values near the largest number do not overflow before they are divided by the
 /// weights' sum.
 static constexpr double kHeadroom = 24;
@@ -172,7 +172,7 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   Value factor = scale;
   if (base == ScoreBase::E)
     factor = log2e();
-  bool headroom = typeOf(value).getElementType() == type;
+  bool headroom = !typeOf(value).getElementType().isF16();
   Value max = reduceMax(scores, /*perRow=*/true);
   if (state)
     max = arith::MaxNumFOp::create(b, state->max, max);
@@ -224,7 +224,7 @@ std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t valid
   if (validColumns < typeOf(query).getDimSize(1))
     query = maskColumns(query, arith::ConstantIndexOp::create(b, validColumns));
   Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true));
-  Value weights = weight(query, pivot, log2e(), /*headroom=*/weightType == type);
+  Value weights = weight(query, pivot, log2e(), /*headroom=*/!weightType.isF16());
   return {weights, reduceSum(weights, /*perRow=*/true)};
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+import eager
 import numpy as np
 import reference
 from kernel_case import DTYPES, Array, Case, half_ulp, tensor
@@ -93,10 +94,12 @@ def finish(
     if not sliced:
         # NaN shows where nothing is written.
         init = case.argument(np.full(shape, np.nan), "", extents)
+        case.destinations.append(len(case.arguments) - 1)
         case.body.append(text(*init))
         case.result = ("%o", init[1])
         return
     outer = case.argument(np.zeros([n + 3 for n in shape]))
+    case.destinations.append(len(case.arguments) - 1)
     ones, type_ = [1] * len(shape), tensor(shape, case.dtype)
     case.body += [
         f"%i = tensor.extract_slice {outer[0]}{ones} {list(shape)} {ones}"
@@ -111,19 +114,25 @@ def finish(
 def expect(
     case: Case,
     formula: Callable[[Any], Array],
+    in_torch: Optional[Callable[[], Array]],
     dims: str,
     stored: str,
     v: Array,
     sliced: bool,
 ) -> None:
-    """What `formula(dtype)` [b,h,i,e] gives exactly and in a plain evaluation."""
+    """What `formula(dtype)` [b,h,i,e] gives exactly and in a plain evaluation, and
+    `in_torch`, if there is a peer."""
+
+    def stored_alike(result: Array) -> Array:
+        result = store(result, dims, stored)
+        return np.pad(result, [(1, 2)] * result.ndim) if sliced else result
+
     exact = np.longdouble if case.computed == np.float64 else np.float64
     with np.errstate(all="ignore"):
         results = [formula(exact), formula(case.computed)]
-    results = [store(x, dims, stored) for x in results]
-    if sliced:
-        results = [np.pad(x, [(1, 2)] * x.ndim) for x in results]
-    case.expected, case.plain = results
+    case.expected, case.plain = (stored_alike(x) for x in results)
+    if in_torch is not None:
+        case.eager = lambda: stored_alike(in_torch())
     finite = np.abs(v[np.isfinite(v)])
     case.scale = float(finite.max(initial=0)) or 1.0
 
@@ -189,9 +198,15 @@ def sdpa(
             q, k, v, scale, added if bias else None, causal, masked_rows, kind
         )
 
+    def in_torch() -> Array:
+        added = [to_scores(rounded(a, t), d, t) for a, d, t in bias]
+        total = sum(added[1:], added[0]) if added else None
+        return eager.sdpa(q, k, v, dtype, scale, total, causal, masked_rows, scored)
+
     like = np.empty((*q.shape[:3], v.shape[3]))
     finish(case, text, like, "bhie", out, dynamic, sliced)
-    expect(case, formula, "bhie", out, v, sliced)
+    peer = in_torch if dtype in eager.TYPES else None
+    expect(case, formula, peer, "bhie", out, v, sliced)
     return case
 
 
@@ -242,7 +257,8 @@ def linear(
     finish(
         case, text, np.empty((*q.shape[:3], v.shape[3])), "bhie", out, dynamic, sliced
     )
-    expect(case, formula, "bhie", out, v, sliced)
+    peer = (lambda: eager.linear(q, k, v, dtype)) if dtype in eager.TYPES else None
+    expect(case, formula, peer, "bhie", out, v, sliced)
     return case
 
 
@@ -299,11 +315,11 @@ def elfatt(
             f" grid = {list(grid)} window = {list(window)} prefix = {prefix} -> {type_}"
         )
 
-    def formula(kind: Any, with_lepe: bool = True) -> Array:
+    def evaluate(function: Any, kind: Any, with_lepe: bool = True) -> Array:
         inputs = (q, k, v)
         if local_first:
             inputs = tuple(np.roll(x, global_heads, axis=1) for x in inputs)
-        result = reference.elfatt(
+        result = function(
             *inputs,
             grid,
             window,
@@ -316,11 +332,22 @@ def elfatt(
         )
         return np.roll(result, -global_heads, axis=1) if local_first else result
 
+    def formula(kind: Any) -> Array:
+        return evaluate(reference.elfatt, kind)
+
+    def in_torch() -> Array:
+        return evaluate(eager.elfatt, dtype)
+
     finish(case, text, np.empty(v.shape), "bhne", out, dynamic, sliced)
-    expect(case, formula, "bhne", out, v, sliced)
+    peer = in_torch if dtype in eager.TYPES else None
+    expect(case, formula, peer, "bhne", out, v, sliced)
     if lepe and dtype in ("f16", "bf16"):
         # The part that attends is rounded, then the sum of it and LePE.
-        slack = store(half_ulp(np.abs(formula(np.float64, False)), dtype), "bhne", out)
+        slack = store(
+            half_ulp(np.abs(evaluate(reference.elfatt, np.float64, False)), dtype),
+            "bhne",
+            out,
+        )
         case.slack = np.pad(slack, [(1, 2)] * slack.ndim) if sliced else slack
     return case
 

@@ -4,9 +4,11 @@ type and mask beside every other, for as long as one likes.
 
     python python/tests/kernel_sweep.py [--cases=200] [--seed=0] [--guard=after]
                                         [--seconds=60] [--only=sdpa]
+                                        [--target=sim:sm_87]
 
 Prints each case that is out of bounds, then how many there were. ``--seconds`` is
-the longest that one case may take, compiled and run.
+the longest that one case may take, compiled and run. On a simulated chip, what no
+kernel serves is printed and counted apart.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any, Dict, List, Tuple
 import kernel_tables
 import numpy as np
 from elfatt.tools import find_tool
-from kernel_case import Case, check, run
+from kernel_case import Case, Result, check, run
 from kernel_ops import LAYOUTS, PACKED, elfatt, linear, normal, sdpa
 
 Random = np.random.Generator
@@ -56,10 +58,13 @@ def inputs(
     return [arrays[0] * by, arrays[1], arrays[2]], False
 
 
+TYPES = ["f32"] * 5 + ["bf16", "f16", "f64"]
+
+
 def common(rng: Random) -> Dict[str, Any]:
     dynamic = rng.random() < 0.15
     return {
-        "dtype": pick(rng, ["f32"] * 5 + ["bf16", "f16", "f64"]),
+        "dtype": pick(rng, TYPES),
         "layout": pick(rng, [*LAYOUTS, PACKED]),
         "dynamic": dynamic,
         "sliced": not dynamic and rng.random() < 0.2,
@@ -140,6 +145,15 @@ def describe(case: Case) -> str:
     return f"{case.name}: {arguments}\n    {case.body[-1]}"
 
 
+def refusal(result: Result) -> str:
+    """The diagnostic of a compiler that has no kernel for the case, or nothing."""
+    if not isinstance(result, str) or not result.startswith("exit status 2"):
+        return ""
+    if "could not be compiled for" not in result:
+        return ""
+    return result[result.index("error: ") :].splitlines()[0]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--cases", type=int, default=200)
@@ -147,12 +161,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--guard", choices=["before", "after"])
     parser.add_argument("--only", choices=MAKERS)
+    parser.add_argument("--target", default="cpu")
     given = parser.parse_args()
     tool = find_tool("elfatt-run")
     if tool is None:
         parser.error("elfatt-run is not built")
     options = [f"--guard={given.guard}"] if given.guard else []
-    failed = 0
+    options.append(f"--target={given.target}")
+    simulated = given.target != "cpu"
+    if simulated:
+        TYPES[:] = ["f32", "bf16", "f16"]
+    failed, refused = 0, 0
     for index in range(given.cases):
         rng = np.random.default_rng([given.seed, index])
         op = given.only or pick(rng, list(MAKERS))
@@ -160,11 +179,15 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 result = run(tool, Path(folder), [case], options, seconds=given.seconds)
-                check(case, result[case.name])
+                if simulated and (why := refusal(result[case.name])):
+                    refused += 1
+                    print(f"{case.name}: {why}", flush=True)
+                else:
+                    check(case, result[case.name], eager=simulated)
             except (AssertionError, subprocess.TimeoutExpired) as error:
                 failed += 1
                 print(f"{describe(case)}\n    {str(error)[:500]}", flush=True)
-    print(f"{given.cases} cases, {failed} out of bounds")
+    print(f"{given.cases} cases, {refused} refused, {failed} out of bounds")
     return 1 if failed else 0
 
 

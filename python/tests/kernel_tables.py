@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The cases of test_cpu_kernels.py, in groups: extents of channels and tokens,
-layouts, types, masks, grids, and values that overflow."""
+"""The cases of test_cpu_kernels.py, and much of test_gpu_kernels.py, in groups: extents
+of channels and tokens, layouts, types, masks, grids, and values that overflow."""
 
 from __future__ import annotations
 
+import functools
 from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -23,6 +24,10 @@ def qkv(
     return normal(name, (*lead, n, d), (*lead, m, d), (*lead, m, e or d))
 
 
+def ops_in(dtype: str) -> List[Callable[..., Case]]:
+    return [functools.partial(op, dtype=dtype) for op in (sdpa, linear, elfatt)]
+
+
 def channels() -> List[Case]:
     cases = []
     for index, (d, e) in enumerate(zip(CHANNELS, VALUES)):
@@ -35,8 +40,9 @@ def channels() -> List[Case]:
     return cases
 
 
-def tokens() -> List[Case]:
+def tokens(dtype: str = "f32") -> List[Case]:
     """Short and long rows of scores; whole rows end at about 256 keys."""
+    sdpa, linear, elfatt = ops_in(dtype)
     extents = [(1, 1), (1, 257), (2, 3), (49, 49), (17, 255), (3, 256), (97, 197)]
     extents += [(211, 257), (257, 211), (1009, 1009), (1, 1009), (1009, 1)]
     cases = []
@@ -74,7 +80,8 @@ def types() -> List[Case]:
     return cases
 
 
-def layouts() -> List[Case]:
+def layouts(dtype: str = "f32") -> List[Case]:
+    sdpa, linear, elfatt = ops_in(dtype)
     cases = []
     for layout in (*LAYOUTS, PACKED):
         for sliced in (False, True):
@@ -94,8 +101,9 @@ def layouts() -> List[Case]:
     return cases
 
 
-def masks() -> List[Case]:
+def masks(dtype: str = "f32") -> List[Case]:
     """Biases, masks, triangles, score regions, grouped heads; short and long."""
+    sdpa, linear, elfatt = ops_in(dtype)
     cases = []
 
     def add(name: str, n: int, m: int, **options: object) -> None:
@@ -147,7 +155,7 @@ def masks() -> List[Case]:
     add("causal-channels-first", 211, 49, causal=True, layout="channels first")
     for n, m in [(257, 257), (300, 17), (1, 1)]:
         add("causal", n, m, causal=True)
-    cases += [grouped(n, m) for n, m in [(7, 49), (33, 257)]]
+    cases += [grouped(n, m, dtype) for n, m in [(7, 49), (33, 257)]]
     return cases
 
 
@@ -162,15 +170,16 @@ SOFTCAP = """score {
 }"""
 
 
-def grouped(n: int, m: int) -> Case:
+def grouped(n: int, m: int, dtype: str) -> Case:
     """Three query heads to each head of keys."""
     name = f"sdpa-grouped-n{n}-m{m}"
     q, k, v = normal(name, (2, 6, n, 20), (2, 2, m, 20), (2, 2, m, 5))
-    wide = sdpa(name, q, k.repeat(3, axis=1), v.repeat(3, axis=1))
-    case = Case(name)
+    wide = sdpa(name, q, k.repeat(3, axis=1), v.repeat(3, axis=1), dtype=dtype)
+    case = Case(name, dtype)
     q = q.reshape(2, 2, 3, n, 20)
     values = [case.argument(x) for x in (q, k, v)]
     init = case.argument(np.full((2, 2, 3, n, 5), np.nan))
+    case.destinations.append(len(case.arguments) - 1)
     ins, of = (", ".join(x) for x in zip(*values))
     dims = "b,h,g,i,j,d,e"
     maps = ", ".join(
@@ -185,11 +194,14 @@ def grouped(n: int, m: int) -> Case:
     shape = (2, 2, 3, n, 5)
     case.expected, case.plain = wide.expected.reshape(shape), wide.plain.reshape(shape)
     case.scale = wide.scale
+    if peer := wide.eager:
+        case.eager = lambda: peer().reshape(shape)
     return case
 
 
-def dynamic() -> List[Case]:
+def dynamic(dtype: str = "f32") -> List[Case]:
     """Extents known when the program runs; one kernel each, so few."""
+    sdpa, linear, elfatt = ops_in(dtype)
     cases = []
     extents: Sequence[Tuple[int, int, int]] = [(2, 17, 49), (1, 1, 1), (3, 97, 257)]
     extents = [*extents, (0, 5, 5), (2, 0, 5), (2, 3, 0)]
@@ -211,7 +223,8 @@ def dynamic() -> List[Case]:
     return cases
 
 
-def empty() -> List[Case]:
+def empty(dtype: str = "f32") -> List[Case]:
+    sdpa, linear, elfatt = ops_in(dtype)
     cases = []
     for batch, n, m in [(0, 7, 9), (2, 0, 9), (2, 7, 0), (1, 0, 0)]:
         name = f"sdpa-b{batch}-n{n}-m{m}"
@@ -245,7 +258,8 @@ GRIDS: Sequence[Tuple[Shape, Shape]] = [
 ]
 
 
-def grids() -> List[Case]:
+def grids(dtype: str = "f32") -> List[Case]:
+    sdpa, linear, elfatt = ops_in(dtype)
     cases = []
     for index, (grid, window) in enumerate(GRIDS):
         d = (32, 20, 7, 16, 24, 1)[index % 6]
@@ -288,9 +302,10 @@ def one(array: Array, value: float, at: Tuple[int, ...]) -> Array:
     return array
 
 
-def values() -> List[Case]:
+def values(dtype: str = "f32") -> List[Case]:
     """Scores and values of every size, inf and NaN: an error near that of a plain
     evaluation, and its pattern of inf and NaN."""
+    sdpa, linear, elfatt = ops_in(dtype)
     made: Dict[str, Callable[[List[Array]], List[Array]]] = {
         "sigma-30": lambda x: [x[0] * 30, x[1] * 30, x[2]],
         "keys-1e4": lambda x: [x[0], x[1] * 1e4, x[2]],

@@ -35,6 +35,21 @@ func.func @scratch(%a: memref<4x32xf32>) {
   return
 }
 
+// So is scratch inside of a loop, where an alloca would be each lane's own.
+func.func @scratch_in_a_loop(%a: memref<4xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  scf.forall (%i) in (4) {
+    scf.for %j = %c0 to %c4 step %c1 {
+      %s = memref.alloca() : memref<4xf32, #gpu.address_space<workgroup>>
+      %x = memref.load %a[%i] : memref<4xf32>
+      memref.store %x, %s[%j] : memref<4xf32, #gpu.address_space<workgroup>>
+    }
+  }
+  return
+}
+
 // More than 48 KiB is dynamic: one array, a view a buffer, its size at the launch.
 // CHECK-LABEL: func.func @much_scratch
 // CHECK: %[[BYTES:.*]] = arith.constant 65600 : i32
@@ -58,6 +73,10 @@ func.func @much_scratch(%a: memref<16xf32>) {
 // CHECK: %[[BLOCK:.*]] = gpu.block_id x
 // CHECK: %[[SCALED:.*]] = arith.muli %[[BLOCK]]
 // CHECK: arith.addi %[[SCALED]]
+// CHECK: gpu.func @scratch_in_a_loop_0({{.*}}) workgroup(%[[S:.*]] : memref<4xf32, #gpu.address_space<workgroup>> {{.*}}) kernel
+// CHECK-NOT: memref.alloca
+// CHECK: scf.for %[[J:.*]] =
+// CHECK: memref.store %{{.*}}, %[[S]][%[[J]]]
 // CHECK-NOT: memref.alloca
 // CHECK: gpu.func @much_scratch_0(%{{[^)]*}}) kernel
 // CHECK: %[[ALL:.*]] = gpu.dynamic_shared_memory : memref<?xi8, #gpu.address_space<workgroup>>

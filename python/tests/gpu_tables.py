@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The cases of test_gpu_kernels.py: every kernel in every type on every family of chips.
+What the suite runs is a part of what the sweep runs: a type and a chip for each shape,
+taken in turn."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import kernel_tables
+from kernel_case import Case
+from kernel_ops import PACKED, elfatt, linear, sdpa
+from kernel_tables import qkv
+
+CHIPS = ("sm_53", "sm_75", "sm_87", "sm_90")
+"""One of each family: products by FMA, m16n8k8, m16n8k16, and a chip of servers."""
+TYPES = ("f32", "f16", "bf16")
+CHANNELS = (1, 8, 16, 20, 24, 32, 40, 64, 72, 80, 96, 128, 160, 256)
+TOKENS = (17, 49, 61, 97)
+
+
+class Item(NamedTuple):
+    """One case on one chip; what is expected of it is computed when it is made."""
+
+    chip: str
+    name: str
+    make: Callable[[], Case]
+
+
+# Each kernel as (name, D, N, type).
+
+
+def short(name: str, d: int, n: int, dtype: str) -> Case:
+    """Rows of scores that are whole in registers."""
+    return sdpa(name, *qkv(name, 1, 2, n, 2 * n + 1, d), dtype=dtype)
+
+
+def long(name: str, d: int, n: int, dtype: str) -> Case:
+    """Rows of scores in blocks, with an online softmax."""
+    return sdpa(name, *qkv(name, 1, 1, n, 331, d), dtype=dtype, layout="tokens first")
+
+
+def masked(name: str, d: int, n: int, dtype: str) -> Case:
+    q, k, v = qkv(name, 1, 2, n, n, d)
+    (added,) = kernel_tables.normal(name + "bias", (2, n, n))
+    of_heads = (added, "hij", dtype)
+    return sdpa(name, q, k, v, dtype=dtype, bias=[of_heads], causal=True, normal=False)
+
+
+def context(name: str, d: int, n: int, dtype: str) -> Case:
+    return linear(name, *qkv(name, 1, 2, n, n, d), dtype=dtype)
+
+
+def windows(name: str, d: int, n: int, dtype: str) -> Case:
+    return elfatt(name, *qkv(name, 1, 1, 98, 98, d), (14, 7), (7, 7), 0, dtype=dtype)
+
+
+def lepe(name: str, d: int, n: int, dtype: str) -> Case:
+    """The window branch alone, with LePE."""
+    inputs, grids = qkv(name, 2, 1, 48, 48, d), ((8, 6), (4, 2))
+    return elfatt(name, *inputs, *grids, 0, dtype=dtype, lepe=True)
+
+
+def whole(name: str, d: int, n: int, dtype: str) -> Case:
+    """Both branches and LePE, from packed Q, K and V."""
+    inputs, grids = qkv(name, 1, 2, 49, 49, d), ((7, 7), (7, 7))
+    return elfatt(name, *inputs, *grids, 1, dtype=dtype, lepe=True, layout=PACKED)
+
+
+def with_prefix(name: str, d: int, n: int, dtype: str) -> Case:
+    inputs, grids = qkv(name, 1, 3, 67, 67, d), ((8, 8), (4, 4))
+    return elfatt(name, *inputs, *grids, 1, dtype=dtype, lepe=True, prefix=3)
+
+
+KERNELS = (short, long, masked, context, windows, lepe, whole, with_prefix)
+
+
+def kernels() -> List[Item]:
+    """Every kernel with every number of channels, in every type, on every chip."""
+    items = []
+    for kernel, d, dtype, chip in itertools.product(KERNELS, CHANNELS, TYPES, CHIPS):
+        n = TOKENS[(d // 4 + len(dtype)) % len(TOKENS)]
+        name = f"{kernel.__name__}-d{d}-n{n}-{dtype}"
+        items.append(Item(chip, name, functools.partial(kernel, name, d, n, dtype)))
+    return items
+
+
+def newest() -> List[Item]:
+    items = []
+    for kernel, dtype in itertools.product(KERNELS, TYPES):
+        name = f"{kernel.__name__}-d32-n49-{dtype}"
+        items.append(
+            Item("sm_120", name, functools.partial(kernel, name, 32, 49, dtype))
+        )
+    return items
+
+
+@functools.cache
+def table(make: Callable[[str], List[Case]], dtype: str) -> Dict[str, Case]:
+    cases = {}
+    for case in make(dtype):
+        case.name += f"-{dtype}"
+        cases[case.name] = case
+    return cases
+
+
+def of_table(
+    make: Callable[[str], List[Case]], types: Sequence[str] = TYPES
+) -> List[Item]:
+    return [
+        Item(chip, name, functools.partial(table(make, dtype).__getitem__, name))
+        for dtype, chip in itertools.product(types, CHIPS)
+        for name in table(make, dtype)
+    ]
+
+
+class Group(NamedTuple):
+    items: Callable[[], List[Item]]
+    # The suite runs one item in so many: prime to the numbers of types, chips and cases,
+    # so that each comes with each in turn.
+    stride: int
+
+
+def part(make: Callable[[str], List[Case]], stride: int) -> Group:
+    return Group(functools.partial(of_table, make), stride)
+
+
+GROUPS: Dict[str, Group] = {
+    "kernels": Group(kernels, 35),
+    "newest": Group(newest, 5),
+    # f16 has no such values.
+    "values": Group(
+        functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 17
+    ),
+    "tokens": part(kernel_tables.tokens, 19),
+    "layouts": part(kernel_tables.layouts, 23),
+    "masks": part(kernel_tables.masks, 11),
+    "dynamic": part(kernel_tables.dynamic, 17),
+    "empty": part(kernel_tables.empty, 5),
+    "grids": part(kernel_tables.grids, 25),
+}
+
+
+class Refusal(NamedTuple):
+    """What no kernel serves: cases by name, and the diagnostic that says why."""
+
+    cases: str
+    message: str
+    chip: str
+    example: Callable[[], Case]
+
+
+REFUSED: List[Refusal] = [
+    # Keys, values and their products of many channels at once.
+    Refusal(
+        r"(long|masked|context|whole|with_prefix)-d(128|160|256)-"
+        r"|linear-.*-d(160|256)",
+        r"needs \d+ bytes of shared memory a block, expected at most \d+ \(sm_\d+\)",
+        "sm_53",
+        lambda: context("context-d256-n49-f32", 256, 49, "f32"),
+    ),
+    # The state of an online softmax over a prefix has no padding.
+    Refusal(
+        r"with_prefix-d20-|elfatt-.*-d(20|7)-p[1-9]",
+        r"expected extents that a warp covers in steps of 8, got 16x(20|7)",
+        "sm_87",
+        lambda: with_prefix("with_prefix-d20-n17-f16", 20, 17, "f16"),
+    ),
+    # Tiles of rows that are not alike, of views that tiles are not taken from.
+    Refusal(
+        r"sdpa-(causal|dynamic)-channels-first",
+        r"needs a static bound of a token extent that has none",
+        "sm_87",
+        lambda: sdpa(
+            "sdpa-dynamic-channels-first",
+            *qkv("dynamic", 2, 2, 17, 300, 20),
+            dynamic=True,
+            layout="channels first",
+        ),
+    ),
+    Refusal(
+        r"-f64",
+        r"got 'vector<\w+xf64>'",
+        "sm_90",
+        lambda: short("short-d16-n17-f64", 16, 17, "f64"),
+    ),
+]
+
+
+def find_refusal(name: str) -> Optional[Refusal]:
+    return next((r for r in REFUSED if re.match(f".*({r.cases})", name)), None)
