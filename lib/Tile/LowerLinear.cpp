@@ -2,8 +2,8 @@
 //
 // context and apply on buffers. The context is summed over blocks of tokens with
 // an online softmax per channel; apply is a row softmax and one product.
-#include "LepeTerm.h"
 #include "PartShape.h"
+#include "RowEpilogue.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -201,7 +201,8 @@ LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limi
   return ContextLowering(op, ctx, key, value, output).run();
 }
 
-LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits, LepeOp lepe) {
+LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
+                                       const Followers &followers) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
   if (failed(checkTile(view, dims)))
@@ -240,22 +241,19 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits, 
     context = contextMatrix;
     output = ctx.scratch({rows, values}, typeOf(target).getElementType());
   }
-  std::optional<LepeTerm> term;
-  if (lepe && failed(term.emplace(lepe, ctx).prepare()))
+  RowEpilogue epilogue(followers, ctx);
+  if (failed(epilogue.prepare(op)))
     return failure();
   Value zero = ctx.index(0);
   forEachRowBlock(ctx, query, [&](const RowBlock &block) {
     prefetchAfter(ctx, query, block, ctx.index(2 * ctx.params.rows));
-    if (term)
-      term->prefetch(block);
+    epilogue.prefetch(block);
     Value rows = readRows(ctx, query, block, channels);
     Value contextTile = readTile(ctx, context, zero, zero, channels, values);
     if (!ctx.params.staged)
       contextTile = formulas.widen(contextTile);
     Value result = formulas.apply(rows, validChannels, contextTile);
-    if (term)
-      result = term->addTo(block, result);
-    writeRows(ctx, formulas.narrow(result, typeOf(output).getElementType()), output, block);
+    epilogue.write(block, result, output);
   });
   if (output != target)
     stageOut(ctx, output, target);

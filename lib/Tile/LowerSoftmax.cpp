@@ -3,8 +3,8 @@
 // sdpa, online and finalize on buffers: blocks of keys are staged in scratch, row
 // blocks run the online softmax over them. One block of keys needs no state in
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
-#include "LepeTerm.h"
 #include "PartShape.h"
+#include "RowEpilogue.h"
 #include "ScoreFunction.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -33,7 +33,7 @@ struct SoftmaxTile {
   Value output;        ///< [rows.., E]
   Value acc, max, sum; ///< [rows.., E], [rows..], [rows..]
   bool emptyRowsAreZero = true;
-  LepeOp lepe; ///< adds to the rows, or null
+  Followers followers;
 };
 
 /// The keys of a tile in blocks of whole lines of the outermost key dim.
@@ -48,7 +48,8 @@ struct KeyBlocks {
 class SoftmaxLowering {
 public:
   SoftmaxLowering(Operation *op, TileContext &ctx, SoftmaxTile tile)
-      : op(op), ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), tile(tile) {}
+      : op(op), ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), tile(tile),
+        epilogue(tile.followers, ctx) {}
 
   LogicalResult run();
 
@@ -78,7 +79,7 @@ private:
   Value output;                 ///< where rows are written: tile.output, or scratch before it
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
-  std::optional<LepeTerm> lepe;
+  RowEpilogue epilogue;
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
@@ -194,7 +195,7 @@ LogicalResult SoftmaxLowering::run() {
   if (failed(chooseBlocks()))
     return failure();
 
-  if (tile.lepe && failed(lepe.emplace(tile.lepe, ctx).prepare()))
+  if (failed(epilogue.prepare(op)))
     return failure();
 
   // State in memory: needed by several blocks of keys, unless the op has its own.
@@ -316,6 +317,7 @@ void SoftmaxLowering::prefetchNextTile(const RowBlock &block) {
     return;
   for (Value view : {tile.query, tile.key, tile.value})
     prefetchAfter(ctx, view, block, ctx.index(rows.back()));
+  epilogue.prefetch(block, ctx.index(rows.back()));
 }
 
 void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys,
@@ -349,9 +351,7 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {
   Value rows = formulas.finalize(state, tile.emptyRowsAreZero);
-  if (lepe)
-    rows = lepe->addTo(block, rows);
-  writeRows(ctx, formulas.narrow(rows, typeOf(output).getElementType()), output, block);
+  epilogue.write(block, rows, output);
 }
 
 OnlineState SoftmaxLowering::load(const RowBlock &block) {
@@ -375,7 +375,8 @@ static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
   return all;
 }
 
-LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits, LepeOp lepe) {
+LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits,
+                                      const Followers &followers) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
   if (failed(checkUnitBatch(op)))
@@ -400,7 +401,7 @@ LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits, Le
       memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
   tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
   tile.emptyRowsAreZero = op.getMaskedRows() == MaskedRows::Zero;
-  tile.lepe = lepe;
+  tile.followers = followers;
   std::optional<ScoreFunction> score;
   if (!op.getBias().empty() || op.getCausal() || !op.getScore().empty()) {
     score.emplace(op, ctx, dims);
@@ -434,7 +435,8 @@ LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits
   return SoftmaxLowering(op, ctx, tile).run();
 }
 
-LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &limits, LepeOp lepe) {
+LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &limits,
+                                          const Followers &followers) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
@@ -452,16 +454,14 @@ LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &li
   Value sum = projectView(b, op.getSum(), maps[1], rows);
   Value init = projectView(b, op.getInit(), maps[2], with(rows, values));
   Formulas formulas(b, type);
-  std::optional<LepeTerm> term;
-  if (lepe && failed(term.emplace(lepe, ctx).prepare()))
+  RowEpilogue epilogue(followers, ctx);
+  if (failed(epilogue.prepare(op)))
     return failure();
   forEachRowBlock(ctx, init, [&](const RowBlock &block) {
     OnlineState state{readRows(ctx, acc, block, ranges[values]), Value(),
                       readPerRow(ctx, sum, block)};
     Value rowsOut = formulas.finalize(state, /*emptyRowsAreZero=*/true);
-    if (term)
-      rowsOut = term->addTo(block, rowsOut);
-    writeRows(ctx, formulas.narrow(rowsOut, typeOf(init).getElementType()), init, block);
+    epilogue.write(block, rowsOut, init);
   });
   return success();
 }

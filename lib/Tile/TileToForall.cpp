@@ -4,11 +4,14 @@
 // into its loop through the destination that they share.
 #include "elfatt/Tile/Passes.h"
 
+#include "ElementwiseTerm.h"
 #include "PartShape.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
+#include "mlir/Interfaces/ValueBoundsOpInterface.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <limits>
@@ -20,11 +23,6 @@ namespace elfatt::tile {
 using namespace mlir;
 using namespace elfatt::attention;
 
-/// Parts that may be computed tile by tile inside a consumer's loop.
-static bool isFusablePart(Operation *op) {
-  return isa_and_nonnull<SdpaOp, ApplyOp, OnlineOp, FinalizeOp>(op) ||
-         isa_and_nonnull<linalg::FillOp>(op);
-}
 
 /// A part that ends a chain: no other part accumulates on its result.
 static bool endsChain(Operation *op) {
@@ -40,6 +38,20 @@ static Operation *previousPart(Operation *op) {
                    .Default([](Operation *) { return Value(); });
   Operation *producer = from ? from.getDefiningOp() : nullptr;
   return isa_and_nonnull<SdpaOp, ApplyOp, OnlineOp, FinalizeOp>(producer) ? producer : nullptr;
+}
+
+/// The elementwise op that works on what `part`, the last of a chain, makes; or null.
+static linalg::GenericOp findFollower(Operation *part, Machine machine) {
+  if (part->getNumResults() != 1 || !part->hasOneUse())
+    return {};
+  auto op = dyn_cast<linalg::GenericOp>(*part->user_begin());
+  if (!op || op->getBlock() != part->getBlock() || !op.hasPureTensorSemantics() ||
+      !findRowsOperand(op, part->getResult(0), machine))
+    return {};
+  // Kernels have no scratch for rows of another type.
+  if (machine == Machine::GPU && op.getDpsInits()[0] != part->getResult(0))
+    return {};
+  return op;
 }
 
 /// Workers take one index of every batch dim, and a block of rows of the
@@ -143,19 +155,48 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
         return signalPassFailure();
   }
 
-  LogicalResult tileChain(IRRewriter &rewriter, Operation *root, const MachineLimits &limits) {
-    SmallVector<int64_t> sizes = chooseTileSizes(root, limits);
+  /// Tile sizes and the order of loops of `last`, for the op that follows it: its dims
+  /// are those of the result.
+  static void moveTo(linalg::GenericOp follower, Operation *last, SmallVector<int64_t> &sizes,
+                     SmallVector<int64_t> &order) {
+    AffineMap written = cast<ViewOpInterface>(last).getIndexingMapsArray().back();
+    AffineMap map = follower.getMatchingIndexingMap(follower.getDpsInitOperand(0));
+    SmallVector<int64_t> moved(map.getNumDims(), 0);
+    llvm::SmallSetVector<int64_t, 8> dims;
+    for (unsigned dim = 0; dim < written.getNumDims(); ++dim)
+      if (auto position = written.getResultPosition(getAffineDimExpr(dim, last->getContext()))) {
+        dims.insert(map.getDimPosition(*position));
+        moved[dims.back()] = sizes[dim];
+      }
+    for (int64_t dim = 0, e = map.getNumDims(); dim < e; ++dim)
+      dims.insert(dim);
+    sizes = moved;
+    order = dims.takeVector();
+  }
+
+  LogicalResult tileChain(IRRewriter &rewriter, Operation *last, const MachineLimits &limits) {
+    SmallVector<int64_t> sizes = chooseTileSizes(last, limits), order;
+    llvm::SmallPtrSet<Operation *, 4> chain;
+    for (Operation *part = last; part; part = previousPart(part))
+      chain.insert(part);
+    Operation *root = last;
+    if (linalg::GenericOp follower = findFollower(last, machine)) {
+      moveTo(follower, last, sizes, order);
+      root = follower;
+    }
     scf::SCFTileAndFuseOptions options;
     options.tilingOptions.setLoopType(scf::SCFTilingOptions::LoopType::ForallOp);
     options.tilingOptions.setTileSizes(getAsIndexOpFoldResult(&getContext(), sizes));
+    options.tilingOptions.setInterchange(order);
     if (limits.machine == Machine::GPU)
       options.tilingOptions.setMapping(blockMapping(&getContext(), sizes));
     options.setFusionControlFn(
         [&](tensor::ExtractSliceOp, OpResult producer,
             bool) -> std::optional<scf::SCFTileAndFuseOptions::ControlFnResult> {
-          if (!isFusablePart(producer.getOwner()))
+          Operation *op = producer.getOwner();
+          if (!chain.contains(op) && !isa<linalg::FillOp>(op))
             return std::nullopt;
-          if (!isa<linalg::FillOp>(producer.getOwner()))
+          if (!isa<linalg::FillOp>(op))
             ++numFused;
           return scf::SCFTileAndFuseOptions::ControlFnResult{};
         });
@@ -167,6 +208,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
       return root->emitOpError("cannot be tiled");
     for (auto [result, replacement] : tiled->replacements)
       rewriter.replaceAllUsesWith(result, replacement);
+    for (Operation *loop : tiled->loops)
+      makeScratchStatic(rewriter, loop);
     // The chain's parts are dead now, last to first.
     SmallVector<Operation *> dead(tiled->fusedProducers.begin(), tiled->fusedProducers.end());
     rewriter.eraseOp(root);
@@ -181,6 +224,36 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     }
     ++numTiled;
     return success();
+  }
+
+  /// What a worker puts its rows in before they become something else has a static
+  /// size, of which the last tile uses a part.
+  static void makeScratchStatic(IRRewriter &rewriter, Operation *loop) {
+    SmallVector<tensor::ExtractSliceOp> slices;
+    loop->walk([&](tensor::ExtractSliceOp slice) {
+      if (slice.getSource().getDefiningOp<tensor::EmptyOp>() && !slice.getType().hasStaticShape())
+        slices.push_back(slice);
+    });
+    for (tensor::ExtractSliceOp slice : slices) {
+      SmallVector<int64_t> shape;
+      for (int64_t dim = 0; dim < slice.getType().getRank(); ++dim) {
+        FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
+            presburger::BoundType::UB, {slice.getResult(), dim}, /*stopCondition=*/nullptr,
+            /*closedUB=*/true);
+        if (failed(bound))
+          break;
+        shape.push_back(*bound);
+      }
+      if (int64_t(shape.size()) != slice.getType().getRank())
+        continue;
+      rewriter.setInsertionPoint(slice);
+      Value scratch = tensor::EmptyOp::create(rewriter, slice.getLoc(), shape,
+                                              slice.getType().getElementType());
+      SmallVector<OpFoldResult> offsets(shape.size(), rewriter.getIndexAttr(0));
+      rewriter.replaceOpWithNewOp<tensor::ExtractSliceOp>(slice, slice.getType(), scratch, offsets,
+                                                          slice.getMixedSizes(),
+                                                          slice.getMixedStrides());
+    }
   }
 };
 } // namespace

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/Passes.h"
 
+#include "ElementwiseTerm.h"
 #include "LepeTerm.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -20,10 +22,10 @@ namespace {
 struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
   using TileToVectorPassBase::TileToVectorPassBase;
 
-  /// Takes LePEs that add to the rows of the part just before them out of `ops`;
-  /// returns them by that part, which is moved to their place.
-  static llvm::DenseMap<Operation *, LepeOp> joinTerms(SmallVector<Operation *> &ops) {
-    llvm::DenseMap<Operation *, LepeOp> terms;
+  /// Takes LePEs that add to the rows of the part just before them out of `ops`, and
+  /// notes them for that part, which is moved to their place.
+  static void joinTerms(SmallVector<Operation *> &ops,
+                        llvm::DenseMap<Operation *, Followers> &followers) {
     llvm::erase_if(ops, [&](Operation *op) {
       auto lepe = dyn_cast<LepeOp>(op);
       Operation *part = op->getPrevNode();
@@ -32,10 +34,57 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
       if (!lepe || !part || !LepeTerm::follows(lepe, part))
         return false;
       part->moveBefore(op);
-      terms[part] = lepe;
+      followers[part].lepe = lepe;
       return true;
     });
-    return terms;
+  }
+
+  /// The op after `op` that may touch memory; allocations do not count.
+  static Operation *nextInMemory(Operation *op) {
+    do
+      op = op->getNextNode();
+    while (op && (isMemoryEffectFree(op) || isa<memref::AllocOp, memref::AllocaOp>(op)));
+    return op;
+  }
+
+  /// Elementwise ops that follow a part at once and read what it made: joined on the CPU,
+  /// where the part is moved to their place, else on their own.
+  void findElementwise(ArrayRef<Operation *> ops,
+                       llvm::DenseMap<Operation *, Followers> &followers,
+                       SmallVectorImpl<linalg::GenericOp> &alone) {
+    for (Operation *op : ops) {
+      Operation *last = followers[op].lepe ? followers[op].lepe : op;
+      auto next = dyn_cast_or_null<linalg::GenericOp>(nextInMemory(last));
+      Value made = cast<DestinationStyleOpInterface>(op).getDpsInits()[0];
+      if (!next || !next.hasPureBufferSemantics() || !findRowsOperand(next, made, machine))
+        continue;
+      bool isStored = next.getDpsInits()[0] != made && !isReadBy(made, op, next);
+      if (machine != Machine::CPU || !isa<SdpaOp, ApplyOp, FinalizeOp>(op) || isStored) {
+        alone.push_back(next);
+        continue;
+      }
+      op->moveBefore(next);
+      followers[op].elementwise = next;
+    }
+  }
+
+  /// Whether `buffer` is scratch that `part` and its LePE write and `reader` alone reads.
+  static bool isReadBy(Value buffer, Operation *part, Operation *reader) {
+    Value root = buffer;
+    while (auto view = root.getDefiningOp<ViewLikeOpInterface>())
+      root = view.getViewSource();
+    if (!isa_and_nonnull<memref::AllocOp, memref::AllocaOp>(root.getDefiningOp()))
+      return false;
+    SmallVector<Value> views = {root};
+    while (!views.empty())
+      for (Operation *user : views.pop_back_val().getUsers()) {
+        bool writes = user == part || (isa<LepeOp>(user) && user->getBlock() == part->getBlock());
+        if (isa<ViewLikeOpInterface>(user))
+          views.push_back(user->getResult(0));
+        else if (!writes && user != reader && !isa<memref::DimOp, memref::DeallocOp>(user))
+          return false;
+      }
+    return true;
   }
 
   void runOnOperation() override {
@@ -45,9 +94,11 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))
         ops.push_back(op);
     });
-    llvm::DenseMap<Operation *, LepeOp> terms;
+    llvm::DenseMap<Operation *, Followers> followers;
     if (machine == Machine::CPU)
-      terms = joinTerms(ops);
+      joinTerms(ops, followers);
+    SmallVector<linalg::GenericOp> alone;
+    findElementwise(ops, followers, alone);
     for (Operation *op : ops) {
       if (!cast<DestinationStyleOpInterface>(op).hasPureBufferSemantics()) {
         op->emitOpError("expected buffers; run bufferization first");
@@ -55,21 +106,30 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
       }
       LogicalResult lowered =
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
-              .Case([&](SdpaOp sdpa) { return lowerSdpa(sdpa, limits, terms.lookup(op)); })
+              .Case([&](SdpaOp sdpa) { return lowerSdpa(sdpa, limits, followers.lookup(op)); })
               .Case([&](OnlineOp online) { return lowerOnline(online, limits); })
               .Case([&](FinalizeOp finalize) {
-                return lowerFinalize(finalize, limits, terms.lookup(op));
+                return lowerFinalize(finalize, limits, followers.lookup(op));
               })
               .Case([&](ContextOp context) { return lowerContext(context, limits); })
-              .Case([&](ApplyOp apply) { return lowerApply(apply, limits, terms.lookup(op)); })
+              .Case([&](ApplyOp apply) { return lowerApply(apply, limits, followers.lookup(op)); })
               .Case([&](LepeOp lepe) { return lowerLepe(lepe, limits); })
               .Default([](Operation *other) {
                 return other->emitOpError("is not a part; run elfatt-tile-decompose first");
               });
       if (failed(lowered))
         return signalPassFailure();
-      if (LepeOp lepe = terms.lookup(op))
+      auto [lepe, elementwise] = followers.lookup(op);
+      if (elementwise)
+        elementwise->erase();
+      if (lepe)
         lepe->erase();
+      op->erase();
+      ++numLowered;
+    }
+    for (linalg::GenericOp op : alone) {
+      if (failed(lowerElementwise(op, limits)))
+        return signalPassFailure();
       op->erase();
       ++numLowered;
     }

@@ -8,6 +8,7 @@
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Tile/TileParams.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -93,17 +94,23 @@ mlir::Value readTile(const TileContext &ctx, mlir::Value matrix, mlir::Value row
 void writeTile(const TileContext &ctx, mlir::Value tile, mlir::Value matrix, mlir::Value row,
                mlir::Value column);
 
+/// Ops that work on a part's rows before they are written; each may be null. First
+/// LePE is added, then the elementwise op computed, which reads the part's destination.
+struct Followers {
+  attention::LepeOp lepe;
+  mlir::linalg::GenericOp elementwise;
+};
+
 /// Lowers one part on buffers to the tile level; the op stays in place. An error
-/// at the op says what is not served. `lepe`, which may be null, adds to the part's
-/// rows before they are written.
+/// at the op says what is not served.
 llvm::LogicalResult lowerSdpa(attention::SdpaOp op, const MachineLimits &limits,
-                              attention::LepeOp lepe);
+                              const Followers &followers);
 llvm::LogicalResult lowerOnline(attention::OnlineOp op, const MachineLimits &limits);
 llvm::LogicalResult lowerFinalize(attention::FinalizeOp op, const MachineLimits &limits,
-                                  attention::LepeOp lepe);
+                                  const Followers &followers);
 llvm::LogicalResult lowerContext(attention::ContextOp op, const MachineLimits &limits);
 llvm::LogicalResult lowerApply(attention::ApplyOp op, const MachineLimits &limits,
-                               attention::LepeOp lepe);
+                               const Followers &followers);
 llvm::LogicalResult lowerLepe(attention::LepeOp op, const MachineLimits &limits);
 
 } // namespace elfatt::tile

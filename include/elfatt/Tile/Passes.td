@@ -37,6 +37,32 @@ def TileDecomposePass : Pass<"elfatt-tile-decompose"> {
     Statistic<"numDecomposed", "num-decomposed", "Number of attention ops decomposed">];
 }
 
+def TileSinkElementwisePass : ElfattTilePass<"elfatt-tile-sink-elementwise"> {
+  let summary = "Compute elementwise ops that follow attention where its parts make their rows";
+  let description = [{
+    An elementwise op (a residual or bias that is added, an activation, a scale, a
+    conversion) that alone reads what attention makes, through reshapes and the
+    slices that parts write, becomes one `linalg.generic` a part, on that part's
+    slice and in place, so that it joins the part's loop. Its other operands are
+    seen through the same reshapes and slices. Elementwise ops that only it reads
+    are computed in it.
+
+    - Preconditions: `elfatt-tile-decompose` ran; ops on tensors.
+    - Postconditions: none. What stays outside is counted, and with `explain`
+      said in a remark.
+    - Changes numerics: no. A conversion alone becomes the part's own rounding.
+  }];
+  let options = machineOptions # [
+    Option<"explain", "explain", "bool", "false",
+           "Say in a remark why an op stays outside of attention's loop">];
+  let dependentDialects = [
+    "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
+    "mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numSunk", "num-sunk", "Number of elementwise ops moved to the parts">,
+    Statistic<"numLeft", "num-left", "Number of elementwise ops after attention left outside">];
+}
+
 def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
   let summary = "Tile attention parts to one scf.forall a part, neighbours fused";
   let description = [{

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "RowEpilogue.h"
+
+#include "PartShape.h"
+
+using namespace mlir;
+using namespace elfatt::attention;
+using namespace elfatt::tile;
+
+/// Dims of `op`'s domain that the rows and columns of `part` run along, which writes
+/// `rows`, an operand of `op`.
+static SmallVector<unsigned> getOrder(linalg::GenericOp op, OpOperand *rows, Operation *part) {
+  AffineMap written = cast<ViewOpInterface>(part).getIndexingMapsArray().back();
+  AffineMap read = op.getMatchingIndexingMap(rows);
+  SmallVector<unsigned> order;
+  for (unsigned dim : getPartShape(part).rows)
+    order.push_back(read.getDimPosition(
+        *written.getResultPosition(getAffineDimExpr(dim, op.getContext()))));
+  order.push_back(read.getDimPosition(read.getNumResults() - 1));
+  return order;
+}
+
+LogicalResult RowEpilogue::prepare(Operation *part) {
+  if (lepe && failed(lepe->prepare()))
+    return failure();
+  if (!elementwise)
+    return success();
+  Value made = cast<DestinationStyleOpInterface>(part).getDpsInits()[0];
+  OpOperand *rows = findRowsOperand(elementwiseOp, made, ctx.limits.machine);
+  assert(rows && "only ops that read the part's rows join it");
+  return elementwise->prepare(getOrder(elementwiseOp, rows, part), rows);
+}
+
+void RowEpilogue::prefetch(const RowBlock &block, Value distance) {
+  if (lepe && !distance)
+    lepe->prefetch(block);
+  if (elementwise)
+    elementwise->prefetch(block, distance ? distance : ctx.index(2 * ctx.params.rows));
+}
+
+void RowEpilogue::write(const RowBlock &block, Value rows, Value output) {
+  Formulas formulas(ctx.b, ctx.type);
+  if (lepe)
+    rows = lepe->addTo(block, rows);
+  if (!elementwise) {
+    rows = formulas.narrow(rows, typeOf(output).getElementType());
+    return writeRows(ctx, rows, output, block);
+  }
+  // Rounded as the part's result is, whether it is stored or not.
+  rows = formulas.narrow(rows, elementwise->getRowsType());
+  writeRows(ctx, elementwise->apply(block, rows), elementwise->getOutput(), block);
+}

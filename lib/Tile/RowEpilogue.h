@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What becomes of a part's rows between their computation and their one store.
+#ifndef ELFATT_LIB_TILE_ROWEPILOGUE_H
+#define ELFATT_LIB_TILE_ROWEPILOGUE_H
+
+#include "ElementwiseTerm.h"
+#include "LepeTerm.h"
+
+namespace elfatt::tile {
+
+class RowEpilogue {
+public:
+  RowEpilogue(const Followers &followers, const TileContext &ctx) : ctx(ctx) {
+    if (followers.lepe)
+      lepe.emplace(followers.lepe, ctx);
+    if (followers.elementwise) {
+      elementwise.emplace(followers.elementwise, ctx);
+      elementwiseOp = followers.elementwise;
+    }
+  }
+
+  /// Makes the views that are needed, where the builder stands.
+  llvm::LogicalResult prepare(mlir::Operation *part);
+  /// Asks for what the block `distance` rows after `block` needs; null: the next blocks.
+  void prefetch(const RowBlock &block, mlir::Value distance = {});
+  /// Finishes `rows` [rows, columns] of the computation's type and stores them: to
+  /// `output`, unless they become something else before.
+  void write(const RowBlock &block, mlir::Value rows, mlir::Value output);
+
+private:
+  TileContext ctx;
+  std::optional<LepeTerm> lepe;
+  std::optional<ElementwiseTerm> elementwise;
+  mlir::linalg::GenericOp elementwiseOp;
+};
+
+} // namespace elfatt::tile
+
+#endif // ELFATT_LIB_TILE_ROWEPILOGUE_H
