@@ -169,8 +169,7 @@ Value ElementwiseTerm::apply(const RowBlock &block, Value rows) {
     SmallVector<Value> operands;
     for (Value operand : inner.getOperands())
       operands.push_back(vectorOf(operand));
-    auto type =
-        VectorType::get({ctx.params.rows, columns}, inner.getResult(0).getType());
+    auto type = VectorType::get({ctx.params.rows, columns}, inner.getResult(0).getType());
     OperationState state(b.getLoc(), inner.getName(), operands, {type}, inner.getAttrs());
     mapping.map(inner.getResult(0), b.create(state)->getResult(0));
   }

@@ -51,9 +51,8 @@ LogicalResult elfatt::tile::splitDims(OpBuilder &b, Location loc, ViewedOperand 
     if (dim)
       parts = groups[dim.getPosition()];
     if (parts.size() > 1) {
-      bool isKnown = llvm::all_of(parts, [&](int64_t part) {
-        return getConstantIntValue(extents[part]).has_value();
-      });
+      bool isKnown = llvm::all_of(
+          parts, [&](int64_t part) { return getConstantIntValue(extents[part]).has_value(); });
       if (isKnown == type.isDynamicDim(position))
         return failure();
     }
@@ -138,6 +137,5 @@ Value elfatt::tile::extract(OpBuilder &b, Location loc, const ViewedOperand &ope
   if (operand.map.getNumResults() == 0)
     return operand.value;
   Box own = box.of(b, loc, operand);
-  return tensor::ExtractSliceOp::create(b, loc, operand.value, own.offsets, own.sizes,
-                                        own.strides);
+  return tensor::ExtractSliceOp::create(b, loc, operand.value, own.offsets, own.sizes, own.strides);
 }

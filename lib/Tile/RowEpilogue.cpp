@@ -14,8 +14,8 @@ static SmallVector<unsigned> getOrder(linalg::GenericOp op, OpOperand *rows, Ope
   AffineMap read = op.getMatchingIndexingMap(rows);
   SmallVector<unsigned> order;
   for (unsigned dim : getPartShape(part).rows)
-    order.push_back(read.getDimPosition(
-        *written.getResultPosition(getAffineDimExpr(dim, op.getContext()))));
+    order.push_back(
+        read.getDimPosition(*written.getResultPosition(getAffineDimExpr(dim, op.getContext()))));
   order.push_back(read.getDimPosition(read.getNumResults() - 1));
   return order;
 }

@@ -5,12 +5,12 @@
 // its other operands and its destination.
 #include "elfatt/Tile/Passes.h"
 
+#include "ElementwiseMerge.h"
 #include "ElementwiseTerm.h"
 #include "ElementwiseViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
-#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -34,12 +34,6 @@ static SmallVector<Operation *> getChain(Value rows) {
   return {first, last};
 }
 
-/// Every element of the result from one element of each operand.
-static bool isElementwiseOp(linalg::LinalgOp op) {
-  return op && op.hasPureTensorSemantics() && op->getNumResults() == 1 &&
-         op.getNumLoops() == op.getNumParallelLoops() && op.getNumLoops() > 0;
-}
-
 /// Whether `leaf` only rounds `rows` to its result's type.
 static bool isCast(linalg::GenericOp leaf, OpOperand *rows) {
   auto cast = leaf.getBody()->getTerminator()->getOperand(0).getDefiningOp<arith::TruncFOp>();
@@ -58,7 +52,10 @@ public:
 
   /// The operand of `op` that attention makes, behind reshapes and slices.
   OpOperand *findAttention(linalg::LinalgOp op) const;
-  linalg::GenericOp mergeProducers(linalg::LinalgOp op, Value attention);
+  linalg::GenericOp merge(linalg::LinalgOp op) {
+    return mergeProducers(rewriter, op, machine,
+                          [&](linalg::GenericOp merged) { leaves.remove(merged); });
+  }
   /// Computes `op` where attention makes `operand`; says `why` not if it fails, and has
   /// changed nothing then.
   LogicalResult sink(linalg::GenericOp op, OpOperand *operand, std::string &why);
@@ -66,10 +63,11 @@ public:
   void finish();
 
 private:
-  bool comesFromAttention(Value value) const;
-  bool canMerge(OpOperand &operand) const;
+  bool comesFromAttention(OpOperand &operand) const;
   FailureOr<Value> sinkInto(Value rows, SmallVector<ViewedOperand> operands);
   FailureOr<Value> sinkIntoSlice(tensor::InsertSliceOp insert, SmallVector<ViewedOperand> operands);
+  bool isPlaceOfInsertion(tensor::ExtractSliceOp slice);
+  bool isOverwritten(OpOperand &use) const;
   FailureOr<Value> makeLeaf(Value rows, SmallVector<ViewedOperand> operands);
   LogicalResult checkUsers(Value value, Operation *user);
   LogicalResult fail(const Twine &reason) {
@@ -88,7 +86,8 @@ private:
   unsigned rowsNumber = 0;
   std::string why;
   SmallVector<linalg::GenericOp> made;
-  SmallVector<Operation *> destinations; ///< whose users must not read them
+  SmallVector<tensor::InsertSliceOp> around; ///< the slices that the part at hand is in
+  SmallVector<Operation *> destinations;     ///< whose users must not read them
   SmallVector<tensor::DimOp> extents;
 };
 } // namespace
@@ -97,7 +96,10 @@ private:
 // What follows attention
 //===----------------------------------------------------------------------===//
 
-bool ElementwiseSink::comesFromAttention(Value value) const {
+bool ElementwiseSink::comesFromAttention(OpOperand &operand) const {
+  Value value = operand.get();
+  if (canMerge(operand, machine))
+    return findAttention(value.getDefiningOp<linalg::LinalgOp>());
   while (true) {
     Operation *def = value.getDefiningOp();
     if (auto insert = dyn_cast_or_null<tensor::InsertSliceOp>(def))
@@ -113,64 +115,9 @@ bool ElementwiseSink::comesFromAttention(Value value) const {
 
 OpOperand *ElementwiseSink::findAttention(linalg::LinalgOp op) const {
   for (OpOperand *operand : op.getDpsInputOperands())
-    if (comesFromAttention(operand->get()))
+    if (comesFromAttention(*operand))
       return operand;
   return nullptr;
-}
-
-/// Whether what makes `operand` may be computed where it is used, once.
-bool ElementwiseSink::canMerge(OpOperand &operand) const {
-  auto producer = operand.get().getDefiningOp<linalg::LinalgOp>();
-  if (!producer || !producer->hasOneUse() ||
-      producer->getBlock() != operand.getOwner()->getBlock())
-    return false;
-  if (isa<linalg::FillOp>(producer))
-    return true;
-  // One that the op would repeat is cheap only if it moves data.
-  auto consumer = cast<linalg::LinalgOp>(operand.getOwner());
-  bool repeats = consumer.getNumLoops() > producer.getNumLoops();
-  if (!isElementwiseOp(producer) || (repeats && !llvm::hasSingleElement(*producer.getBlock())))
-    return false;
-  return llvm::all_of(producer->getOperands(), [&](Value from) {
-    return isa<FloatType>(getElementTypeOrSelf(from));
-  }) && llvm::all_of(producer.getBlock()->without_terminator(),
-                     [&](Operation &inner) { return hasTileForm(inner, machine); });
-}
-
-/// `op` as a generic op that computes its elementwise operands itself.
-linalg::GenericOp ElementwiseSink::mergeProducers(linalg::LinalgOp op, Value attention) {
-  auto asGeneric = [&](linalg::LinalgOp named) -> linalg::GenericOp {
-    if (auto generic = dyn_cast<linalg::GenericOp>(named.getOperation()))
-      return generic;
-    rewriter.setInsertionPoint(named);
-    FailureOr<linalg::GenericOp> generic = linalg::generalizeNamedOp(rewriter, named);
-    return succeeded(generic) ? *generic : nullptr;
-  };
-  linalg::GenericOp generic = asGeneric(op);
-  for (bool changed = true; changed && generic;) {
-    changed = false;
-    for (OpOperand *operand : generic.getDpsInputOperands()) {
-      if (operand->get() == attention || !canMerge(*operand))
-        continue;
-      auto producer = asGeneric(operand->get().getDefiningOp<linalg::LinalgOp>());
-      if (!producer || !linalg::areElementwiseOpsFusable(operand))
-        continue;
-      rewriter.setInsertionPoint(generic);
-      FailureOr<linalg::ElementwiseOpFusionResult> fused =
-          linalg::fuseElementwiseOps(rewriter, operand);
-      if (failed(fused))
-        continue;
-      for (auto [from, to] : fused->replacements)
-        rewriter.replaceAllUsesWith(from, to);
-      rewriter.eraseOp(generic);
-      leaves.remove(producer);
-      rewriter.eraseOp(producer);
-      generic = cast<linalg::GenericOp>(fused->fusedOp);
-      changed = true;
-      break;
-    }
-  }
-  return generic;
 }
 
 //===----------------------------------------------------------------------===//
@@ -179,6 +126,8 @@ linalg::GenericOp ElementwiseSink::mergeProducers(linalg::LinalgOp op, Value att
 
 /// Nothing but `user` reads `value`, what it holds apart from its extents.
 LogicalResult ElementwiseSink::checkUsers(Value value, Operation *user) {
+  if (value.getDefiningOp<tensor::EmptyOp>())
+    return success();
   for (Operation *other : value.getUsers()) {
     auto leaf = dyn_cast<linalg::GenericOp>(other);
     if (other == user || (leaf && llvm::is_contained(made, leaf)))
@@ -201,6 +150,9 @@ FailureOr<Value> ElementwiseSink::sinkInto(Value rows, SmallVector<ViewedOperand
   Operation *def = rows.getDefiningOp();
   ViewedOperand &out = operands.back();
   if (isa_and_nonnull<tensor::EmptyOp>(def))
+    return out.value;
+  if (auto slice = dyn_cast_or_null<tensor::ExtractSliceOp>(def);
+      slice && isPlaceOfInsertion(slice))
     return out.value;
   if (auto insert = dyn_cast_or_null<tensor::InsertSliceOp>(def))
     return sinkIntoSlice(insert, std::move(operands));
@@ -237,12 +189,27 @@ FailureOr<Value> ElementwiseSink::sinkInto(Value rows, SmallVector<ViewedOperand
                                              getExtents(rewriter, loc, whole.value)));
 }
 
+/// Whether `slice` is what an insertion around the place at hand replaces: its part of the
+/// new destination stands for it.
+bool ElementwiseSink::isPlaceOfInsertion(tensor::ExtractSliceOp slice) {
+  bool isPlace = llvm::any_of(around, [&](tensor::InsertSliceOp insert) {
+    return insert.getDest() == slice.getSource() &&
+           insert.getMixedOffsets() == slice.getMixedOffsets() &&
+           insert.getMixedSizes() == slice.getMixedSizes() &&
+           insert.getMixedStrides() == slice.getMixedStrides();
+  });
+  if (isPlace)
+    llvm::erase(destinations, slice);
+  return isPlace;
+}
+
 FailureOr<Value> ElementwiseSink::sinkIntoSlice(tensor::InsertSliceOp insert,
                                                 SmallVector<ViewedOperand> operands) {
   Location loc = op.getLoc();
   if (insert.getSourceType().getRank() != insert.getDestType().getRank())
     return fail("attention's result is put into a tensor of another rank");
-  if (failed(checkUsers(insert.getSource(), insert)) || failed(checkUsers(insert.getDest(), insert)))
+  if (failed(checkUsers(insert.getSource(), insert)) ||
+      failed(checkUsers(insert.getDest(), insert)))
     return failure();
   FailureOr<Value> base = sinkInto(insert.getDest(), operands);
   if (failed(base))
@@ -253,11 +220,27 @@ FailureOr<Value> ElementwiseSink::sinkIntoSlice(tensor::InsertSliceOp insert,
   for (auto [number, operand] : llvm::enumerate(operands))
     if (number != rowsNumber)
       operand.value = extract(rewriter, loc, operand, box);
+  around.push_back(insert);
   FailureOr<Value> part = sinkInto(insert.getSource(), operands);
+  around.pop_back();
   if (failed(part))
     return failure();
   return Value(tensor::InsertSliceOp::create(rewriter, loc, *part, *base, place.offsets,
                                              place.sizes, place.strides));
+}
+
+/// Whether what `use` sees is never read: it is where a part, or an op that follows one,
+/// writes.
+bool ElementwiseSink::isOverwritten(OpOperand &use) const {
+  Operation *user = use.getOwner();
+  if (isView(user) || isa<tensor::ExtractSliceOp>(user))
+    return llvm::all_of(user->getUses(), [&](OpOperand &of) { return isOverwritten(of); });
+  auto dps = dyn_cast<DestinationStyleOpInterface>(user);
+  if (!dps || !dps.isDpsInit(&use))
+    return false;
+  auto leaf = dyn_cast<linalg::GenericOp>(user);
+  return leaf ? leaves.contains(leaf) && !leaf.payloadUsesValueFromOperand(&use)
+              : isa<SdpaOp, ApplyOp, FinalizeOp>(user);
 }
 
 FailureOr<Value> ElementwiseSink::makeLeaf(Value rows, SmallVector<ViewedOperand> operands) {
@@ -294,7 +277,7 @@ LogicalResult ElementwiseSink::sink(linalg::GenericOp generic, OpOperand *operan
   op = generic;
   rowsNumber = operand->getOperandNumber();
   why.clear();
-  made.clear(), destinations.clear(), extents.clear();
+  made.clear(), around.clear(), destinations.clear(), extents.clear();
   llvm::scope_exit say([&] { reason = why; });
   AffineMap rowsMap = op.getMatchingIndexingMap(operand);
   if (!rowsMap.isPermutation())
@@ -324,18 +307,10 @@ LogicalResult ElementwiseSink::sink(linalg::GenericOp generic, OpOperand *operan
     operands.push_back(
         {from.get(), op.getMatchingIndexingMap(&from).compose(inversePermutation(rowsMap))});
   FailureOr<Value> result = sinkInto(operand->get(), operands);
-  auto isOverwritten = [&](OpOperand &use) {
-    auto dps = dyn_cast<DestinationStyleOpInterface>(use.getOwner());
-    if (!dps || !dps.isDpsInit(&use))
-      return false;
-    auto leaf = dyn_cast<linalg::GenericOp>(use.getOwner());
-    return leaf ? leaves.contains(leaf) && !leaf.payloadUsesValueFromOperand(&use)
-                : isa<SdpaOp, ApplyOp, FinalizeOp>(use.getOwner());
-  };
   if (succeeded(result))
     for (Operation *slice : destinations)
       if (!llvm::is_contained(listener.inserted, slice) &&
-          !llvm::all_of(slice->getUses(), isOverwritten))
+          !llvm::all_of(slice->getUses(), [&](OpOperand &use) { return isOverwritten(use); }))
         result = fail("what attention makes has another use");
   if (failed(result)) {
     rewriter.setListener(nullptr);
@@ -354,9 +329,7 @@ LogicalResult ElementwiseSink::sink(linalg::GenericOp generic, OpOperand *operan
   rewriter.replaceOp(op, *result);
   eraseDead(before);
   for (linalg::GenericOp leaf : made)
-    leaves.insert(mergeProducers(leaf, getChain(leaf->getOperand(rowsNumber)).empty()
-                                           ? Value()
-                                           : leaf->getOperand(rowsNumber)));
+    leaves.insert(merge(leaf));
   return success();
 }
 
@@ -424,9 +397,9 @@ void ElementwiseSink::finishLeaf(linalg::GenericOp leaf) {
   SmallVector<Value> inputs(leaf.getInputs());
   inputs.erase(inputs.begin() + number);
   maps.erase(maps.begin() + number);
-  auto updated = linalg::GenericOp::create(rewriter, leaf.getLoc(), TypeRange(out.getType()),
-                                           inputs, ValueRange(made), maps,
-                                           leaf.getIteratorTypesArray());
+  auto updated =
+      linalg::GenericOp::create(rewriter, leaf.getLoc(), TypeRange(out.getType()), inputs,
+                                ValueRange(made), maps, leaf.getIteratorTypesArray());
   updated.getRegion().takeBody(leaf.getRegion());
   Block *body = updated.getBody();
   body->getArgument(number).replaceAllUsesWith(body->getArguments().back());
@@ -439,15 +412,28 @@ void ElementwiseSink::finish() {
     finishLeaf(leaf);
 }
 
-/// Erases what made `value`, as far as nothing else needs it.
+/// Erases the reshapes and slices that made `value`, as far as nothing else needs them.
 void ElementwiseSink::eraseDead(Value value) {
-  Operation *def = value.getDefiningOp();
-  if (!def || !isOpTriviallyDead(def))
-    return;
-  SmallVector<Value> operands(def->getOperands());
-  rewriter.eraseOp(def);
-  for (Value operand : operands)
-    eraseDead(operand);
+  llvm::SetVector<Operation *> ops;
+  auto add = [&](Value operand) {
+    if (Operation *def = operand.getDefiningOp();
+        def && isa_and_nonnull<tensor::TensorDialect>(def->getDialect()))
+      ops.insert(def);
+  };
+  add(value);
+  for (size_t at = 0; at < ops.size(); ++at)
+    for (Value operand : ops[at]->getOperands())
+      add(operand);
+  SmallVector<Operation *> left = ops.takeVector();
+  for (bool changed = true; changed;) {
+    changed = false;
+    llvm::erase_if(left, [&](Operation *op) {
+      if (!isOpTriviallyDead(op))
+        return false;
+      rewriter.eraseOp(op);
+      return changed = true;
+    });
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -470,8 +456,7 @@ struct TileSinkElementwisePass : impl::TileSinkElementwisePassBase<TileSinkEleme
       OpOperand *operand = sink.findAttention(op);
       if (!operand || isMergedLater(op))
         continue;
-      Value attention = operand->get();
-      linalg::GenericOp generic = sink.mergeProducers(op, attention);
+      linalg::GenericOp generic = sink.merge(op);
       std::string why = "it has no form as a generic op";
       operand = generic ? sink.findAttention(generic) : nullptr;
       if (operand && succeeded(sink.sink(generic, operand, why))) {
@@ -489,11 +474,10 @@ struct TileSinkElementwisePass : impl::TileSinkElementwisePassBase<TileSinkEleme
   bool isMergedLater(linalg::LinalgOp op) {
     if (!op->hasOneUse())
       return false;
-    auto user = dyn_cast<linalg::LinalgOp>(*op->user_begin());
-    return isElementwiseOp(user) && user->getBlock() == op->getBlock() &&
-           user.getNumLoops() == op.getNumLoops() &&
-           !user.isDpsInit(&*op->getResult(0).use_begin()) && canTile(user, machine) &&
-           canTile(op, machine);
+    OpOperand &use = *op->getResult(0).use_begin();
+    auto user = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return isElementwiseOp(user) && !user.isDpsInit(&use) && canTile(user, machine) &&
+           canMerge(use, machine);
   }
 };
 } // namespace

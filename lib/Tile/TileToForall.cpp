@@ -23,7 +23,6 @@ namespace elfatt::tile {
 using namespace mlir;
 using namespace elfatt::attention;
 
-
 /// A part that ends a chain: no other part accumulates on its result.
 static bool endsChain(Operation *op) {
   return llvm::none_of(op->getUsers(),
@@ -250,9 +249,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
       Value scratch = tensor::EmptyOp::create(rewriter, slice.getLoc(), shape,
                                               slice.getType().getElementType());
       SmallVector<OpFoldResult> offsets(shape.size(), rewriter.getIndexAttr(0));
-      rewriter.replaceOpWithNewOp<tensor::ExtractSliceOp>(slice, slice.getType(), scratch, offsets,
-                                                          slice.getMixedSizes(),
-                                                          slice.getMixedStrides());
+      rewriter.replaceOpWithNewOp<tensor::ExtractSliceOp>(
+          slice, slice.getType(), scratch, offsets, slice.getMixedSizes(), slice.getMixedStrides());
     }
   }
 };

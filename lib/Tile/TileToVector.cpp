@@ -49,8 +49,7 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
 
   /// Elementwise ops that follow a part at once and read what it made: joined on the CPU,
   /// where the part is moved to their place, else on their own.
-  void findElementwise(ArrayRef<Operation *> ops,
-                       llvm::DenseMap<Operation *, Followers> &followers,
+  void findElementwise(ArrayRef<Operation *> ops, llvm::DenseMap<Operation *, Followers> &followers,
                        SmallVectorImpl<linalg::GenericOp> &alone) {
     for (Operation *op : ops) {
       Operation *last = followers[op].lepe ? followers[op].lepe : op;
