@@ -130,6 +130,9 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
   DictionaryAttr collectUsage(ModuleOp module) {
     Builder b(module.getContext());
     OwningOpRef<ModuleOp> copy = module.clone();
+    // The simulator's places in the source would be debug information, with which ptxas
+    // spills more and may crash: a kernel that is shipped has none.
+    copy->walk([&](Operation *op) { op->setLoc(b.getUnknownLoc()); });
     mg::TargetOptions options({}, {}, {}, {}, mg::CompilationTarget::Assembly);
     if (failed(mg::transformGpuModulesToBinaries(*copy, nullptr, options)))
       return nullptr;

@@ -8,7 +8,7 @@ import os
 import subprocess
 from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
@@ -54,17 +54,30 @@ def tensor(
     data: Optional[int] = None,
 ) -> Tensor:
     """An elfatt_tensor on the memory of ``array``; it keeps that alive."""
-    extents = array.shape if shape is None else tuple(shape)
-    values = (c_int64 * max(1, len(extents)))(*extents)
-    steps = None if strides is None else (c_int64 * max(1, len(strides)))(*strides)
-    result = Tensor(
+    result = tensor_at(
         array.ctypes.data if data is None else data,
-        ELEMENTS[element or _BY_DTYPE[array.dtype.name]],
-        len(extents),
+        element or _BY_DTYPE[array.dtype.name],
+        array.shape if shape is None else shape,
+        strides,
+    )
+    result.keep += (array,)
+    return result
+
+
+def tensor_at(
+    data: int, element: str, shape: Sequence[int], strides: Optional[Sequence[int]]
+) -> Tensor:
+    """An elfatt_tensor on memory that somebody else keeps alive, a GPU's too."""
+    values = (c_int64 * max(1, len(shape)))(*shape)
+    steps = None if strides is None else (c_int64 * max(1, len(shape)))(*strides)
+    result = Tensor(
+        data,
+        ELEMENTS[element],
+        len(shape),
         ctypes.cast(values, POINTER(c_int64)),
         None if steps is None else ctypes.cast(steps, POINTER(c_int64)),
     )
-    result.keep = (array, values, steps)
+    result.keep = (values, steps)
     return result
 
 
@@ -158,6 +171,25 @@ class Bundle:
                 c_void_p(stream),
             )
         )
+
+    def prepare(
+        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+    ) -> Callable[[int, int, int], None]:
+        """run(workspace, its bytes, stream) on these arrays, with little Python in
+        between."""
+        function, run = self.find(), self.library.elfatt_run
+        arrays = (Tensor * len(inputs))(*inputs), (Tensor * len(outputs))(*outputs)
+        keep = (list(inputs), list(outputs))
+
+        def call(workspace: int, workspace_bytes: int, stream: int) -> None:
+            status = run(
+                function, arrays[0], len(keep[0]), arrays[1], len(keep[1]),
+                c_void_p(workspace), c_int64(workspace_bytes), c_void_p(stream),
+            )  # fmt: skip
+            if status != OK:
+                self.runtime.check(status)
+
+        return call
 
     def run(self, inputs: Sequence[np.ndarray], *outputs: np.ndarray) -> None:
         """Runs main on dense arrays."""
