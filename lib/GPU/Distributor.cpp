@@ -247,6 +247,23 @@ LogicalResult Distributor::visitIf(scf::IfOp op) {
   return success();
 }
 
+/// Parts of a launch: all lanes of a block take one case.
+LogicalResult Distributor::visitSwitch(scf::IndexSwitchOp op) {
+  if (op.getNumResults() != 0)
+    return op.emitOpError("cannot be spread over lanes, expected no results");
+  auto parts = scf::IndexSwitchOp::create(b, loc, TypeRange(), get(op.getArg()), op.getCases(),
+                                          op.getNumCases());
+  for (auto [from, to] : llvm::zip(op->getRegions(), parts->getRegions())) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&to.emplaceBlock());
+    for (Operation &inner : from.front().without_terminator())
+      if (failed(visit(&inner)))
+        return failure();
+    scf::YieldOp::create(b, loc);
+  }
+  return success();
+}
+
 LogicalResult Distributor::visit(Operation *op) {
   loc = op->getLoc();
   auto isVector = [](Type type) { return isa<VectorType>(type); };
@@ -258,6 +275,8 @@ LogicalResult Distributor::visit(Operation *op) {
     return visitFor(loop);
   if (auto branch = dyn_cast<scf::IfOp>(op))
     return visitIf(branch);
+  if (auto parts = dyn_cast<scf::IndexSwitchOp>(op))
+    return visitSwitch(parts);
   if (!hasVectors) {
     // Staging is spread by a pass of its own.
     if (op->getNumRegions() != 0 && !isa<linalg::LinalgOp>(op))

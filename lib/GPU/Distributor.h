@@ -32,6 +32,7 @@ private:
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult visitFor(mlir::scf::ForOp op);
   mlir::LogicalResult visitIf(mlir::scf::IfOp op);
+  mlir::LogicalResult visitSwitch(mlir::scf::IndexSwitchOp op);
   mlir::LogicalResult visitYield(mlir::scf::YieldOp op);
   mlir::LogicalResult checkLayouts(mlir::Operation *op);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/GPU/Passes.h"
 
+#include "ScratchPlacement.h"
+
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/ADT/SetVector.h"
@@ -16,11 +18,11 @@ namespace mg = mlir::gpu;
 /// The buffer that a chain of views starts from. Typed views of dynamic shared
 /// memory are buffers of their own.
 Value getRoot(Value memref) {
-  for (auto view = memref.getDefiningOp<ViewLikeOpInterface>();
-       view && !isa<memref::ViewOp>(view.getOperation());
-       view = memref.getDefiningOp<ViewLikeOpInterface>())
-    memref = view.getViewSource();
-  return memref;
+  // Not view-like in MLIR 22.
+  if (auto transpose = memref.getDefiningOp<memref::TransposeOp>())
+    return getRoot(transpose.getIn());
+  auto view = memref.getDefiningOp<ViewLikeOpInterface>();
+  return view && !isa<memref::ViewOp>(view.getOperation()) ? getRoot(view.getViewSource()) : memref;
 }
 
 /// The buffers read and written since the last barrier.
@@ -29,7 +31,9 @@ struct Accesses {
 
   bool conflictsWith(const Accesses &later) const {
     auto hits = [](const auto &a, const auto &b) {
-      return llvm::any_of(a, [&](Value v) { return b.contains(v); });
+      return llvm::any_of(a, [&](Value x) {
+        return llvm::any_of(b, [&](Value y) { return haveCommonBytes(x, y); });
+      });
     };
     return hits(later.reads, writes) || hits(later.writes, writes) || hits(later.writes, reads);
   }

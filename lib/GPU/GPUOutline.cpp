@@ -2,6 +2,7 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "Alignment.h"
+#include "ScratchPlacement.h"
 #include "elfatt/GPU/FragmentLayout.h"
 #include "elfatt/Target/Chip.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -61,8 +62,7 @@ private:
   SmallVector<MemRefArgument> memrefs;
   SmallVector<Operation *> constants;
   SmallVector<memref::AllocaOp> scratch;
-  SmallVector<int64_t> scratchOffsets; // in dynamic shared memory
-  int64_t scratchBytes = 0;
+  ScratchPlacement placement;
   SmallVector<Value> operands; // of the launch
   IRMapping mapping;
 };
@@ -78,16 +78,13 @@ LogicalResult Outliner::checkScratch() {
       return WalkResult::interrupt();
     }
     scratch.push_back(op);
-    scratchOffsets.push_back(scratchBytes);
-    scratchBytes +=
-        llvm::alignTo(llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8),
-                      kPointerAlignment);
     return WalkResult::advance();
   });
   if (result.wasInterrupted())
     return failure();
-  if (scratchBytes > chip.sharedPerBlock)
-    return emitError(loc) << "needs " << scratchBytes
+  placement = placeBuffers(loop.getRegion(), scratch);
+  if (placement.bytes > chip.sharedPerBlock)
+    return emitError(loc) << "needs " << placement.bytes
                           << " bytes of shared memory a block, expected at most "
                           << chip.sharedPerBlock << " (" << chip.name << ")";
   return success();
@@ -210,17 +207,22 @@ void Outliner::delinearize(OpBuilder &b, ArrayRef<Value> counts) {
   }
 }
 
-/// The memory of each scratch buffer. Static shared memory is an attribution a
-/// buffer; dynamic is one array with a view a buffer.
+/// The memory of each scratch buffer. Buffers that share none of it are attributions;
+/// others are views of one array, which is an attribution or dynamic.
 SmallVector<Value> Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic) {
-  if (!isDynamic)
+  if (!isDynamic && !placement.areShared)
     return llvm::to_vector_of<Value>(func.getWorkgroupAttributions());
-  auto space = mg::AddressSpaceAttr::get(b.getContext(), mg::AddressSpace::Workgroup);
-  auto bytesType =
-      MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface(), space);
-  Value bytes = mg::DynamicSharedMemoryOp::create(b, loc, bytesType);
+  Value bytes;
+  if (isDynamic) {
+    auto space = mg::AddressSpaceAttr::get(b.getContext(), mg::AddressSpace::Workgroup);
+    auto type =
+        MemRefType::get({ShapedType::kDynamic}, b.getI8Type(), MemRefLayoutAttrInterface(), space);
+    bytes = mg::DynamicSharedMemoryOp::create(b, loc, type);
+  } else {
+    bytes = func.getWorkgroupAttributions().front();
+  }
   SmallVector<Value> buffers;
-  for (auto [op, offset] : llvm::zip(scratch, scratchOffsets))
+  for (auto [op, offset] : llvm::zip(scratch, placement.offsets))
     buffers.push_back(memref::ViewOp::create(
         b, loc, op.getType(), bytes, arith::ConstantIndexOp::create(b, loc, offset), ValueRange()));
   return buffers;
@@ -244,9 +246,13 @@ LogicalResult Outliner::run(StringRef name) {
 
   OpBuilder b(kernels.getContext());
   b.setInsertionPointToEnd(kernels.getBody());
-  bool isDynamic = scratchBytes > target::kStaticSharedPerBlock;
+  bool isDynamic = placement.bytes > target::kStaticSharedPerBlock;
   SmallVector<Type> scratchTypes;
-  if (!isDynamic)
+  if (!isDynamic && placement.areShared)
+    scratchTypes.push_back(MemRefType::get({placement.bytes}, b.getI8Type(),
+                                           MemRefLayoutAttrInterface(),
+                                           scratch.front().getType().getMemorySpace()));
+  else if (!isDynamic)
     for (memref::AllocaOp op : scratch)
       scratchTypes.push_back(op.getType());
   auto type = b.getFunctionType(ValueRange(operands).getTypes(), {});
@@ -288,7 +294,7 @@ LogicalResult Outliner::run(StringRef name) {
     grid = arith::MulIOp::create(host, loc, grid, count);
   Value dynamicBytes;
   if (isDynamic)
-    dynamicBytes = arith::ConstantIntOp::create(host, loc, scratchBytes, 32);
+    dynamicBytes = arith::ConstantIntOp::create(host, loc, placement.bytes, 32);
   mg::LaunchFuncOp::create(host, loc, func, mg::KernelDim3{grid, one, one},
                            mg::KernelDim3{lanes, one, one}, dynamicBytes, operands);
   loop.erase();

@@ -4,6 +4,7 @@
 #include "elfatt/GPU/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Pipelines/Tile.h"
+#include "elfatt/Tile/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
@@ -35,6 +36,7 @@ void buildTile(OpPassManager &pm) {
   bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   buildTileToVector(pm, limits);
+  pm.addPass(tile::createTileMergeLaunchesPass());
 }
 
 /// The tile level to what one lane does. Barriers come first, while each op is

@@ -125,4 +125,26 @@ gpu.module @kernels {
     vector.transfer_write %sum, %a[%c0, %c0] {in_bounds = [true, true]} : vector<8x8xf32>, memref<8x8xf32>
     gpu.return
   }
+
+  // A block takes one part of a launch, all of its lanes.
+  // CHECK-LABEL: gpu.func @parts
+  // CHECK: scf.index_switch
+  // CHECK-NEXT: case 0 {
+  // CHECK: vector.store
+  // CHECK: scf.yield
+  // CHECK: default {
+  // CHECK-NOT: vector.transfer_write
+  gpu.func @parts(%a: memref<8x8xf32>, %b: memref<8x8xf32>, %part: index) kernel {
+    %c0 = arith.constant 0 : index
+    %one = arith.constant dense<1.0> : vector<8x8xf32>
+    scf.index_switch %part
+    case 0 {
+      vector.transfer_write %one, %a[%c0, %c0] {in_bounds = [true, true]} : vector<8x8xf32>, memref<8x8xf32>
+      scf.yield
+    }
+    default {
+      vector.transfer_write %one, %b[%c0, %c0] {in_bounds = [true, true]} : vector<8x8xf32>, memref<8x8xf32>
+    }
+    gpu.return
+  }
 }

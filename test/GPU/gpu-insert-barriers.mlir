@@ -75,4 +75,55 @@ gpu.module @kernels {
     }
     gpu.return
   }
+
+  // Buffers that have bytes in common wait for each other, others do not.
+  // CHECK-LABEL: gpu.func @common_bytes
+  // CHECK: vector.transfer_read
+  // CHECK-NEXT: linalg.fill
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: linalg.fill
+  gpu.func @common_bytes() workgroup(%bytes: memref<2048xi8, 3>) kernel {
+    %c0 = arith.constant 0 : index
+    %c512 = arith.constant 512 : index
+    %c1024 = arith.constant 1024 : index
+    %zero = arith.constant 0.0 : f32
+    %s = memref.view %bytes[%c0][] : memref<2048xi8, 3> to memref<16x16xf32, 3>
+    %t = memref.view %bytes[%c1024][] : memref<2048xi8, 3> to memref<16x16xf32, 3>
+    %u = memref.view %bytes[%c512][] : memref<2048xi8, 3> to memref<16x8xf32, 3>
+    %x = vector.transfer_read %s[%c0, %c0], %zero : memref<16x16xf32, 3>, vector<16x16xf32>
+    linalg.fill ins(%zero : f32) outs(%t : memref<16x16xf32, 3>)
+    linalg.fill ins(%zero : f32) outs(%u : memref<16x8xf32, 3>)
+    gpu.return
+  }
+
+  // A transposed view is a view of the same buffer.
+  // CHECK-LABEL: gpu.func @transposed
+  // CHECK: linalg.fill
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: vector.transfer_read
+  gpu.func @transposed() workgroup(%s: memref<16x8xf32, 3>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %t = memref.transpose %s (i, j) -> (j, i) : memref<16x8xf32, 3> to memref<8x16xf32, strided<[1, 8]>, 3>
+    linalg.fill ins(%zero : f32) outs(%s : memref<16x8xf32, 3>)
+    %x = vector.transfer_read %t[%c0, %c0], %zero : memref<8x16xf32, strided<[1, 8]>, 3>, vector<8x16xf32>
+    gpu.return
+  }
+
+  // Of two cases only one runs: neither waits for the other.
+  // CHECK-LABEL: gpu.func @cases
+  // CHECK-NOT: gpu.barrier
+  // CHECK: gpu.return
+  gpu.func @cases(%part: index) workgroup(%s: memref<16x8xf32, 3>) kernel {
+    %zero = arith.constant 0.0 : f32
+    scf.index_switch %part
+    case 0 {
+      linalg.fill ins(%zero : f32) outs(%s : memref<16x8xf32, 3>)
+      scf.yield
+    }
+    default {
+      linalg.fill ins(%zero : f32) outs(%s : memref<16x8xf32, 3>)
+    }
+    gpu.return
+  }
 }

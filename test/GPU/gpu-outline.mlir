@@ -50,6 +50,34 @@ func.func @scratch_in_a_loop(%a: memref<4xf32>) {
   return
 }
 
+// Scratch that is never in use together shares its bytes: of two cases of a switch, and
+// of one that is over when the other begins. What a loop uses lasts as long as the loop.
+func.func @scratch_at_different_times(%a: memref<4xf32>, %part: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  scf.forall (%i) in (4) {
+    scf.index_switch %part
+    case 0 {
+      %s = memref.alloca() : memref<64xf32, #gpu.address_space<workgroup>>
+      %x = memref.load %a[%i] : memref<4xf32>
+      memref.store %x, %s[%i] : memref<64xf32, #gpu.address_space<workgroup>>
+      %t = memref.alloca() : memref<32xf32, #gpu.address_space<workgroup>>
+      memref.store %x, %t[%i] : memref<32xf32, #gpu.address_space<workgroup>>
+      scf.yield
+    }
+    default {
+      %s = memref.alloca() : memref<8xf32, #gpu.address_space<workgroup>>
+      %t = memref.alloca() : memref<16xf32, #gpu.address_space<workgroup>>
+      scf.for %j = %c0 to %c4 step %c1 {
+        %x = memref.load %s[%j] : memref<8xf32, #gpu.address_space<workgroup>>
+        memref.store %x, %t[%j] : memref<16xf32, #gpu.address_space<workgroup>>
+      }
+    }
+  }
+  return
+}
+
 // More than 48 KiB is dynamic: one array, a view a buffer, its size at the launch.
 // CHECK-LABEL: func.func @much_scratch
 // CHECK: %[[BYTES:.*]] = arith.constant 65600 : i32
@@ -61,6 +89,7 @@ func.func @much_scratch(%a: memref<16xf32>) {
     %x = memref.load %a[%i] : memref<16xf32>
     memref.store %x, %s[%i] : memref<16xf32, #gpu.address_space<workgroup>>
     memref.store %x, %t[%i, %i] : memref<128x128xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %s[%i] : memref<16xf32, #gpu.address_space<workgroup>>
   }
   return
 }
@@ -78,8 +107,18 @@ func.func @much_scratch(%a: memref<16xf32>) {
 // CHECK: scf.for %[[J:.*]] =
 // CHECK: memref.store %{{.*}}, %[[S]][%[[J]]]
 // CHECK-NOT: memref.alloca
+// CHECK: gpu.func @scratch_at_different_times_0({{.*}}) workgroup(%[[ARRAY:.*]] : memref<256xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
+// CHECK: %[[C64:.*]] = arith.constant 64 : index
+// CHECK-NEXT: memref.view %[[ARRAY]][%[[C64]]][] : {{.*}} to memref<8xf32
+// CHECK-NEXT: %[[C0:.*]] = arith.constant 0 : index
+// CHECK-NEXT: memref.view %[[ARRAY]][%[[C0]]][] : {{.*}} to memref<16xf32
+// CHECK-NEXT: %[[C0:.*]] = arith.constant 0 : index
+// CHECK-NEXT: memref.view %[[ARRAY]][%[[C0]]][] : {{.*}} to memref<64xf32
+// CHECK-NEXT: %[[C0:.*]] = arith.constant 0 : index
+// CHECK-NEXT: memref.view %[[ARRAY]][%[[C0]]][] : {{.*}} to memref<32xf32
+// CHECK-NOT: memref.alloca
 // CHECK: gpu.func @much_scratch_0(%{{[^)]*}}) kernel
 // CHECK: %[[ALL:.*]] = gpu.dynamic_shared_memory : memref<?xi8, #gpu.address_space<workgroup>>
-// CHECK: memref.view %[[ALL]][%{{.*}}][] : {{.*}} to memref<16xf32, #gpu.address_space<workgroup>>
-// CHECK: %[[OFFSET:.*]] = arith.constant 64 : index
-// CHECK: memref.view %[[ALL]][%[[OFFSET]]][] : {{.*}} to memref<128x128xf32, #gpu.address_space<workgroup>>
+// CHECK: %[[OFFSET:.*]] = arith.constant 65536 : index
+// CHECK: memref.view %[[ALL]][%[[OFFSET]]][] : {{.*}} to memref<16xf32, #gpu.address_space<workgroup>>
+// CHECK: memref.view %[[ALL]][%{{.*}}][] : {{.*}} to memref<128x128xf32, #gpu.address_space<workgroup>>

@@ -123,4 +123,62 @@ def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
     Statistic<"numLowered", "num-lowered", "Number of attention parts lowered">];
 }
 
+def TileMergeLaunchesPass : Pass<"elfatt-tile-merge-launches"> {
+  let summary = "Merge independent loops over workers into one launch";
+  let description = [{
+    Neighbouring `scf.forall` loops of which neither reads what the other writes, and
+    that write disjoint parts of memory, become one loop over their iterations in a
+    row, with an `scf.index_switch` around the bodies. Loops of few iterations come
+    first, since each of those takes long. What a loop needs, and nothing else, moves
+    with it: views, numbers, allocations.
+
+    Whether parts of one buffer are disjoint is read from the layouts of their views:
+    heads of a row, tokens of a batch. Distinct arguments of a function are distinct
+    buffers.
+
+    - Preconditions: bufferized, before deallocation.
+    - Postconditions: loops that change memory for each other stay apart, in order.
+    - Changes numerics: no.
+
+    Before:
+
+    ```mlir
+    scf.forall (%b, %w) in (2, 16) { // windows
+      memref.store %x, %a[%b, %w] : memref<2x16xf32>
+    }
+    %context = memref.alloc() : memref<2xf32>
+    scf.forall (%b) in (2) {
+      memref.store %x, %context[%b] : memref<2xf32>
+    }
+    ```
+
+    After:
+
+    ```mlir
+    %context = memref.alloc() : memref<2xf32>
+    scf.forall (%i) in (34) {
+      %behind = arith.cmpi uge, %i, %c2 : index
+      %part = arith.index_castui %behind : i1 to index
+      scf.index_switch %part
+      case 0 {
+        memref.store %x, %context[%i] : memref<2xf32>
+        scf.yield
+      }
+      default {
+        %own = arith.subi %i, %c2 : index
+        %w = arith.remui %own, %c16 : index
+        %b = arith.divui %own, %c16 : index
+        memref.store %x, %a[%b, %w] : memref<2x16xf32>
+      }
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "mlir::arith::ArithDialect", "mlir::gpu::GPUDialect", "mlir::memref::MemRefDialect",
+    "mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numMerged", "num-merged", "Number of loops merged with others">,
+    Statistic<"numLaunches", "num-launches", "Number of loops made of several">];
+}
+
 #endif // ELFATT_TILE_PASSES_TD

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "ScratchPlacement.h"
+
+#include "Alignment.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace elfatt::gpu {
+
+static int64_t getBytes(MemRefType type) {
+  return llvm::divideCeil(type.getNumElements() * type.getElementTypeBitWidth(), 8);
+}
+
+namespace {
+/// Places in the order of the program, both inclusive.
+struct Interval {
+  int64_t first, last;
+  bool meets(const Interval &other) const { return first <= other.last && other.first <= last; }
+};
+} // namespace
+
+static bool isView(Operation *op) { return isa<ViewLikeOpInterface, memref::TransposeOp>(op); }
+
+/// From the first to the last use of a buffer through whatever view. What is used in a
+/// loop is in use as long as that runs, unless each iteration has a buffer of its own.
+static Interval getLife(memref::AllocaOp buffer,
+                        const llvm::DenseMap<Operation *, Interval> &places) {
+  Interval life{std::numeric_limits<int64_t>::max(), 0};
+  SmallVector<Operation *> users(buffer->getUsers());
+  while (!users.empty()) {
+    Operation *user = users.pop_back_val();
+    Interval use = places.lookup(user);
+    for (Operation *around = user->getParentOp(); around && places.contains(around);
+         around = around->getParentOp())
+      if (isa<LoopLikeOpInterface>(around) && !around->isAncestor(buffer))
+        use = places.lookup(around);
+    life = {std::min(life.first, use.first), std::max(life.last, use.last)};
+    if (isView(user))
+      llvm::append_range(users, user->getResult(0).getUsers());
+  }
+  return life;
+}
+
+ScratchPlacement placeBuffers(Region &region, ArrayRef<memref::AllocaOp> buffers) {
+  llvm::DenseMap<Operation *, Interval> places;
+  int64_t place = 0;
+  region.walk<WalkOrder::PreOrder>([&](Operation *op) { places[op] = {place, place}, ++place; });
+  // An op lasts as long as what is nested in it.
+  region.walk([&](Operation *op) {
+    if (auto it = places.find(op->getParentOp()); it != places.end())
+      it->second.last = std::max(it->second.last, places.lookup(op).last);
+  });
+
+  SmallVector<Interval> lives;
+  SmallVector<int64_t> sizes, order;
+  int64_t sum = 0;
+  for (auto [i, op] : llvm::enumerate(buffers)) {
+    memref::AllocaOp buffer = op;
+    lives.push_back(getLife(buffer, places));
+    sizes.push_back(llvm::alignTo(getBytes(buffer.getType()), kPointerAlignment));
+    order.push_back(i);
+    sum += sizes.back();
+  }
+  // Large ones first: small ones fit between them.
+  llvm::sort(order, [&](int64_t i, int64_t j) {
+    return std::pair(-sizes[i], i) < std::pair(-sizes[j], j);
+  });
+  ScratchPlacement placement;
+  placement.offsets.resize(buffers.size());
+  SmallVector<int64_t> placed;
+  for (int64_t i : order) {
+    int64_t offset = 0;
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (int64_t j : placed) {
+        int64_t other = placement.offsets[j];
+        if (lives[i].meets(lives[j]) && offset < other + sizes[j] && other < offset + sizes[i]) {
+          offset = other + sizes[j];
+          moved = true;
+        }
+      }
+    }
+    placement.offsets[i] = offset;
+    placement.bytes = std::max(placement.bytes, offset + sizes[i]);
+    placed.push_back(i);
+  }
+  placement.areShared = placement.bytes < sum;
+  return placement;
+}
+
+bool haveCommonBytes(Value a, Value b) {
+  if (a == b)
+    return true;
+  auto x = a.getDefiningOp<memref::ViewOp>(), y = b.getDefiningOp<memref::ViewOp>();
+  if (!x || !y || x.getSource() != y.getSource())
+    return false;
+  std::optional<int64_t> i = getConstantIntValue(x.getByteShift()),
+                         j = getConstantIntValue(y.getByteShift());
+  if (!i || !j || !x.getType().hasStaticShape() || !y.getType().hasStaticShape())
+    return true;
+  return *i < *j + getBytes(y.getType()) && *j < *i + getBytes(x.getType());
+}
+
+} // namespace elfatt::gpu
