@@ -67,7 +67,7 @@ def judge(case: Case) -> str:
 def find_faults(record: Dict[str, Any]) -> List[str]:
     """What makes the run fail: kernels that are wrong or do not run."""
     return [
-        f"{case['name']}, {case['type']}: {verdict}"
+        f"{case['name']}, {show_type(case)}: {verdict}"
         for case in record["cases"]
         if (verdict := judge(case)) in ("WRONG", "failed")
     ]
@@ -89,6 +89,11 @@ def summarise(case: Case) -> str:
 # ----------------------------------------------------------------------------
 # The page
 # ----------------------------------------------------------------------------
+
+
+def show_type(case: Case) -> str:
+    """bf16, or "bf16 on sm_90" of the simulator."""
+    return case["type"] + (f" on {case['chip']}" if "chip" in case else "")
 
 
 def show_us(us: Optional[float]) -> str:
@@ -133,7 +138,7 @@ def make_times(cases: Sequence[Case]) -> List[str]:
 def make_errors(cases: Sequence[Case]) -> List[str]:
     rows = []
     for case in cases:
-        row = [case["name"], case["type"], judge(case)]
+        row = [case["name"], show_type(case), judge(case)]
         row.append(show_error(get_figure(case, peers.OURS).get("error")))
         row.append(show_error(get_bound(case)))
         if any(x.get("predicted") for x in cases):
@@ -193,7 +198,7 @@ def make_page(record: Dict[str, Any]) -> str:
             *make_errors(cases),
         ]
     notes = [
-        f"- {case['name']}, {case['type']}, {who}: {text}"
+        f"- {case['name']}, {show_type(case)}, {who}: {text}"
         for case in cases
         for who, figure in case["figures"].items()
         if (text := figure.get("failed") or figure.get("note"))

@@ -27,6 +27,11 @@ CUDNN = "exact, cuDNN"
 # What takes most memory comes last: a captured graph keeps its own.
 ELFATT_PEERS = (OURS, COPY, EAGER, COMPILE, AUTOTUNE, FLASH, CUDNN, MATH)
 EXACT_PEERS = (OURS, COPY, FLASH, CUDNN, EAGER, MATH)
+_BACKENDS = {
+    MATH: "MATH",
+    FLASH: "FLASH_ATTENTION",
+    CUDNN: "CUDNN_ATTENTION",
+}
 
 Call = Callable[[], Any]
 
@@ -177,13 +182,11 @@ class Case:
     def _make_exact(self, name: str) -> Call:
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        backends = {
-            MATH: SDPBackend.MATH,
-            FLASH: SDPBackend.FLASH_ATTENTION,
-            CUDNN: SDPBackend.CUDNN_ATTENTION,
-        }
+        backend = getattr(SDPBackend, _BACKENDS[name], None)
         if name == CUDNN and self.device.kind != "cuda":
             raise Unsupported("cuDNN is for GPUs")
+        if backend is None:
+            raise Unsupported(f"this PyTorch has no {_BACKENDS[name]}")
         attend = self.torch.nn.functional.scaled_dot_product_attention
         causal = getattr(self.shape, "causal", False)
         if isinstance(self.shape, gpu_shapes.Exact):
@@ -202,7 +205,7 @@ class Case:
                 return attend(q, k, v).transpose(1, 2).reshape(B, N, C)
 
         def call() -> Any:
-            with sdpa_kernel(backends[name]):
+            with sdpa_kernel(backend):
                 return exact()
 
         return call

@@ -222,7 +222,7 @@ def parse(words: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="part of a name")
     parser.add_argument("--types", default="", help="f16, bf16, f32")
     parser.add_argument("--peers", default="", help="these contestants alone")
-    parser.add_argument("--chips", default="sm_90", help="of the simulator, one")
+    parser.add_argument("--chips", default="sm_90", help="of the simulator")
     parser.add_argument(
         "--device", choices=["cuda", "simulator", "host"], default="cuda"
     )
@@ -307,10 +307,11 @@ def run_simulator(
     record["status"] = "not measured: no GPU was used, errors are of the simulator"
     record["device"] = {"kind": "simulator", "name": f"simulator of {arguments.chips}"}
     begin = time.monotonic()
-    for number, (shape, element) in enumerate(cases):
+    cases = [(*case, chip) for case in cases for chip in arguments.chips.split(",")]
+    for number, (shape, element, chip) in enumerate(cases):
         shape = simulated.shrink(shape)
-        found = simulated.measure(shape, element, arguments.chips)
-        results.add({**describe(shape, element), **found})
+        found = simulated.measure(shape, element, chip)
+        results.add({**describe(shape, element), "chip": chip, **found})
         say(begin, number, cases, record["cases"][-1])
 
 
@@ -351,7 +352,7 @@ def say(begin: float, number: int, cases: List[Any], case: Dict[str, Any]) -> No
     seconds = time.monotonic() - begin
     print(
         f"[{seconds:4.0f} s, {number + 1} of {len(cases)}] {case['name']}, "
-        f"{case['type']}: {gpu_report.summarise(case)}",
+        f"{gpu_report.show_type(case)}: {gpu_report.summarise(case)}",
         flush=True,
     )
 

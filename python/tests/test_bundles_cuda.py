@@ -108,11 +108,15 @@ def copy_bundle(folder: Path, path: Path, oldest_driver: Optional[int]) -> Path:
             code["cuda"] = oldest_driver
     if oldest_driver is None:
         manifest["code"] = [c for c in manifest["code"] if c["format"] == "ptx"]
+    write_manifest(folder, manifest)
+    return folder
+
+
+def write_manifest(folder: Path, manifest: Any) -> None:
     text = json.dumps(manifest)
     (folder / "manifest.json").write_text(text)
     checksum = hashlib.sha256(text.encode()).hexdigest()
     (folder / "manifest.json.sha256").write_text(f"{checksum}  manifest.json\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +289,28 @@ def test_launches_follow_the_extents(
         launch = [call for call in calls if call.startswith("cuLaunchKernel")][0]
         grids.append(int(launch.split()[1]))
     assert grids[1] == 5 * grids[0]
+
+
+@pytest.mark.parametrize("fail", ["", "cuFuncSetAttribute"])
+def test_shared_memory_is_asked_for_once(
+    run: Run, ptx: Path, tmp_path: Path, fail: str
+) -> None:
+    """More than 48 KB; where the device has less, other code is tried."""
+    path = tmp_path / "bundle"
+    shutil.copytree(ptx, path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    devices = manifest["functions"][0]["devices"]
+    devices["sm_87"]["launches"][0]["dynamic_shared_bytes"] = 100_000
+    write_manifest(path, manifest)
+    result, calls = run(path=path, fail=fail)
+    assert result.returncode == 0, result.stderr
+    # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    asked = [call for call in calls if call.startswith("cuFuncSetAttribute")]
+    assert asked == ["cuFuncSetAttribute 8 100000"]
+    target = "sm_80" if fail else "sm_87"
+    assert f"target {target}" in result.stdout
+    shared = [call.split()[7] for call in calls if call.startswith("cuLaunchKernel")]
+    assert shared == ["0" if fail else "100000"]
 
 
 ELFATT = shapes.Elfatt(size=14, channels=64, heads=2, window=7, batch=2).mlir("f16")

@@ -76,16 +76,17 @@ def test_the_simulator_checks_and_predicts(tmp_path: Path, monkeypatch: Any) -> 
     monkeypatch.setenv("PATH", f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}")
     small = gpu_shapes.Elfatt(14, 64, 2, 7, 64), gpu_shapes.Exact("x", 9, 1, 49, 49, 32)
     monkeypatch.setattr(gpu_shapes, "QUICK", small)
-    options = ["--quick", "--types=f16", "--device=simulator", "--chips=sm_87"]
+    options = ["--quick", "--types=f16", "--device=simulator", "--chips=sm_80,sm_87"]
     assert run.main([*options, f"--output={tmp_path}"]) == 0
     record = json.loads((tmp_path / "gpu-attention.json").read_text())
-    assert [gpu_report.judge(case) for case in record["cases"]] == ["right", "right"]
-    assert [case["fields"]["batch"] for case in record["cases"]] == [2, 2]
+    assert [gpu_report.judge(case) for case in record["cases"]] == ["right"] * 4
+    assert [case["fields"]["batch"] for case in record["cases"]] == [2] * 4
     for case in record["cases"]:
         assert case["predicted"]["us"] > 0
         assert not any(figure["rounds"] for figure in case["figures"].values())
     page = (tmp_path / "gpu-attention.md").read_text()
-    assert "predicted, us (no measurement)" in page and "Microseconds" not in page
+    assert "f16 on sm_87" in page and "predicted, us (no measurement)" in page
+    assert "Microseconds" not in page
 
 
 WORKER = """
