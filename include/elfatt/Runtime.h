@@ -97,7 +97,7 @@ typedef struct elfatt_type {
 
 /// An array in the caller's memory.
 typedef struct elfatt_tensor {
-  void *data; ///< aligned to its elements; inputs are only read
+  void *data; ///< aligned to its elements, for a GPU to 16 bytes; inputs are only read
   elfatt_element element;
   int32_t rank;
   const int64_t *shape;

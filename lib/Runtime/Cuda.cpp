@@ -12,6 +12,9 @@ namespace elfatt::runtime {
 namespace {
 
 constexpr int64_t kWorkspaceAlignment = 256;
+/// Kernels read and write so many bytes at once, and fault where an array does not
+/// begin at a multiple of them (elfatt::gpu::kPointerAlignment).
+constexpr uintptr_t kArrayAlignment = 16;
 /// More dynamic shared memory than this must be asked for.
 constexpr int64_t kDefaultSharedBytes = 48 * 1024;
 
@@ -40,6 +43,22 @@ int64_t alignUp(int64_t bytes) {
   if (bytes < 0 || __builtin_add_overflow(bytes, kWorkspaceAlignment - 1, &sum))
     throw Error(ELFATT_BAD_ARGUMENT, "the workspace is too large");
   return sum / kWorkspaceAlignment * kWorkspaceAlignment;
+}
+
+/// Of the arrays that kernels take.
+void checkAlignment(const DeviceManifest &function, const elfatt_tensor *inputs,
+                    const elfatt_tensor *outputs) {
+  for (const Launch &launch : function.launches)
+    for (const KernelArgument &argument : launch.arguments) {
+      bool isInput = argument.kind == KernelArgument::Kind::Argument;
+      if (!isInput && argument.kind != KernelArgument::Kind::Result)
+        continue;
+      const elfatt_tensor &array = (isInput ? inputs : outputs)[argument.number];
+      if (reinterpret_cast<uintptr_t>(array.data) % kArrayAlignment != 0)
+        throw Error(ELFATT_BAD_ARGUMENT,
+                    (isInput ? "input " : "output ") + std::to_string(argument.number) +
+                        ": the data is not aligned to 16 bytes, which kernels move at once");
+    }
 }
 
 uint32_t toExtent(int64_t value, const std::string &kernel) {
@@ -196,6 +215,7 @@ void CudaModule::launch(const std::string &name, const DeviceManifest &function,
   auto toWord = [](const void *pointer) {
     return static_cast<int64_t>(reinterpret_cast<uintptr_t>(pointer));
   };
+  checkAlignment(function, inputs, outputs);
   const CudaDriver &driver = CudaDriver::get();
   CudaDriver::Scope scope(driver, context);
   for (size_t i = 0; i < function.launches.size(); ++i) {

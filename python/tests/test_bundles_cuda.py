@@ -135,6 +135,7 @@ def run(fake: Path, ptx: Path, tmp_path: Path, elfatt_compile: str) -> Run:
         version: int = 12060,
         chip: int = 87,
         fail: str = "",
+        error: int = 1,
         refuse: str = "",
         path: Path = ptx,
         rows: int = 2,
@@ -157,6 +158,7 @@ def run(fake: Path, ptx: Path, tmp_path: Path, elfatt_compile: str) -> Run:
             "FAKE_CUDA_VERSION": str(version),
             "FAKE_CUDA_CHIP": str(chip),
             "FAKE_CUDA_FAIL": fail,
+            "FAKE_CUDA_ERROR": str(error),
             "FAKE_CUDA_REFUSE": refuse,
         }
         if driver:
@@ -252,7 +254,21 @@ def test_nothing_that_loads_is_a_status(run: Run) -> None:
             "cannot launch kernel 'main_0': CUDA_ERROR_INVALID_VALUE",
         ),
         ({"rows": 3}, bundles.BAD_ARGUMENT, "input 0: expected shape"),
-        ({"data": 0x7000001}, bundles.BAD_ARGUMENT, "input 0: the data is not aligned"),
+        (
+            {"data": 0x7000001},
+            bundles.BAD_ARGUMENT,
+            "input 0: the data is not aligned to its elements of 2 bytes",
+        ),
+        (
+            {"data": 0x7000008},
+            bundles.BAD_ARGUMENT,
+            "input 0: the data is not aligned to 16 bytes",
+        ),
+        (
+            {"fail": "cuModuleLoadData", "error": 2},
+            bundles.NO_MEMORY,
+            "cannot load 'kernels.sm_87.ptx': CUDA_ERROR_OUT_OF_MEMORY",
+        ),
         ({"data": 0}, bundles.BAD_ARGUMENT, "input 0: the data is null"),
         (
             {"strides": [18816, 384, 128, 1, 4]},

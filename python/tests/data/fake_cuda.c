@@ -3,13 +3,15 @@
    A libcuda that has a device, writes down what it is asked for in the file
    $FAKE_CUDA_LOG and does nothing. $FAKE_CUDA_VERSION is the driver's version,
    $FAKE_CUDA_CHIP the device's compute capability, as 87; $FAKE_CUDA_FAIL the call
-   that fails with CUDA_ERROR_INVALID_VALUE; $FAKE_CUDA_REFUSE the kind of image,
+   that fails, with the error $FAKE_CUDA_ERROR; $FAKE_CUDA_REFUSE the kind of image,
    cubin or ptx, that the driver says is not for its device. */
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static int number(const char *name) { return atoi(getenv(name)); }
 
 static int record(const char *call, const char *format, ...) {
   FILE *log = fopen(getenv("FAKE_CUDA_LOG"), "a");
@@ -21,10 +23,9 @@ static int record(const char *call, const char *format, ...) {
   fclose(log);
   va_end(values);
   const char *fails = getenv("FAKE_CUDA_FAIL");
-  return fails && strcmp(fails, call) == 0 ? 1 : 0;
+  return fails && strcmp(fails, call) == 0 ? number("FAKE_CUDA_ERROR") : 0;
 }
 
-static int number(const char *name) { return atoi(getenv(name)); }
 static char context, module, kernel;
 
 int cuInit(unsigned flags) { return record("cuInit", "%u", flags); }
@@ -86,6 +87,8 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
                 (unsigned long long)*(uint64_t *)arguments[0], extra != NULL);
 }
 int cuGetErrorName(int error, const char **name) {
-  *name = error == 209 ? "CUDA_ERROR_NO_BINARY_FOR_GPU" : "CUDA_ERROR_INVALID_VALUE";
+  *name = error == 209 ? "CUDA_ERROR_NO_BINARY_FOR_GPU"
+          : error == 2 ? "CUDA_ERROR_OUT_OF_MEMORY"
+                       : "CUDA_ERROR_INVALID_VALUE";
   return 0;
 }
