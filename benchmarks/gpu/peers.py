@@ -123,7 +123,7 @@ class Case:
 
     def _make_ours(self, path: Optional[Path], library: Optional[str]) -> Call:
         if path is None or library is None or not path.exists():
-            raise Unsupported("there is no bundle: see failed.json")
+            raise Unsupported("there is no bundle, see kit.json")
         torch, device = self.torch, self.device
         bundle = bundles.Runtime(library).open(path, device.target)
         result = torch.empty(self.result_shape(), dtype=self.dtype, device=device.name)

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks" / "gpu"))
 import device as devices  # noqa: E402
 import gpu_report  # noqa: E402
 import gpu_shapes  # noqa: E402
+import make_bundles  # noqa: E402
 import paths  # noqa: E402
 import peers  # noqa: E402
 import run  # noqa: E402
@@ -279,6 +280,17 @@ def test_calls_are_timed_behind_a_flush(captures: bool) -> None:
     assert device.time(runner, 2) == [250.0, 250.0]
     turn = ["flush", "event", "replay" if captures else "call", "event"]
     assert torch.log == 2 * turn
+
+
+def test_a_chip_that_lacks_a_kernel_does_not_lose_the_others(tmp_path: Path) -> None:
+    tool = find_tool("elfatt-compile")
+    assert tool, "elfatt-compile is not built: run 'cmake --build --preset release'"
+    text = gpu_shapes.Exact("x", 1, 1, 64, 64, 16).mlir("bf16")
+    chips = ["sm_88", "sm_87"]
+    failed = make_bundles.compile_bundle(tool, tmp_path / "bundle", chips, text)
+    assert list(failed) == ["sm_88"] and "unknown chip 'sm_88'" in failed["sm_88"]
+    manifest = json.loads((tmp_path / "bundle/manifest.json").read_text())
+    assert {code["target"] for code in manifest["code"]} == {"sm_87"}
 
 
 def test_every_shape_has_a_name_of_its_own() -> None:
