@@ -4,6 +4,7 @@
 #include "elfatt/CPU/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Pipelines/Tile.h"
+#include "elfatt/Tile/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
@@ -51,6 +52,8 @@ void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   auto &function = pm.nest<func::FuncOp>();
   function.addPass(cpu::createLowerStagingPass({limits.vectorBits}));
   function.addPass(cpu::createLowerTilesPass({limits.vectorBits, limits.vectorRegisters}));
+  // Threads that would wait for the last context take windows.
+  pm.addPass(tile::createTileMergeLaunchesPass());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
 }
