@@ -20,7 +20,7 @@ bool elfatt::gpu::isKnownMultipleOf(OpFoldResult index, int64_t n) {
   Operation *def = value.getDefiningOp();
   if (isa<arith::MulIOp>(def))
     return isKnownMultipleOf(def->getOperand(0), n) || isKnownMultipleOf(def->getOperand(1), n);
-  if (isa<arith::AddIOp, arith::SubIOp>(def))
+  if (isa<arith::AddIOp, arith::SubIOp, arith::RemUIOp>(def))
     return isKnownMultipleOf(def->getOperand(0), n) && isKnownMultipleOf(def->getOperand(1), n);
   if (auto apply = dyn_cast<affine::AffineApplyOp>(def))
     return apply.getAffineMap().getResult(0).isMultipleOf(n);

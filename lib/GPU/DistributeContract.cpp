@@ -12,8 +12,8 @@ using namespace mlir;
 using namespace elfatt::gpu;
 
 namespace {
-/// Shape of mma.m16n8k16.
-constexpr int64_t kMmaM = 16, kMmaN = 8, kMmaK = 16;
+/// Shape of mma.m16n8k16 and m16n8k8, and the step of its sum.
+constexpr int64_t kMmaM = 16, kMmaN = 8, kMmaStep = 8;
 
 /// Reads elements of a two-dimensional fragment by (row or column of the
 /// product, k), whichever order the tile has them in.
@@ -22,58 +22,103 @@ int64_t flatOf(const FragmentLayout &layout, bool swapped, int64_t outer, int64_
 }
 } // namespace
 
-/// acc[i, n] += sum_k lhs[i, k] rhs[n, k] by m16n8k16. `swapped` says of lhs and
-/// rhs that k is their first dim. Local coordinates: a row block is two of i (g
-/// and g + 8), one of n for the right operand, two of n (2q, 2q + 1) for the
-/// result; a block of k is four (2q, 2q + 1, 2q + 8, 2q + 9).
-Value Distributor::emitMma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
+struct Distributor::RightOperand {
+  Distributor &distributor;
+  FragmentLayout layout;
+  bool swapped; ///< sums are its first dim
+  Access *access = nullptr;
+  SmallVector<Value> elements; ///< of the flat fragment; null where not loaded yet
+
+  Value get(int64_t column, int64_t k) {
+    Value &element = elements[flatOf(layout, swapped, column, k)];
+    if (!element) {
+      // Two blocks of columns at a time: four matrices an instruction.
+      int64_t dim = swapped ? 1 : 0;
+      std::array<int64_t, 2> first = {0, 0};
+      std::array<int64_t, 2> count = {layout.getShape()[0] / kLaneDimExtent,
+                                      layout.getShape()[1] / kLaneDimExtent};
+      first[dim] = column;
+      count[dim] = std::min<int64_t>(2, count[dim] - column);
+      distributor.loadMatrices(*access, first, count, elements);
+    }
+    return element;
+  }
+};
+
+/// Whether the only use of a tile is as the right operand of a product by tensor cores, which
+/// then reads it piece by piece: whole, it would take more registers than all else. Nothing
+/// writes memory in between.
+bool Distributor::isReadInContract(vector::TransferReadOp op) {
+  if (!op->hasOneUse())
+    return false;
+  auto contract = dyn_cast<vector::ContractionOp>(*op->getUsers().begin());
+  if (!contract || contract.getRhs() != op.getResult() || contract->getBlock() != op->getBlock() ||
+      getMmaK(op.getVectorType().getElementType()) == 0)
+    return false;
+  for (Operation *next = op->getNextNode(); next != contract; next = next->getNextNode())
+    if (!isMemoryEffectFree(next) && !hasSingleEffect<MemoryEffects::Read>(next) &&
+        !isa<vector::TransferReadOp>(next))
+      return false;
+  return true;
+}
+
+/// acc[i, n] += sum_k lhs[i, k] rhs[n, k] by m16n8k16, and m16n8k8 for what is left of k or
+/// where a chip has no longer one. `swapped` says of lhs and rhs that k is their first dim.
+/// Local coordinates: a row block is two of i (g and g + 8), one of n for the right operand, two
+/// of n (2q, 2q + 1) for the result; eight of k are two (2q, 2q + 1).
+Value Distributor::emitMma(const Fragment &lhs, RightOperand &rhs, const Fragment &acc,
                            ArrayRef<bool> swapped) {
   Type element = cast<VectorType>(lhs.value.getType()).getElementType();
   Type f32 = b.getF32Type();
   bool isBF16 = element.isBF16();
   // A register: two neighbours of k; bf16 travels as bits.
-  auto pack = [&](const Fragment &from, bool swap, int64_t outer, int64_t k) -> Value {
-    Value pair = fromElements({extract(from.value, flatOf(from.layout, swap, outer, k)),
-                               extract(from.value, flatOf(from.layout, swap, outer, k + 1))},
-                              element);
+  auto pack = [&](Value first, Value second) -> Value {
+    Value pair = fromElements({first, second}, element);
     if (!isBF16)
       return pair;
     return LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
   };
+  auto leftAt = [&](int64_t i, int64_t k) {
+    return extract(lhs.value, flatOf(lhs.layout, swapped[0], i, k));
+  };
   const FragmentLayout &accLayout = acc.layout;
   int64_t rows = accLayout.getShape()[0], columns = accLayout.getShape()[1];
-  int64_t sums = lhs.layout.getShape()[swapped[0] ? 0 : 1];
+  int64_t steps = lhs.layout.getShape()[swapped[0] ? 0 : 1] / kMmaStep;
+  int64_t stepsOfOne = getMmaK(element) / kMmaStep;
   Type resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(4, f32));
   std::optional<std::array<NVVM::MMATypes, 2>> types;
   if (isBF16)
     types = {NVVM::MMATypes::bf16, NVVM::MMATypes::bf16};
 
-  // The right operand's registers serve every block of rows.
-  SmallVector<SmallVector<std::array<Value, 2>>> right(columns / kMmaN);
-  for (int64_t n = 0; n < columns / kMmaN; ++n)
-    for (int64_t k = 0; k < sums / kMmaK; ++k)
-      right[n].push_back({pack(rhs, swapped[1], n, 4 * k), pack(rhs, swapped[1], n, 4 * k + 2)});
+  // Registers of the left operand, by row block, k and half of the rows.
+  SmallVector<SmallVector<Value>> left(rows / kMmaM);
+  for (int64_t i = 0; i < rows / kMmaM; ++i)
+    for (int64_t k = 0; k < steps; ++k)
+      for (int64_t half : {0, 1})
+        left[i].push_back(pack(leftAt(2 * i + half, 2 * k), leftAt(2 * i + half, 2 * k + 1)));
 
   SmallVector<Value> results(accLayout.numLocal());
-  for (int64_t i = 0; i < rows / kMmaM; ++i) {
-    SmallVector<std::array<Value, 4>> left;
-    for (int64_t k = 0; k < sums / kMmaK; ++k)
-      left.push_back({pack(lhs, swapped[0], 2 * i, 4 * k), pack(lhs, swapped[0], 2 * i + 1, 4 * k),
-                      pack(lhs, swapped[0], 2 * i, 4 * k + 2),
-                      pack(lhs, swapped[0], 2 * i + 1, 4 * k + 2)});
-    for (int64_t n = 0; n < columns / kMmaN; ++n) {
+  for (int64_t n = 0; n < columns / kMmaN; ++n) {
+    // The right operand's registers serve every block of rows.
+    SmallVector<Value> right;
+    for (int64_t k = 0; k < steps; ++k)
+      right.push_back(pack(rhs.get(n, 2 * k), rhs.get(n, 2 * k + 1)));
+    for (int64_t i = 0; i < rows / kMmaM; ++i) {
       SmallVector<int64_t> places = {
           accLayout.flatten({2 * i, 2 * n}), accLayout.flatten({2 * i, 2 * n + 1}),
           accLayout.flatten({2 * i + 1, 2 * n}), accLayout.flatten({2 * i + 1, 2 * n + 1})};
       SmallVector<Value> c;
       for (int64_t place : places)
         c.push_back(extract(acc.value, place));
-      for (int64_t k = 0; k < sums / kMmaK; ++k) {
+      for (int64_t k = 0; k < steps;) {
+        int64_t taken = std::min(stepsOfOne, steps - k);
         Value d = NVVM::MmaOp::create(
-            b, loc, resultType, left[k], right[n][k], c, ArrayRef<int64_t>{kMmaM, kMmaN, kMmaK},
+            b, loc, resultType, ArrayRef(left[i]).slice(2 * k, 2 * taken),
+            ArrayRef(right).slice(k, taken), c, ArrayRef<int64_t>{kMmaM, kMmaN, kMmaStep * taken},
             /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt, types,
             std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
         ++numMma;
+        k += taken;
         for (int64_t r = 0; r < 4; ++r)
           c[r] = LLVM::ExtractValueOp::create(b, loc, d, r);
       }
@@ -120,8 +165,12 @@ Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragm
   return fromElements(results, b.getF32Type());
 }
 
-bool Distributor::hasMma(Type element) const {
-  return (element.isF16() && chip.f16 == target::Mma::M16N8K16) || (element.isBF16() && chip.bf16);
+int64_t Distributor::getMmaK(Type element) const {
+  if (element.isBF16())
+    return chip.bf16 ? 16 : 0;
+  if (!element.isF16() || chip.f16 < target::Mma::M16N8K8)
+    return 0;
+  return chip.f16 == target::Mma::M16N8K8 ? 8 : 16;
 }
 
 /// 16-bit elements as f32, which holds each of them exactly.
@@ -152,17 +201,31 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
   for (int64_t i = 0; i < 2; ++i)
     swapped.push_back(maps[i].getDimPosition(0) == static_cast<unsigned>(contract->sumDim));
   int64_t sums = op.getLhsType().getShape()[swapped[0] ? 0 : 1];
-  bool byMma = hasMma(element);
-  if (byMma && (accType.getShape()[0] % kMmaM != 0 || sums % kMmaK != 0))
+  bool byMma = getMmaK(element) != 0;
+  if (byMma && (accType.getShape()[0] % kMmaM != 0 || sums % kMmaStep != 0))
     return op.emitOpError("expected rows in steps of ")
-           << kMmaM << " and a sum in steps of " << kMmaK << ", got " << accType.getShape()[0]
+           << kMmaM << " and a sum in steps of " << kMmaStep << ", got " << accType.getShape()[0]
            << " and " << sums;
 
   Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
-  Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
   Fragment acc{get(op.getAcc(), contract->acc), contract->acc};
-  Value result =
-      byMma ? emitMma(lhs, rhs, acc, swapped) : emitFma(widen(lhs), widen(rhs), acc, swapped);
+  Value result;
+  if (byMma) {
+    RightOperand right{*this, contract->rhs, swapped[1], nullptr, {}};
+    right.elements.resize(contract->rhs.numLocal());
+    auto access = deferred.find(op.getRhs());
+    if (access != deferred.end()) {
+      right.access = &access->second;
+    } else {
+      Value rhs = get(op.getRhs(), contract->rhs);
+      for (auto [position, element] : llvm::enumerate(right.elements))
+        element = extract(rhs, position);
+    }
+    result = emitMma(lhs, right, acc, swapped);
+  } else {
+    Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
+    result = emitFma(widen(lhs), widen(rhs), acc, swapped);
+  }
   define(op.getResult(), result, contract->acc);
   return success();
 }

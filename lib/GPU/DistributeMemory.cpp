@@ -5,28 +5,14 @@
 #include "Alignment.h"
 #include "Distributor.h"
 
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 using namespace elfatt::gpu;
 
-/// One transfer seen by a lane.
-struct Distributor::Access {
-  VectorTransferOpInterface op;
-  FragmentLayout layout;
-  Value base, mask;
-  SmallVector<Value> indices;
-  /// The memref dim behind each dim of the tile; -1 if the tile repeats along it.
-  SmallVector<int64_t> memrefDim;
-  /// Per dim of the tile and local coordinate: the index, and where the dim may
-  /// leave the buffer whether the index is inside.
-  SmallVector<SmallVector<Value>> index, inside;
-  /// Neighbours of the tile's last dim move together.
-  bool paired = false;
-};
-
-FailureOr<Distributor::Access> Distributor::getAccess(VectorTransferOpInterface op,
-                                                      const FragmentLayout &layout) {
+FailureOr<Access> Distributor::getAccess(VectorTransferOpInterface op,
+                                         const FragmentLayout &layout) {
   Access access;
   access.op = op;
   access.layout = layout;
@@ -99,12 +85,124 @@ Value Distributor::getCondition(const Access &access, int64_t flat) {
   return condition;
 }
 
+/// Registers hold the rows of one warp: as many as there are, divided by the warps, from
+/// that warp's number on.
+LogicalResult Distributor::checkRegisterAccess(VectorTransferOpInterface op) {
+  auto loop = op->getParentOfType<scf::ForallOp>();
+  auto type = cast<MemRefType>(op.getShapedType());
+  int64_t rows = op.getVectorType().getDimSize(0);
+  std::optional<int64_t> count =
+      loop ? getConstantIntValue(loop.getMixedUpperBound().front()) : std::nullopt;
+  Value row = op.getIndices().front();
+  auto product = row.getDefiningOp<arith::MulIOp>();
+  bool isOwn = isConstantIntValue(row, 0) ||
+               (product && loop && product.getLhs() == loop.getInductionVar(0) &&
+                isConstantIntValue(product.getRhs(), rows)) ||
+               (rows == 1 && loop && row == loop.getInductionVar(0));
+  if (!count || *count * rows != type.getDimSize(0) || !isOwn ||
+      (isConstantIntValue(row, 0) && *count != 1))
+    return op->emitOpError("expected each warp to access the same rows of registers, and all of "
+                           "its own");
+  return success();
+}
+
+/// The dim of the tile along which elements are neighbours in memory; -1 if there is none.
+static int64_t getContiguousDim(const Access &access) {
+  VectorTransferOpInterface op = access.op;
+  int64_t last = op.getShapedType().getRank() - 1;
+  auto found = llvm::find(access.memrefDim, last);
+  return found == access.memrefDim.end() ? -1 : found - access.memrefDim.begin();
+}
+
+/// 8x8 matrices of 16-bit elements lie in eight rows of 16 bytes, which eight lanes point to. A
+/// lane gets two neighbours of a row, or, transposed, of a column: what a fragment holds.
+bool Distributor::isLoadedByMatrices(const Access &access) {
+  VectorTransferOpInterface op = access.op;
+  ArrayRef<LaneDim> dims = access.layout.getDims();
+  auto type = cast<MemRefType>(op.getShapedType());
+  if (chip.version() < 75 || type.getElementTypeBitWidth() != 16 || access.layout.rank() != 2 ||
+      access.mask || !op.isDimInBounds(0) || !op.isDimInBounds(1) ||
+      !mlir::gpu::GPUDialect::hasWorkgroupMemoryAddressSpace(type))
+    return false;
+  int64_t column = getContiguousDim(access);
+  return column >= 0 && access.memrefDim[1 - column] >= 0 &&
+         llvm::is_contained(dims, LaneDim::Group) && llvm::is_contained(dims, LaneDim::Quad) &&
+         isChunkAligned(op.getBase(), getAsOpFoldResult(op.getIndices()), kLaneDimExtent);
+}
+
+void Distributor::loadMatrices(const Access &access, std::array<int64_t, 2> first,
+                               std::array<int64_t, 2> count, MutableArrayRef<Value> elements) {
+  const FragmentLayout &layout = access.layout;
+  int64_t column = getContiguousDim(access), row = 1 - column;
+  bool transposed = layout.getDims()[column] == LaneDim::Group;
+  Type element = cast<MemRefType>(access.base.getType()).getElementType();
+  // An instruction loads `down` x `across` matrices, which lanes 0 to 7, 8 to 15, ... point to,
+  // rows first.
+  auto loadAt = [&](int64_t r, int64_t c, int64_t down, int64_t across) {
+    SmallVector<Value> indices = access.indices;
+    Value &rowIndex = indices[access.memrefDim[row]];
+    auto add = [&](Value to, Value offset) {
+      return b.createOrFold<arith::AddIOp>(loc, to, offset);
+    };
+    rowIndex = add(rowIndex, arith::AndIOp::create(b, loc, lane, constant(8 * down - 1)));
+    rowIndex = add(rowIndex, constant(8 * r));
+    if (across > 1) {
+      Value next = arith::DivUIOp::create(b, loc, lane, constant(8 * down));
+      next = arith::AndIOp::create(b, loc, next, constant(across - 1));
+      indices.back() = add(indices.back(), arith::MulIOp::create(b, loc, next, constant(8)));
+    }
+    indices.back() = add(indices.back(), constant(8 * c));
+    Value matrices = nvgpu::LdMatrixOp::create(b, loc, VectorType::get({down * across, 2}, element),
+                                               access.base, indices, transposed, down * across);
+    ++numMatrices;
+    for (int64_t m = 0; m < down * across; ++m)
+      for (int64_t pair = 0; pair < 2; ++pair) {
+        int64_t matrixRow = r + m % down, matrixColumn = c + m / down;
+        SmallVector<int64_t, 2> local(2);
+        local[row] = transposed ? 2 * matrixRow + pair : matrixRow;
+        local[column] = transposed ? matrixColumn : 2 * matrixColumn + pair;
+        elements[layout.flatten(local)] =
+            vector::ExtractOp::create(b, loc, matrices, ArrayRef<int64_t>{m, pair});
+      }
+  };
+  auto largest = [](int64_t left, int64_t most) {
+    return std::min<int64_t>(llvm::bit_floor(static_cast<uint64_t>(left)), most);
+  };
+  // Four matrices an instruction as often as their number allows.
+  int64_t most = count[column] % 4 == 0 || count[row] == 1 ? 4 : count[row] % 4 == 0 ? 1 : 2;
+  for (int64_t c = 0; c < count[column];) {
+    int64_t across = largest(count[column] - c, most);
+    for (int64_t r = 0; r < count[row];) {
+      int64_t down = largest(count[row] - r, 4 / across);
+      loadAt(first[row] + r, first[column] + c, down, across);
+      r += down;
+    }
+    c += across;
+  }
+}
+
 LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
   const FragmentLayout &layout = layouts[op.getResult()];
+  if (isInRegisters(op.getBase())) {
+    define(op.getResult(), getRegisters(op.getBase()).value, layout);
+    return checkRegisterAccess(op);
+  }
   FailureOr<Access> access = getAccess(op, layout);
   if (failed(access))
     return failure();
   Type element = op.getVectorType().getElementType();
+  if (isLoadedByMatrices(*access)) {
+    if (isReadInContract(op)) {
+      deferred.try_emplace(op.getResult(), *access);
+      return success();
+    }
+    SmallVector<Value> loaded(layout.numLocal());
+    loadMatrices(*access, {0, 0},
+                 {layout.getShape()[0] / kLaneDimExtent, layout.getShape()[1] / kLaneDimExtent},
+                 loaded);
+    define(op.getResult(), fromElements(loaded, element), layout);
+    return success();
+  }
   Value padding = get(op.getPadding());
   int64_t width = access->paired ? 2 : 1;
   llvm::MaybeAlign align(width * element.getIntOrFloatBitWidth() / 8);
@@ -138,6 +236,10 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
 
 LogicalResult Distributor::visitWrite(vector::TransferWriteOp op) {
   const FragmentLayout &layout = layouts[op.getVector()];
+  if (isInRegisters(op.getBase())) {
+    registers[op.getBase()] = {get(op.getVector(), layout), layout};
+    return checkRegisterAccess(op);
+  }
   FailureOr<Access> access = getAccess(op, layout);
   if (failed(access))
     return failure();

@@ -173,10 +173,37 @@ LogicalResult Distributor::checkLayouts(Operation *op) {
   return success();
 }
 
+/// In the order of the program, so that code comes out the same each time.
+SmallVector<Value> Distributor::getWrittenRegisters(Operation *op) {
+  SetVector<Value> written;
+  op->walk([&](vector::TransferWriteOp write) {
+    if (isInRegisters(write.getBase()))
+      written.insert(write.getBase());
+  });
+  return written.takeVector();
+}
+
+Fragment &Distributor::getRegisters(Value memref) {
+  auto [it, isNew] = registers.try_emplace(memref);
+  if (!isNew)
+    return it->second;
+  // Nothing was written yet.
+  for (Operation *user : memref.getUsers())
+    if (auto write = dyn_cast<vector::TransferWriteOp>(user)) {
+      const FragmentLayout &layout = layouts[write.getVector()];
+      VectorType type = localType(write.getVectorType().getElementType(), layout);
+      it->second = {arith::ConstantOp::create(b, loc, b.getZeroAttr(type)), layout};
+    }
+  return it->second;
+}
+
 LogicalResult Distributor::visitFor(scf::ForOp op) {
   SmallVector<Value> inits;
   for (auto [init, arg] : llvm::zip(op.getInitArgs(), op.getRegionIterArgs()))
     inits.push_back(isa<VectorType>(arg.getType()) ? get(init, layouts[arg]) : get(init));
+  SmallVector<Value> written = getWrittenRegisters(op);
+  for (Value memref : written)
+    inits.push_back(getRegisters(memref).value);
   auto loop = scf::ForOp::create(b, loc, get(op.getLowerBound()), get(op.getUpperBound()),
                                  get(op.getStep()), inits);
   mapping.map(op.getInductionVar(), loop.getInductionVar());
@@ -186,6 +213,11 @@ LogicalResult Distributor::visitFor(scf::ForOp op) {
     else
       mapping.map(from, to);
   }
+  auto setRegisters = [&](ValueRange values) {
+    for (auto [memref, value] : llvm::zip(written, values.take_back(written.size())))
+      registers[memref].value = value;
+  };
+  setRegisters(loop.getRegionIterArgs());
   {
     OpBuilder::InsertionGuard guard(b);
     // A loop that carries nothing already has its terminator.
@@ -199,6 +231,8 @@ LogicalResult Distributor::visitFor(scf::ForOp op) {
     SmallVector<Value> yielded;
     for (auto [value, arg] : llvm::zip(op.getYieldedValues(), op.getRegionIterArgs()))
       yielded.push_back(isa<VectorType>(arg.getType()) ? get(value, layouts[arg]) : get(value));
+    for (Value memref : written)
+      yielded.push_back(getRegisters(memref).value);
     scf::YieldOp::create(b, loc, yielded);
   }
   for (auto [from, arg, to] :
@@ -208,10 +242,59 @@ LogicalResult Distributor::visitFor(scf::ForOp op) {
     else
       mapping.map(from, to);
   }
+  setRegisters(loop.getResults());
+  return success();
+}
+
+/// A warp runs the iteration of its number; those beyond have nothing to do.
+LogicalResult Distributor::visitWarps(scf::ForallOp op) {
+  std::optional<int64_t> count = getConstantIntValue(op.getMixedUpperBound().front());
+  int64_t numWarps =
+      func.getKnownBlockSize().value_or(SmallVector<int32_t>{kWarpSize})[0] / kWarpSize;
+  if (op.getRank() != 1 || !count || *count > numWarps)
+    return op.emitOpError("expected a loop over at most the block's ") << numWarps << " warps";
+  mapping.map(op.getInductionVar(0), warp);
+  auto visitBody = [&] {
+    for (Operation &inner : op.getBody()->without_terminator())
+      if (failed(visit(&inner)))
+        return failure();
+    return success();
+  };
+  if (*count == numWarps)
+    return visitBody();
+  SmallVector<Value> written = getWrittenRegisters(op), before;
+  SmallVector<Type> types;
+  for (Value memref : written) {
+    before.push_back(getRegisters(memref).value);
+    types.push_back(before.back().getType());
+  }
+  Value isOne = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, warp, constant(*count));
+  auto branch = scf::IfOp::create(b, loc, types, isOne, /*withElseRegion=*/!types.empty());
+  {
+    OpBuilder::InsertionGuard guard(b);
+    Block &body = branch.getThenRegion().front();
+    if (!body.empty())
+      body.back().erase();
+    b.setInsertionPointToEnd(&body);
+    if (failed(visitBody()))
+      return failure();
+    SmallVector<Value> after;
+    for (Value memref : written)
+      after.push_back(getRegisters(memref).value);
+    scf::YieldOp::create(b, loc, after);
+    if (!types.empty()) {
+      b.setInsertionPointToEnd(&branch.getElseRegion().front());
+      scf::YieldOp::create(b, loc, before);
+    }
+  }
+  for (auto [memref, value] : llvm::zip(written, branch.getResults()))
+    registers[memref].value = value;
   return success();
 }
 
 LogicalResult Distributor::visitIf(scf::IfOp op) {
+  if (!getWrittenRegisters(op).empty())
+    return op.emitOpError("cannot be spread over lanes: registers are written on one path");
   SmallVector<Type> types;
   for (Value result : op.getResults()) {
     auto vector = dyn_cast<VectorType>(result.getType());
@@ -273,10 +356,14 @@ LogicalResult Distributor::visit(Operation *op) {
     return failure();
   if (auto loop = dyn_cast<scf::ForOp>(op))
     return visitFor(loop);
+  if (auto warps = dyn_cast<scf::ForallOp>(op))
+    return visitWarps(warps);
   if (auto branch = dyn_cast<scf::IfOp>(op))
     return visitIf(branch);
   if (auto parts = dyn_cast<scf::IndexSwitchOp>(op))
     return visitSwitch(parts);
+  if (auto alloca = dyn_cast<memref::AllocaOp>(op); alloca && isInRegisters(alloca))
+    return success();
   if (!hasVectors) {
     // Staging is spread by a pass of its own.
     if (op->getNumRegions() != 0 && !isa<linalg::LinalgOp>(op))
@@ -322,6 +409,8 @@ LogicalResult Distributor::run() {
     old.push_back(&op);
   b.setInsertionPoint(end);
   lane = mg::LaneIdOp::create(b, loc, b.getIndexAttr(kWarpSize));
+  warp =
+      arith::ShRUIOp::create(b, loc, mg::ThreadIdOp::create(b, loc, mg::Dimension::x), constant(5));
   group = arith::ShRUIOp::create(b, loc, lane, constant(2));
   quad =
       arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)), constant(1));

@@ -7,6 +7,7 @@
 
 #include "LayoutAnalysis.h"
 #include "elfatt/Target/Chip.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/IR/IRMapping.h"
 
 namespace elfatt::gpu {
@@ -17,6 +18,21 @@ struct Fragment {
   FragmentLayout layout;
 };
 
+/// One transfer seen by a lane.
+struct Access {
+  mlir::VectorTransferOpInterface op;
+  FragmentLayout layout;
+  mlir::Value base, mask;
+  mlir::SmallVector<mlir::Value> indices;
+  /// The memref dim behind each dim of the tile; -1 if the tile repeats along it.
+  mlir::SmallVector<int64_t> memrefDim;
+  /// Per dim of the tile and local coordinate: the index, and where the dim may
+  /// leave the buffer whether the index is inside.
+  mlir::SmallVector<mlir::SmallVector<mlir::Value>> index, inside;
+  /// Neighbours of the tile's last dim move together.
+  bool paired = false;
+};
+
 class Distributor {
 public:
   Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts, const target::Chip &chip);
@@ -24,17 +40,23 @@ public:
   /// Replaces the kernel's body.
   mlir::LogicalResult run();
 
-  int64_t numMma = 0, numConverted = 0;
+  int64_t numMma = 0, numMatrices = 0, numConverted = 0;
 
 private:
   // Distributor.cpp: control flow and what all ops need.
   mlir::LogicalResult visitBlock(mlir::Block &block);
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult visitFor(mlir::scf::ForOp op);
+  mlir::LogicalResult visitWarps(mlir::scf::ForallOp op);
   mlir::LogicalResult visitIf(mlir::scf::IfOp op);
   mlir::LogicalResult visitSwitch(mlir::scf::IndexSwitchOp op);
   mlir::LogicalResult visitYield(mlir::scf::YieldOp op);
   mlir::LogicalResult checkLayouts(mlir::Operation *op);
+
+  // Memory that is held in registers: what an op writes of it is carried out of it.
+  mlir::SmallVector<mlir::Value> getWrittenRegisters(mlir::Operation *op);
+  Fragment &getRegisters(mlir::Value memref);
+  mlir::LogicalResult checkRegisterAccess(mlir::VectorTransferOpInterface op);
 
   mlir::VectorType localType(mlir::Type element, const FragmentLayout &layout);
   /// What a vector or scalar of the warp has become; vectors in the layout that
@@ -68,9 +90,14 @@ private:
   mlir::LogicalResult visitMask(mlir::Operation *op, mlir::ArrayRef<mlir::OpFoldResult> bounds);
 
   // DistributeMemory.cpp
-  struct Access;
   mlir::LogicalResult visitRead(mlir::vector::TransferReadOp op);
   mlir::LogicalResult visitWrite(mlir::vector::TransferWriteOp op);
+  /// Whether ldmatrix can load the tile.
+  bool isLoadedByMatrices(const Access &access);
+  /// Loads by ldmatrix `count` blocks of 8 x 8 elements from block `first` on, in each dim of
+  /// the tile, into their places among `elements`.
+  void loadMatrices(const Access &access, std::array<int64_t, 2> first,
+                    std::array<int64_t, 2> count, mlir::MutableArrayRef<mlir::Value> elements);
   mlir::FailureOr<Access> getAccess(mlir::VectorTransferOpInterface op,
                                     const FragmentLayout &layout);
   mlir::SmallVector<mlir::Value> getIndices(const Access &access, int64_t flat);
@@ -78,10 +105,14 @@ private:
 
   // DistributeContract.cpp
   mlir::LogicalResult visitContract(mlir::vector::ContractionOp op);
-  bool hasMma(mlir::Type element) const;
+  /// The longest sum of one product of such elements; 0 if there is none.
+  int64_t getMmaK(mlir::Type element) const;
   Fragment widen(Fragment fragment);
-  mlir::Value emitMma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
+  /// Elements of a right operand; blocks of its columns are loaded when they are asked for.
+  struct RightOperand;
+  mlir::Value emitMma(const Fragment &lhs, RightOperand &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);
+  bool isReadInContract(mlir::vector::TransferReadOp op);
   mlir::Value emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);
 
@@ -92,7 +123,10 @@ private:
   mlir::Location loc;
   mlir::IRMapping mapping;
   llvm::DenseMap<mlir::Value, Fragment> fragments;
-  mlir::Value lane, group, quad; // index
+  llvm::DenseMap<mlir::Value, Fragment> registers; // by memref
+  /// Tiles that the product that uses them reads.
+  llvm::DenseMap<mlir::Value, Access> deferred;
+  mlir::Value lane, group, quad, warp; // index
 };
 
 } // namespace elfatt::gpu

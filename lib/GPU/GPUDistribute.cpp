@@ -23,6 +23,7 @@ struct GPUDistributePass : impl::GPUDistributePassBase<GPUDistributePass> {
     if (mlir::failed(distributor.run()))
       return signalPassFailure();
     numMma += distributor.numMma;
+    numMatrices += distributor.numMatrices;
     numConverted += distributor.numConverted;
   }
 };

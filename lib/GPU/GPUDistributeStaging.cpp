@@ -3,6 +3,8 @@
 
 #include "Alignment.h"
 #include "elfatt/GPU/FragmentLayout.h"
+#include "elfatt/Target/Chip.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -33,35 +35,104 @@ int64_t getChunk(ArrayRef<Value> memrefs) {
   return 1;
 }
 
-/// Emits `body` for each chunk of the extents, spread over the lanes:
-/// neighbouring lanes take neighbouring chunks.
+/// How chunks go round: neighbouring threads take neighbouring chunks of a row, or the same
+/// chunk of neighbouring rows, in groups of eight.
+enum class ChunkOrder { AlongRows, AcrossRows };
+
+/// Rows of shared memory whose chunks of 16 bytes go to different banks lie an odd number of
+/// chunks apart: then eight of them meet no conflict across rows, though not along them.
+ChunkOrder getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
+  for (Value memref : memrefs) {
+    auto type = cast<MemRefType>(memref.getType());
+    int64_t bytes = chunk * type.getElementTypeBitWidth() / 8;
+    int64_t offset;
+    SmallVector<int64_t> strides;
+    if (type.getRank() < 2 || bytes != kPointerAlignment ||
+        !mg::GPUDialect::hasWorkgroupMemoryAddressSpace(type) ||
+        failed(type.getStridesAndOffset(strides, offset)))
+      continue;
+    int64_t pitch = strides[type.getRank() - 2];
+    if (!ShapedType::isDynamic(pitch) && pitch / chunk % 2 != 0)
+      return ChunkOrder::AcrossRows;
+  }
+  return ChunkOrder::AlongRows;
+}
+
+/// Emits `body` for each chunk of the extents, spread over the threads of the block.
 void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, int64_t chunk,
-                  function_ref<void(OpBuilder &, ValueRange)> body) {
-  int64_t rank = extents.size();
+                  ChunkOrder order, function_ref<void(OpBuilder &, ValueRange)> body) {
+  constexpr int64_t kGroup = 8;
+  const int64_t rank = extents.size();
+  auto func = b.getInsertionBlock()->getParentOp()->getParentOfType<mg::GPUFuncOp>();
+  if (!func)
+    func = cast<mg::GPUFuncOp>(b.getInsertionBlock()->getParentOp());
+  int64_t threads = func.getKnownBlockSize().value_or(SmallVector<int32_t>{kWarpSize})[0];
+  auto constant = [&](OpBuilder &at, int64_t value) {
+    return arith::ConstantIndexOp::create(at, loc, value).getResult();
+  };
   SmallVector<Value> counts;
+  Value rows = constant(b, 1);
   for (auto [d, extent] : llvm::enumerate(extents)) {
     OpFoldResult size = extent;
-    if (static_cast<int64_t>(d) == rank - 1 && chunk > 1)
+    bool isLast = static_cast<int64_t>(d) == rank - 1;
+    if (isLast && chunk > 1)
       size = b.getIndexAttr(*getConstantIntValue(size) / chunk);
     counts.push_back(getValueOrCreateConstantIndexOp(b, loc, size));
+    if (!isLast)
+      rows = b.createOrFold<arith::MulIOp>(loc, rows, counts.back());
   }
-  Value total = arith::ConstantIndexOp::create(b, loc, 1);
-  for (Value count : counts)
-    total = b.createOrFold<arith::MulIOp>(loc, total, count);
-  Value lane = mg::LaneIdOp::create(b, loc, /*upper_bound=*/b.getIndexAttr(kWarpSize));
-  Value step = arith::ConstantIndexOp::create(b, loc, kWarpSize);
-  auto loop = scf::ForOp::create(b, loc, lane, total, step);
+  Value columns = rank == 0 ? constant(b, 1) : counts.back(), rowsInGroups = rows;
+  std::optional<int64_t> knownRows = getConstantIntValue(rows);
+  if (order == ChunkOrder::AcrossRows)
+    rowsInGroups = knownRows
+                       ? constant(b, llvm::alignTo(*knownRows, kGroup))
+                       : b.createOrFold<arith::MulIOp>(
+                             loc, arith::CeilDivUIOp::create(b, loc, rows, constant(b, kGroup)),
+                             constant(b, kGroup));
+  Value total = b.createOrFold<arith::MulIOp>(loc, rowsInGroups, columns);
+  // Every thread makes the same number of turns, so that a short loop unrolls.
+  Value thread = mg::ThreadIdOp::create(b, loc, mg::Dimension::x, b.getIndexAttr(threads));
+  std::optional<int64_t> known = getConstantIntValue(total);
+  Value turns = known ? constant(b, llvm::divideCeil(*known, threads))
+                      : arith::CeilDivUIOp::create(b, loc, total, constant(b, threads)).getResult();
+  auto loop = scf::ForOp::create(b, loc, constant(b, 0), turns, constant(b, 1));
   OpBuilder inner = OpBuilder::atBlockTerminator(loop.getBody());
-  SmallVector<Value> indices(rank);
-  Value rest = loop.getInductionVar();
-  for (int64_t d = rank - 1; d >= 0; --d) {
-    indices[d] = d == 0 ? rest : arith::RemUIOp::create(inner, loc, rest, counts[d]).getResult();
-    if (d > 0)
-      rest = arith::DivUIOp::create(inner, loc, rest, counts[d]);
+  Value position = arith::AddIOp::create(
+      inner, loc, thread,
+      arith::MulIOp::create(inner, loc, loop.getInductionVar(), constant(inner, threads)));
+  Value inside;
+  if (!known || *known % threads != 0)
+    inside = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::ult, position, total);
+  Value row, column;
+  if (order == ChunkOrder::AlongRows) {
+    row = arith::DivUIOp::create(inner, loc, position, columns);
+    column = arith::RemUIOp::create(inner, loc, position, columns);
+  } else {
+    Value inGroup = arith::RemUIOp::create(inner, loc, position, constant(inner, kGroup));
+    Value rest = arith::DivUIOp::create(inner, loc, position, constant(inner, kGroup));
+    column = arith::RemUIOp::create(inner, loc, rest, columns);
+    row = arith::DivUIOp::create(inner, loc, rest, columns);
+    row = arith::MulIOp::create(inner, loc, row, constant(inner, kGroup));
+    row = arith::AddIOp::create(inner, loc, row, inGroup);
+    if (!knownRows || *knownRows % kGroup != 0) {
+      Value isRow = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::ult, row, rows);
+      inside = inside ? arith::AndIOp::create(inner, loc, inside, isRow).getResult() : isRow;
+    }
   }
-  if (chunk > 1)
-    indices.back() = arith::MulIOp::create(inner, loc, indices.back(),
-                                           arith::ConstantIndexOp::create(inner, loc, chunk));
+  if (inside) {
+    auto branch = scf::IfOp::create(inner, loc, inside, /*withElseRegion=*/false);
+    inner.setInsertionPointToStart(branch.thenBlock());
+  }
+  SmallVector<Value> indices(rank);
+  if (rank > 0)
+    indices[rank - 1] =
+        chunk > 1 ? arith::MulIOp::create(inner, loc, column, constant(inner, chunk)).getResult()
+                  : column;
+  for (int64_t d = rank - 2; d >= 0; --d) {
+    indices[d] = d == 0 ? row : arith::RemUIOp::create(inner, loc, row, counts[d]).getResult();
+    if (d > 0)
+      row = arith::DivUIOp::create(inner, loc, row, counts[d]);
+  }
   body(inner, indices);
 }
 
@@ -116,7 +187,7 @@ LogicalResult checkTypes(Operation *op) {
   return success();
 }
 
-LogicalResult distribute(linalg::FillOp op) {
+LogicalResult distribute(linalg::FillOp op, const target::Chip &) {
   if (failed(checkTypes(op)))
     return failure();
   OpBuilder b(op);
@@ -128,33 +199,52 @@ LogicalResult distribute(linalg::FillOp op) {
   if (chunk > 1)
     value = vector::BroadcastOp::create(b, loc, VectorType::get(chunk, element), value);
   forEachChunk(
-      b, loc, memref::getMixedSizes(b, loc, out), chunk,
+      b, loc, memref::getMixedSizes(b, loc, out), chunk, getOrder({out}, chunk),
       [&](OpBuilder &inner, ValueRange indices) { store(inner, loc, value, out, indices, chunk); });
   op.erase();
   return success();
 }
 
-LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out) {
+/// Whether chunks can go from global to shared memory past the registers.
+bool isAsynchronous(const target::Chip &chip, Value in, Value out, int64_t chunk) {
+  auto from = cast<MemRefType>(in.getType()), to = cast<MemRefType>(out.getType());
+  int64_t bytes = chunk * from.getElementTypeBitWidth() / 8;
+  return chip.asyncCopy && from.getElementType() == to.getElementType() &&
+         mg::GPUDialect::hasWorkgroupMemoryAddressSpace(to) && !from.getMemorySpace() &&
+         llvm::is_contained({4, 8, 16}, bytes);
+}
+
+LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const target::Chip &chip) {
   if (failed(checkTypes(op)))
     return failure();
   OpBuilder b(op);
   Location loc = op.getLoc();
   int64_t chunk = getChunk({in, out});
+  bool async = isAsynchronous(chip, in, out, chunk);
   // The shape of the side that is better known.
   Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk,
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk, getOrder({in, out}, chunk),
                [&](OpBuilder &inner, ValueRange indices) {
+                 auto to = cast<MemRefType>(out.getType());
+                 if (async) {
+                   // Only copies of 16 bytes can leave the L1 cache out.
+                   bool past = chunk * to.getElementTypeBitWidth() / 8 == kPointerAlignment;
+                   nvgpu::DeviceAsyncCopyOp::create(
+                       inner, loc, nvgpu::DeviceAsyncTokenType::get(inner.getContext()), out,
+                       indices, in, indices, inner.getIndexAttr(chunk), /*srcElements=*/Value(),
+                       past ? inner.getUnitAttr() : UnitAttr());
+                   return;
+                 }
                  Value value = load(inner, loc, in, indices, chunk);
-                 value =
-                     castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
-                 store(inner, loc, value, out, indices, chunk);
+                 store(inner, loc, castTo(inner, loc, value, to.getElementType()), out, indices,
+                       chunk);
                });
   op.erase();
   return success();
 }
 
-LogicalResult distribute(linalg::CopyOp op) {
-  return distributeCopy(op, op.getInputs().front(), op.getOutputs().front());
+LogicalResult distribute(linalg::CopyOp op, const target::Chip &chip) {
+  return distributeCopy(op, op.getInputs().front(), op.getOutputs().front(), chip);
 }
 
 /// One input and one output in the same order, and a body that yields the
@@ -168,14 +258,14 @@ bool isCopyThatCasts(linalg::GenericOp op) {
 }
 
 /// Any elementwise op: each index of the loops is a dim of some operand.
-LogicalResult distribute(linalg::GenericOp op) {
+LogicalResult distribute(linalg::GenericOp op, const target::Chip &chip) {
   auto isDimOrConstant = [](AffineExpr e) { return isa<AffineDimExpr, AffineConstantExpr>(e); };
   if (op.getNumDpsInits() != 1 || op.getNumParallelLoops() != op.getNumLoops() ||
       !llvm::all_of(op.getIndexingMapsArray(),
                     [&](AffineMap map) { return llvm::all_of(map.getResults(), isDimOrConstant); }))
     return op.emitOpError("cannot be spread over lanes, expected an elementwise op");
   if (isCopyThatCasts(op))
-    return distributeCopy(op, op.getInputs().front(), op.getOutputs().front());
+    return distributeCopy(op, op.getInputs().front(), op.getOutputs().front(), chip);
 
   OpBuilder b(op);
   Location loc = op.getLoc();
@@ -186,38 +276,41 @@ LogicalResult distribute(linalg::GenericOp op) {
         extents[dim.getPosition()] = memref::getMixedSize(b, loc, operand.get(), d);
   if (llvm::any_of(extents, [](OpFoldResult extent) { return !extent; }))
     return op.emitOpError("cannot be spread over lanes, expected every loop to index an operand");
-  forEachChunk(b, loc, extents, /*chunk=*/1, [&](OpBuilder &inner, ValueRange indices) {
-    auto indicesOf = [&](OpOperand &operand) {
-      return llvm::map_to_vector(op.getMatchingIndexingMap(&operand).getResults(),
-                                 [&](AffineExpr expr) -> Value {
-                                   if (auto dim = dyn_cast<AffineDimExpr>(expr))
-                                     return indices[dim.getPosition()];
-                                   return arith::ConstantIndexOp::create(
-                                       inner, loc, cast<AffineConstantExpr>(expr).getValue());
-                                 });
-    };
-    IRMapping mapping;
-    for (auto [operand, argument] : llvm::zip(op->getOpOperands(), op.getBlock()->getArguments()))
-      if (!argument.use_empty())
-        mapping.map(argument, load(inner, loc, operand.get(), indicesOf(operand), 1));
-    for (Operation &scalar : op.getBlock()->without_terminator())
-      inner.clone(scalar, mapping);
-    OpOperand *out = op.getDpsInitOperand(0);
-    store(inner, loc, mapping.lookupOrDefault(op.getBlock()->getTerminator()->getOperand(0)),
-          out->get(), indicesOf(*out), 1);
-  });
+  forEachChunk(
+      b, loc, extents, /*chunk=*/1, ChunkOrder::AlongRows,
+      [&](OpBuilder &inner, ValueRange indices) {
+        auto indicesOf = [&](OpOperand &operand) {
+          return llvm::map_to_vector(op.getMatchingIndexingMap(&operand).getResults(),
+                                     [&](AffineExpr expr) -> Value {
+                                       if (auto dim = dyn_cast<AffineDimExpr>(expr))
+                                         return indices[dim.getPosition()];
+                                       return arith::ConstantIndexOp::create(
+                                           inner, loc, cast<AffineConstantExpr>(expr).getValue());
+                                     });
+        };
+        IRMapping mapping;
+        for (auto [operand, argument] :
+             llvm::zip(op->getOpOperands(), op.getBlock()->getArguments()))
+          if (!argument.use_empty())
+            mapping.map(argument, load(inner, loc, operand.get(), indicesOf(operand), 1));
+        for (Operation &scalar : op.getBlock()->without_terminator())
+          inner.clone(scalar, mapping);
+        OpOperand *out = op.getDpsInitOperand(0);
+        store(inner, loc, mapping.lookupOrDefault(op.getBlock()->getTerminator()->getOperand(0)),
+              out->get(), indicesOf(*out), 1);
+      });
   op.erase();
   return success();
 }
 
-LogicalResult distribute(linalg::TransposeOp op) {
+LogicalResult distribute(linalg::TransposeOp op, const target::Chip &) {
   if (failed(checkTypes(op)))
     return failure();
   OpBuilder b(op);
   Location loc = op.getLoc();
   Value in = op.getInput(), out = op.getInit();
   // In the order of the input: it is the side in global memory.
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, in), /*chunk=*/1,
+  forEachChunk(b, loc, memref::getMixedSizes(b, loc, in), /*chunk=*/1, ChunkOrder::AlongRows,
                [&](OpBuilder &inner, ValueRange indices) {
                  SmallVector<Value> permuted = llvm::map_to_vector(
                      op.getPermutation(), [&](int64_t d) { return indices[d]; });
@@ -230,15 +323,56 @@ LogicalResult distribute(linalg::TransposeOp op) {
   return success();
 }
 
+/// Copies that are under way must have landed before a barrier tells other threads so. Returns
+/// whether any is at the block's end.
+bool waitBeforeBarriers(Block &block) {
+  bool pending = false;
+  auto wait = [](OpBuilder b, Location loc) {
+    Value group = nvgpu::DeviceAsyncCreateGroupOp::create(
+        b, loc, nvgpu::DeviceAsyncTokenType::get(b.getContext()), ValueRange());
+    nvgpu::DeviceAsyncWaitOp::create(b, loc, group, b.getI32IntegerAttr(0));
+  };
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    pending |= isa<nvgpu::DeviceAsyncCopyOp>(op);
+    for (Region &region : op.getRegions())
+      for (Block &nested : region) {
+        // What is under way meets the barriers inside.
+        bool hasBarrier = nested.getParentOp()
+                              ->walk([](mg::BarrierOp) { return WalkResult::interrupt(); })
+                              .wasInterrupted();
+        if (pending && hasBarrier) {
+          wait(OpBuilder(&op), op.getLoc());
+          pending = false;
+        }
+        bool pendingInside = waitBeforeBarriers(nested);
+        if (pendingInside && hasBarrier && isa<LoopLikeOpInterface>(op))
+          wait(OpBuilder(nested.getTerminator()), op.getLoc());
+        else
+          pending |= pendingInside;
+      }
+    if (pending && isa<mg::BarrierOp>(op)) {
+      wait(OpBuilder(&op), op.getLoc());
+      pending = false;
+    }
+  }
+  return pending;
+}
+
 struct GPUDistributeStagingPass : impl::GPUDistributeStagingPassBase<GPUDistributeStagingPass> {
+  using GPUDistributeStagingPassBase::GPUDistributeStagingPassBase;
   void runOnOperation() override {
+    llvm::Expected<const target::Chip *> found = target::findChip(chip);
+    if (!found) {
+      emitError(getOperation().getLoc()) << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
     SmallVector<linalg::LinalgOp> ops;
     getOperation().walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     for (linalg::LinalgOp op : ops) {
       LogicalResult result =
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
               .Case<linalg::FillOp, linalg::CopyOp, linalg::GenericOp, linalg::TransposeOp>(
-                  [](auto staged) { return distribute(staged); })
+                  [&](auto staged) { return distribute(staged, **found); })
               .Default([](Operation *other) {
                 return other->emitOpError(
                     "cannot be spread over lanes, expected linalg.fill, copy, transpose or "
@@ -247,6 +381,8 @@ struct GPUDistributeStagingPass : impl::GPUDistributeStagingPassBase<GPUDistribu
       if (failed(result))
         return signalPassFailure();
     }
+    for (Block &block : getOperation().getBody())
+      waitBeforeBarriers(block);
   }
 };
 } // namespace

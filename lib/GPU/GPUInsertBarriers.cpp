@@ -3,6 +3,8 @@
 
 #include "ScratchPlacement.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/ADT/SetVector.h"
@@ -25,15 +27,52 @@ Value getRoot(Value memref) {
   return view && !isa<memref::ViewOp>(view.getOperation()) ? getRoot(view.getViewSource()) : memref;
 }
 
-/// The buffers read and written since the last barrier.
+/// True if the boxes that two views take of one buffer have no element in common: along
+/// some dim one ends where, or before, the other begins.
+bool areDisjoint(Value first, Value second) {
+  // The boxes on the way to the buffer, of which any two may be of one view.
+  auto boxes = [](Value view) {
+    SmallVector<memref::SubViewOp> result;
+    while (Operation *def = view.getDefiningOp()) {
+      if (auto box = dyn_cast<memref::SubViewOp>(def))
+        result.push_back(box);
+      else if (!isa<memref::ExpandShapeOp, memref::CollapseShapeOp, memref::CastOp>(def))
+        break;
+      view = def->getOperand(0);
+    }
+    return result;
+  };
+  auto endsBefore = [](memref::SubViewOp a, memref::SubViewOp b, unsigned dim) {
+    OpFoldResult offset = a.getMixedOffsets()[dim], size = a.getMixedSizes()[dim];
+    OpFoldResult next = b.getMixedOffsets()[dim];
+    if (isZeroInteger(offset) && isEqualConstantIntOrValue(size, next))
+      return true;
+    std::optional<int64_t> o = getConstantIntValue(offset), s = getConstantIntValue(size),
+                           n = getConstantIntValue(next);
+    return o && s && n && *o + *s <= *n;
+  };
+  for (memref::SubViewOp a : boxes(first))
+    for (memref::SubViewOp b : boxes(second)) {
+      if (a.getSource() != b.getSource() || !a.hasUnitStride() || !b.hasUnitStride())
+        continue;
+      for (unsigned dim = 0, rank = a.getSourceType().getRank(); dim < rank; ++dim)
+        if (endsBefore(a, b, dim) || endsBefore(b, a, dim))
+          return true;
+    }
+  return false;
+}
+
+/// The views of memory read and written since the last barrier.
 struct Accesses {
   llvm::SmallSetVector<Value, 8> reads, writes;
 
   bool conflictsWith(const Accesses &later) const {
     auto hits = [](const auto &a, const auto &b) {
-      return llvm::any_of(a, [&](Value x) {
-        return llvm::any_of(b, [&](Value y) { return haveCommonBytes(x, y); });
-      });
+      for (Value x : a)
+        for (Value y : b)
+          if (haveCommonBytes(getRoot(x), getRoot(y)) && !areDisjoint(x, y))
+            return true;
+      return false;
     };
     return hits(later.reads, writes) || hits(later.writes, writes) || hits(later.writes, reads);
   }
@@ -47,6 +86,13 @@ struct Accesses {
   }
 };
 
+/// Registers of a lane are nobody else's.
+bool isShared(Value memref) {
+  auto type = dyn_cast<MemRefType>(memref.getType());
+  auto space = type ? dyn_cast_or_null<mg::AddressSpaceAttr>(type.getMemorySpace()) : nullptr;
+  return type && !(space && space.getValue() == mg::AddressSpace::Private);
+}
+
 Accesses getAccesses(Operation *op) {
   Accesses result;
   auto effects = dyn_cast<MemoryEffectOpInterface>(op);
@@ -56,12 +102,12 @@ Accesses getAccesses(Operation *op) {
   effects.getEffects(instances);
   for (const MemoryEffects::EffectInstance &effect : instances) {
     Value value = effect.getValue();
-    if (!value || !isa<MemRefType>(value.getType()))
+    if (!value || !isShared(value))
       continue;
     if (isa<MemoryEffects::Read>(effect.getEffect()))
-      result.reads.insert(getRoot(value));
+      result.reads.insert(value);
     else if (isa<MemoryEffects::Write>(effect.getEffect()))
-      result.writes.insert(getRoot(value));
+      result.writes.insert(value);
   }
   return result;
 }
@@ -81,6 +127,8 @@ struct GPUInsertBarriersPass : impl::GPUInsertBarriersPassBase<GPUInsertBarriers
         pending = {};
       } else if (op.getNumRegions() == 0) {
         visitAccess(op, pending, insert);
+      } else if (isa<scf::ForallOp>(op)) {
+        visitWarps(op, pending, insert);
       } else if (isa<LoopLikeOpInterface>(op)) {
         visitLoop(op, pending, insert);
       } else if (isa<linalg::LinalgOp>(op)) {
@@ -103,7 +151,11 @@ struct GPUInsertBarriersPass : impl::GPUInsertBarriersPassBase<GPUInsertBarriers
       return;
     if (insert) {
       OpBuilder b(&op);
-      mg::BarrierOp::create(b, op.getLoc());
+      if (op.getParentOfType<scf::ForallOp>())
+        NVVM::SyncWarpOp::create(b, op.getLoc(),
+                                 arith::ConstantIntOp::create(b, op.getLoc(), -1, 32));
+      else
+        mg::BarrierOp::create(b, op.getLoc());
       ++numBarriers;
     }
     pending = {};
@@ -113,6 +165,17 @@ struct GPUInsertBarriersPass : impl::GPUInsertBarriersPassBase<GPUInsertBarriers
     Accesses accesses = getAccesses(&op);
     meet(op, accesses, pending, insert);
     pending.add(accesses);
+  }
+
+  /// A loop over warps: what they do is independent, so that inside it a warp waits for
+  /// its own lanes alone.
+  void visitWarps(Operation &loop, Accesses &pending, bool insert) {
+    Accesses inside, none;
+    loop.walk([&](Operation *op) { inside.add(getAccesses(op)); });
+    meet(loop, inside, pending, insert);
+    for (Block &block : loop.getRegion(0))
+      visit(block, none, insert);
+    pending.add(inside);
   }
 
   /// What conflicts with accesses before the loop waits before the loop. Within

@@ -2,6 +2,7 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -102,9 +103,16 @@ LogicalResult expandFunctions(Operation *module) {
   return applyPatternsGreedily(module, std::move(patterns));
 }
 
+/// The one op on a lane's vectors that upstream's conversion to NVVM leaves behind.
+LogicalResult lowerShapeCasts(Operation *module) {
+  RewritePatternSet patterns(module->getContext());
+  vector::populateVectorShapeCastLoweringPatterns(patterns);
+  return applyPatternsGreedily(module, std::move(patterns));
+}
+
 struct GPULowerMathPass : impl::GPULowerMathPassBase<GPULowerMathPass> {
   void runOnOperation() override {
-    if (failed(expandFunctions(getOperation())))
+    if (failed(expandFunctions(getOperation())) || failed(lowerShapeCasts(getOperation())))
       return signalPassFailure();
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {

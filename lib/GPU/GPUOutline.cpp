@@ -17,9 +17,30 @@ namespace {
 using namespace mlir;
 namespace mg = mlir::gpu;
 
-bool isWorkgroup(MemRefType type) {
+bool isIn(MemRefType type, mg::AddressSpace expected) {
   auto space = dyn_cast_or_null<mg::AddressSpaceAttr>(type.getMemorySpace());
-  return space && space.getValue() == mg::AddressSpace::Workgroup;
+  return space && space.getValue() == expected;
+}
+
+/// Warps of the block: what the widest loop over warps asks for.
+FailureOr<int64_t> countWarps(scf::ForallOp loop) {
+  int64_t warps = 1;
+  WalkResult result = loop.walk([&](scf::ForallOp inner) {
+    if (inner == loop)
+      return WalkResult::advance();
+    std::optional<int64_t> count = getConstantIntValue(inner.getMixedUpperBound().front());
+    if (inner.getRank() != 1 || !count || !inner.isNormalized() ||
+        *count * kWarpSize > target::kThreadsPerBlock) {
+      inner.emitOpError("expected a loop over at most ")
+          << target::kThreadsPerBlock / kWarpSize << " warps, from 0 in steps of 1";
+      return WalkResult::interrupt();
+    }
+    warps = std::max(warps, *count);
+    return WalkResult::advance();
+  });
+  if (result.wasInterrupted())
+    return failure();
+  return warps;
 }
 
 /// A worker's loop: on memrefs, and not itself inside one.
@@ -71,7 +92,9 @@ private:
 LogicalResult Outliner::checkScratch() {
   WalkResult result = loop.walk([&](memref::AllocaOp op) {
     MemRefType type = op.getType();
-    if (!isWorkgroup(type) || !type.hasStaticShape()) {
+    if (isIn(type, mg::AddressSpace::Private))
+      return WalkResult::advance();
+    if (!isIn(type, mg::AddressSpace::Workgroup) || !type.hasStaticShape()) {
       op.emitOpError("scratch of a kernel must be static and in "
                      "#gpu.address_space<workgroup>, got ")
           << type;
@@ -229,7 +252,8 @@ SmallVector<Value> Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool
 }
 
 LogicalResult Outliner::run(StringRef name) {
-  if (failed(checkScratch()))
+  FailureOr<int64_t> warps = countWarps(loop);
+  if (failed(warps) || failed(checkScratch()))
     return failure();
   collectCaptures();
 
@@ -258,7 +282,8 @@ LogicalResult Outliner::run(StringRef name) {
   auto type = b.getFunctionType(ValueRange(operands).getTypes(), {});
   auto func = mg::GPUFuncOp::create(b, loc, name, type, scratchTypes);
   func->setAttr(mg::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-  func.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(kWarpSize), 1, 1}));
+  func.setKnownBlockSizeAttr(
+      b.getDenseI32ArrayAttr({static_cast<int32_t>(*warps * kWarpSize), 1, 1}));
   for (unsigned i = 0; i < scratchTypes.size(); ++i)
     func.setWorkgroupAttributionAttr(i, "llvm.align", b.getI64IntegerAttr(kPointerAlignment));
 
@@ -288,7 +313,7 @@ LogicalResult Outliner::run(StringRef name) {
   }
 
   Value one = arith::ConstantIndexOp::create(host, loc, 1);
-  Value lanes = arith::ConstantIndexOp::create(host, loc, kWarpSize);
+  Value lanes = arith::ConstantIndexOp::create(host, loc, *warps * kWarpSize);
   Value grid = counts.empty() ? one : counts.front();
   for (Value count : ArrayRef(counts).drop_front(counts.empty() ? 0 : 1))
     grid = arith::MulIOp::create(host, loc, grid, count);

@@ -8,6 +8,13 @@ bool elfatt::gpu::isElementwise(Operation *op) {
   return OpTrait::hasElementwiseMappableTraits(op) || isa<vector::FMAOp>(op);
 }
 
+bool elfatt::gpu::isInRegisters(Value memref) {
+  auto type = dyn_cast<MemRefType>(memref.getType());
+  auto space =
+      type ? dyn_cast_or_null<mlir::gpu::AddressSpaceAttr>(type.getMemorySpace()) : nullptr;
+  return space && space.getValue() == mlir::gpu::AddressSpace::Private;
+}
+
 /// One product: (i, k) x (k, j) or (j, k) -> (i, j), each operand in any order
 /// of its dims. Rows i are spread over groups everywhere; columns j over quads
 /// in the result and over groups in the right operand; k over quads.
@@ -121,6 +128,18 @@ bool LayoutAnalysis::tieLoop(scf::ForOp op) {
   return changed;
 }
 
+/// What is written to registers and what is read from them is one fragment.
+bool LayoutAnalysis::tieRegisters(Value memref) {
+  SmallVector<Value> values;
+  for (Operation *user : memref.getUsers()) {
+    if (auto read = dyn_cast<vector::TransferReadOp>(user))
+      values.push_back(read.getResult());
+    else if (auto write = dyn_cast<vector::TransferWriteOp>(user))
+      values.push_back(write.getVector());
+  }
+  return unify(values);
+}
+
 bool LayoutAnalysis::tie(Operation *op) {
   if (auto cast = dyn_cast<vector::ShapeCastOp>(op))
     return tieShapeCast(cast);
@@ -130,6 +149,8 @@ bool LayoutAnalysis::tie(Operation *op) {
     return tieReduction(reduction);
   if (auto loop = dyn_cast<scf::ForOp>(op))
     return tieLoop(loop);
+  if (auto alloca = dyn_cast<memref::AllocaOp>(op))
+    return isInRegisters(alloca) && tieRegisters(alloca);
   if (auto read = dyn_cast<vector::TransferReadOp>(op))
     return read.getMask() && unify({read.getResult(), read.getMask()});
   if (auto write = dyn_cast<vector::TransferWriteOp>(op))

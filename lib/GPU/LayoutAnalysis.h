@@ -17,6 +17,9 @@ struct ContractLayouts {
 };
 mlir::FailureOr<ContractLayouts> getContractLayouts(mlir::vector::ContractionOp op);
 
+/// True for memory that lanes hold in registers.
+bool isInRegisters(mlir::Value memref);
+
 /// True for ops that act on each element by itself and keep the shape.
 bool isElementwise(mlir::Operation *op);
 
@@ -38,6 +41,7 @@ private:
   bool tieBroadcast(mlir::vector::BroadcastOp op);
   bool tieReduction(mlir::vector::MultiDimReductionOp op);
   bool tieLoop(mlir::scf::ForOp op);
+  bool tieRegisters(mlir::Value memref);
   void spread();
 
   mlir::SmallVector<mlir::Operation *> ops;

@@ -4,6 +4,7 @@
 #include "elfatt/GPU/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Pipelines/Tile.h"
+#include "elfatt/Target/Chip.h"
 #include "elfatt/Tile/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
@@ -26,9 +27,22 @@ void addCleanup(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+/// Two blocks of a kernel share an SM, where that leaves each what every chip gives a block.
+/// An unknown chip is the outliner's to report.
+tile::MachineLimits getLimits(llvm::StringRef name) {
+  llvm::Expected<const target::Chip *> chip = target::findChip(name);
+  if (!chip) {
+    llvm::consumeError(chip.takeError());
+    return tile::MachineLimits::gpu();
+  }
+  int64_t half = (*chip)->sharedPerSM / 2 - target::kReservedSharedPerBlock;
+  return tile::MachineLimits::gpu(
+      std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)));
+}
+
 /// Attention ops on tensors to the tile level on buffers.
-void buildTile(OpPassManager &pm) {
-  const tile::MachineLimits limits = tile::MachineLimits::gpu();
+void buildTile(OpPassManager &pm, const GPUOptions &options) {
+  const tile::MachineLimits limits = getLimits(options.chip);
   buildTileToForall(pm, limits);
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
@@ -51,13 +65,16 @@ void buildKernels(OpPassManager &pm, const GPUOptions &options) {
   OpPassManager &kernel = kernels.nest<mlir::gpu::GPUFuncOp>();
   kernel.addPass(gpu::createGPUInsertBarriersPass());
   kernel.addPass(gpu::createGPUDistributePass({options.chip}));
-  kernel.addPass(gpu::createGPUDistributeStagingPass());
-  kernels.addPass(gpu::createGPULowerMathPass());
+  kernel.addPass(gpu::createGPUDistributeStagingPass({options.chip}));
   addCleanup(pm);
+  // Last: the canonicalizer would make shape casts anew.
+  pm.nest<mlir::gpu::GPUModuleOp>().addPass(gpu::createGPULowerMathPass());
+  pm.addPass(createCSEPass());
 }
 
 void buildNVVM(OpPassManager &pm) {
   OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
+  kernels.addPass(createConvertNVGPUToNVVMPass());
   kernels.addPass(memref::createExpandStridedMetadataPass());
   kernels.addPass(createLowerAffinePass());
   kernels.addPass(createSCFToControlFlowPass());
@@ -73,7 +90,7 @@ void buildNVVM(OpPassManager &pm) {
 } // namespace
 
 void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {
-  buildTile(pm);
+  buildTile(pm, options);
   endStage(pm, "tile");
   buildKernels(pm, options);
   endStage(pm, "kernels");

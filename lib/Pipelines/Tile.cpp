@@ -13,9 +13,9 @@ namespace elfatt::pipelines {
 void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileDecomposePass());
   pm.addPass(tile::createTileSinkElementwisePass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters}));
-  pm.addPass(
-      tile::createTileToForallPass({limits.machine, limits.vectorBits, limits.vectorRegisters}));
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
+  pm.addPass(tile::createTileToForallPass(
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
@@ -26,9 +26,9 @@ void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(tile::createTileCleanBuffersPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters}));
-  pm.addPass(
-      tile::createTileToVectorPass({limits.machine, limits.vectorBits, limits.vectorRegisters}));
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
+  pm.addPass(tile::createTileToVectorPass(
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

@@ -189,6 +189,22 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   return {product(Product::NN, operand, value, acc), max, sum};
 }
 
+OnlineState Formulas::join(const OnlineState &first, const OnlineState &second, ScoreBase base) {
+  Value factor = base == ScoreBase::E ? log2e() : Value();
+  Value max = arith::MaxNumFOp::create(b, first.max, second.max);
+  Value pivot = finiteOrZero(max);
+  OnlineState joined{Value(), max, Value()};
+  for (const OnlineState *state : {&first, &second}) {
+    Value rescale = weight(state->max, pivot, factor, /*headroom=*/false);
+    Value sum = arith::MulFOp::create(b, rescale, state->sum);
+    Value acc =
+        arith::MulFOp::create(b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
+    joined.sum = joined.sum ? arith::AddFOp::create(b, joined.sum, sum).getResult() : sum;
+    joined.acc = joined.acc ? arith::AddFOp::create(b, joined.acc, acc).getResult() : acc;
+  }
+  return joined;
+}
+
 Value Formulas::finalize(const OnlineState &state, bool emptyRowsAreZero) {
   VectorType perRow = typeOf(state.sum);
   int64_t columns = typeOf(state.acc).getDimSize(1);

@@ -53,6 +53,10 @@ public:
   OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value,
                      ScoreBase base = ScoreBase::Two, mlir::Value scale = {});
 
+  /// The state of both segments of keys together:
+  ///   m = max(m1, m2);  r1 = 2^(m1 - m);  sum = r1 sum1 + r2 sum2;  acc = r1 acc1 + r2 acc2
+  OnlineState join(const OnlineState &first, const OnlineState &second, ScoreBase base);
+
   /// O = acc / sum; rows with sum = 0 give 0 when `emptyRowsAreZero`.
   mlir::Value finalize(const OnlineState &state, bool emptyRowsAreZero);
 

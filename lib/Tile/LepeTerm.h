@@ -13,8 +13,14 @@ public:
   LepeTerm(attention::LepeOp op, const TileContext &ctx)
       : op(op), ctx(ctx), b(ctx.b), formulas(b, ctx.type) {}
 
-  /// Makes the views of the operands where the builder stands.
-  llvm::LogicalResult prepare();
+  /// Makes the views of the operands where the builder stands, and stages them where the
+  /// machine does; V only if `stageValue`.
+  llvm::LogicalResult prepare(bool stageValue);
+  /// Whether the keys of `part`, a sdpa whose tile is the whole grid, are the rows that the
+  /// term reads of V: then `makeRows` gives the scratch [numRows, columns] that holds them
+  /// for both.
+  bool canShareRows(mlir::Operation *part);
+  mlir::Value makeRows(int64_t numRows, int64_t columns, mlir::Type elementType);
   /// `rows` [rows, E] of the computation's type, with the term of `block` added.
   mlir::Value addTo(const RowBlock &block, mlir::Value rows);
 
@@ -32,6 +38,12 @@ private:
   mlir::Value readTap(const RowBlock &block, llvm::ArrayRef<int64_t> tap);
   mlir::Value rowsOnGrid(mlir::Value first, int64_t step, mlir::Value onGrid);
 
+  // StagedLepe.cpp: rows flattened in scratch, with those around them.
+  llvm::LogicalResult stage(bool stageValue);
+  void stageRows(int64_t rowBound);
+  mlir::Value addStaged(const RowBlock &block, mlir::Value rows);
+  mlir::Value onGridAlong(const RowBlock &block, int64_t axis, int64_t step);
+
   attention::LepeOp op;
   TileContext ctx;
   mlir::ImplicitLocOpBuilder &b;
@@ -41,6 +53,9 @@ private:
   llvm::SmallVector<llvm::SmallVector<int64_t>> taps;
   llvm::SmallVector<mlir::Value> weights; ///< a vector [E] a tap
   mlir::Value bias;                       ///< a vector [E], or null
+  mlir::Value factors;                    ///< staged: [taps and, where there is one, the bias; E]
+  mlir::Value around; ///< staged: V [rows, E] from `margin` rows before the tile's on
+  int64_t margin = 0; ///< rows that the first tap lies before its row
 };
 
 } // namespace elfatt::tile

@@ -50,17 +50,6 @@ Value LepeTerm::origin(unsigned axis) {
 Value LepeTerm::rowsOnGrid(Value first, int64_t step, Value onGrid) {
   int64_t rows = ctx.params.rows, tile = typeOf(init).getDimSize(axes - 1);
   Value extent = ctx.index(memref::getMixedSize(b, b.getLoc(), value, axes - 1));
-  if (ctx.params.staged) {
-    // Lanes of a warp compute their rows' masks side by side.
-    Value positions = formulas.indices(first, rows);
-    Value bound = arith::IndexCastOp::create(b, b.getI32Type(), extent);
-    Value mask =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, positions,
-                              formulas.splat(bound, cast<VectorType>(positions.getType())));
-    if (!onGrid)
-      return mask;
-    return arith::AndIOp::create(b, mask, formulas.splat(onGrid, cast<VectorType>(mask.getType())));
-  }
   bool whole = !ShapedType::isDynamic(tile) && tile % rows == 0;
   Value inside = onGrid ? onGrid : arith::ConstantIntOp::create(b, 1, 1);
   SmallVector<Value> mask;
@@ -110,7 +99,7 @@ Value LepeTerm::readTap(const RowBlock &block, ArrayRef<int64_t> tap) {
   return formulas.widen(tile);
 }
 
-LogicalResult LepeTerm::prepare() {
+LogicalResult LepeTerm::prepare(bool stageValue) {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   unsigned numDims = maps.back().getNumDims();
   SmallVector<unsigned> order;
@@ -127,7 +116,6 @@ LogicalResult LepeTerm::prepare() {
   value = projectView(b, op.getValue(), maps[0], order);
   init = projectView(b, op.getInit(), maps.back(), order);
 
-  // One vector of weights per tap.
   taps = {{}};
   for (int64_t axis = 0; axis < axes; ++axis) {
     SmallVector<SmallVector<int64_t>> longer;
@@ -138,6 +126,9 @@ LogicalResult LepeTerm::prepare() {
       }
     taps = std::move(longer);
   }
+  if (ctx.params.staged)
+    return stage(stageValue);
+  // One vector of weights per tap.
   for (ArrayRef<int64_t> tap : taps) {
     SmallVector<AffineExpr> exprs;
     for (int64_t index : tap)
@@ -153,6 +144,8 @@ LogicalResult LepeTerm::prepare() {
 
 /// The line after the block's is the one that no tap has touched yet.
 void LepeTerm::prefetch(const RowBlock &block) {
+  if (ctx.params.staged)
+    return;
   SmallVector<Value> indices;
   for (int64_t axis = 0; axis < axes; ++axis) {
     Value index = axis + 1 < axes ? block.outer[axis] : block.inner;
@@ -166,6 +159,8 @@ void LepeTerm::prefetch(const RowBlock &block) {
 
 /// rows + bias + sum_t weight[t] V[g + t - 1]
 Value LepeTerm::addTo(const RowBlock &block, Value rows) {
+  if (ctx.params.staged)
+    return addStaged(block, rows);
   if (bias)
     rows = arith::AddFOp::create(b, rows, formulas.alongColumns(bias, ctx.params.rows));
   for (auto [tap, weight] : llvm::zip_equal(taps, weights)) {
@@ -183,14 +178,24 @@ LogicalResult elfatt::tile::lowerLepe(LepeOp op, const MachineLimits &limits) {
   FloatType type = getComputeType(view);
   TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   LepeTerm term(op, ctx);
-  if (failed(term.prepare()))
+  if (failed(term.prepare(/*stageValue=*/true)))
     return failure();
   Formulas formulas(b, type);
-  Value init = term.getInit();
+  Value init = term.getInit(), target = init;
+  if (ctx.params.staged) {
+    FailureOr<int64_t> bound = staticRowBound(op, init);
+    if (failed(bound))
+      return failure();
+    init = ctx.staging(roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows), term.getColumns(),
+                       typeOf(init).getElementType());
+    stageIn(ctx, target, init, Padding::None);
+  }
   forEachRowBlock(ctx, init, [&](const RowBlock &block) {
     Value rows = formulas.widen(readRows(ctx, init, block, term.getColumns()));
     rows = term.addTo(block, rows);
     writeRows(ctx, formulas.narrow(rows, typeOf(init).getElementType()), init, block);
   });
+  if (init != target)
+    stageOut(ctx, init, target);
   return success();
 }

@@ -38,8 +38,10 @@ public:
   LogicalResult run();
 
 private:
-  void inPlaceBlock(Value firstToken, Value numTokens);
-  void stagedBlock(Value firstToken, Value numTokens);
+  LogicalResult runStaged();
+  void inPlaceBlock(Value firstToken);
+  Value stageTokens(Value firstToken);
+  Value noTokens();
   Value fillScratch(ArrayRef<int64_t> shape, Value with);
 
   ContextOp op;
@@ -47,8 +49,8 @@ private:
   ImplicitLocOpBuilder &b;
   Formulas formulas;
   Value key, value, output; ///< [tokens, D], [tokens, E], [D, E]
-  int64_t channels = 0, values = 0, tokens = 0;
-  Value acc, max, sum, weights, rescale, keyScratch, valueScratch;
+  int64_t channels = 0, values = 0, columns = 0, tokens = 0;
+  Value numTokens, acc, max, sum, weights, rescale, keyScratch, valueScratch;
 };
 } // namespace
 
@@ -62,55 +64,45 @@ LogicalResult ContextLowering::run() {
   channels = typeOf(output).getDimSize(0);
   values = typeOf(output).getDimSize(1);
   tokens = ctx.params.contextTokens;
-  if (ctx.params.staged) {
-    channels = roundUp(channels, ctx.params.padTo);
-    values = roundUp(values, ctx.params.padTo);
-    keyScratch = ctx.scratch({channels, tokens}, ctx.operandType(typeOf(key).getElementType()));
-    valueScratch = ctx.scratch({tokens, values}, ctx.operandType(typeOf(value).getElementType()));
-  } else {
-    weights = ctx.scratch({tokens, channels}, ctx.type);
-    rescale = ctx.scratch({channels}, ctx.type);
-  }
+  numTokens = ctx.index(memref::getMixedSize(b, b.getLoc(), key, 0));
+  if (ctx.params.staged)
+    return runStaged();
+  weights = ctx.scratch({tokens, channels}, ctx.type);
+  rescale = ctx.scratch({channels}, ctx.type);
   acc = fillScratch({channels, values}, formulas.constant(0.0, ctx.type));
   max = fillScratch({channels},
                     formulas.constant(-std::numeric_limits<double>::infinity(), ctx.type));
-  // A context of no tokens is a sum of nothing: 0 / 1.
-  Value numTokens = ctx.index(memref::getMixedSize(b, b.getLoc(), key, 0));
-  Value none = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::eq, numTokens, ctx.index(0));
-  sum = fillScratch({channels}, b.createOrFold<arith::UIToFPOp>(ctx.type, none));
+  sum = fillScratch({channels}, noTokens());
 
   auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(tokens));
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    if (ctx.params.staged)
-      stagedBlock(loop.getInductionVar(), numTokens);
-    else
-      inPlaceBlock(loop.getInductionVar(), numTokens);
+    inPlaceBlock(loop.getInductionVar());
   }
 
   // C = acc / sum, a row per channel.
-  Value result = output;
-  if (ctx.params.staged)
-    result = typeOf(output).getElementType() == ctx.type
-                 ? acc
-                 : ctx.scratch({channels, values}, typeOf(output).getElementType());
   TileContext rowCtx = ctx;
-  rowCtx.params.rows = ctx.params.staged ? ctx.params.rows : ctx.params.contextRows;
-  forEachRowBlock(rowCtx, result, [&](const RowBlock &block) {
+  rowCtx.params.rows = ctx.params.contextRows;
+  forEachRowBlock(rowCtx, output, [&](const RowBlock &block) {
     OnlineState state{readRows(rowCtx, acc, block, values), Value(),
                       readPerRow(rowCtx, sum, block)};
     Value rows = formulas.finalize(state, /*emptyRowsAreZero=*/false);
-    writeRows(rowCtx, formulas.narrow(rows, typeOf(result).getElementType()), result, block);
+    writeRows(rowCtx, formulas.narrow(rows, typeOf(output).getElementType()), output, block);
   });
-  if (result != output)
-    stageOut(ctx, result, output);
   return success();
+}
+
+/// One where there are no tokens, else zero: a context of no tokens is a sum of nothing,
+/// 0 / 1.
+Value ContextLowering::noTokens() {
+  Value none = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::eq, numTokens, ctx.index(0));
+  return b.createOrFold<arith::UIToFPOp>(ctx.type, none);
 }
 
 /// Tokens in rows, in place: the softmax's state is per column, the products in
 /// blocks of channels that fit registers.
-void ContextLowering::inPlaceBlock(Value firstToken, Value numTokens) {
+void ContextLowering::inPlaceBlock(Value firstToken) {
   Value zero = ctx.index(0);
   Value keyTile = formulas.widen(readTile(ctx, key, firstToken, zero, tokens, channels));
   Value valid;
@@ -153,33 +145,99 @@ void ContextLowering::inPlaceBlock(Value firstToken, Value numTokens) {
   });
 }
 
-/// Channels in rows, K transposed in scratch: an online softmax step with K^T for
-/// its scores.
-void ContextLowering::stagedBlock(Value firstToken, Value numTokens) {
-  OpFoldResult one = b.getIndexAttr(1), zeroAttr = b.getIndexAttr(0);
+/// Tokens pass through scratch; a warp has some channels for its rows, K^T for its scores
+/// and a part of the tokens, over which it runs an online softmax. The parts are joined at
+/// the end, in their order.
+LogicalResult ContextLowering::runStaged() {
+  const int64_t rows = ctx.params.contextRows, parts = ctx.params.contextWarps;
+  const int64_t channelRows = roundUp(channels, rows);
+  columns = roundUp(values, ctx.params.padTo);
+  const int64_t blocks = channelRows / rows;
+  keyScratch =
+      ctx.staging(parts * tokens, channelRows, ctx.operandType(typeOf(key).getElementType()));
+  valueScratch =
+      ctx.staging(parts * tokens, columns, ctx.operandType(typeOf(value).getElementType()));
+  // Row part * channelRows + d: the state of channel d in that part of the tokens.
+  max = ctx.registers({parts * channelRows}, ctx.type);
+  sum = ctx.registers({parts * channelRows}, ctx.type);
+  acc = ctx.registers({parts * channelRows, columns}, ctx.type);
+  TileContext state = ctx;
+  state.params.rows = rows;
+  state.params.warps = parts * blocks;
+  auto write = [&](const RowBlock &block, const OnlineState &s, Value a, Value m, Value l) {
+    writeRows(state, s.acc, a, block);
+    writePerRow(state, s.max, m, block);
+    writePerRow(state, s.sum, l, block);
+  };
+  auto read = [&](const TileContext &at, const RowBlock &block, Value a, Value m, Value l) {
+    return OnlineState{readRows(at, a, block, columns), readPerRow(at, m, block),
+                       readPerRow(at, l, block)};
+  };
+  auto nothing = [&](int64_t extent) {
+    auto perRow = VectorType::get({extent}, ctx.type);
+    return OnlineState{formulas.constant(0.0, VectorType::get({extent, columns}, ctx.type)),
+                       formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
+                       formulas.constant(0.0, perRow)};
+  };
+  forEachRowBlock(state, acc,
+                  [&](const RowBlock &block) { write(block, nothing(rows), acc, max, sum); });
+  auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(parts * tokens));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value count = stageTokens(loop.getInductionVar());
+    forEachRowBlock(state, acc, [&](const RowBlock &block) {
+      OnlineState s = read(state, block, acc, max, sum);
+      Value channel = b.createOrFold<arith::RemUIOp>(block.inner, ctx.index(channelRows));
+      Value part = b.createOrFold<arith::DivUIOp>(block.inner, ctx.index(channelRows));
+      Value first = b.createOrFold<arith::MulIOp>(part, ctx.index(tokens));
+      Value scores = formulas.widen(readTransposed(ctx, keyScratch, first, channel, rows, tokens));
+      scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(count, first));
+      Value tokensOfValue = readTile(ctx, valueScratch, first, ctx.index(0), tokens, columns);
+      write(block, formulas.online(&s, scores, tokensOfValue, ScoreBase::E), acc, max, sum);
+    });
+  }
+  Value parted[3] = {ctx.scratch({parts * channelRows, columns}, ctx.type),
+                     ctx.scratch({parts * channelRows}, ctx.type),
+                     ctx.scratch({parts * channelRows}, ctx.type)};
+  forEachRowBlock(state, acc, [&](const RowBlock &block) {
+    write(block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
+  });
+  Value result = ctx.staging(channelRows, columns, typeOf(output).getElementType());
+  forEachRowBlock(ctx, result, [&](const RowBlock &block) {
+    OnlineState joined = read(ctx, block, parted[0], parted[1], parted[2]);
+    for (int64_t part = 1; part < parts; ++part) {
+      RowBlock other = block;
+      other.inner = arith::AddIOp::create(b, block.inner, ctx.index(part * channelRows));
+      joined =
+          formulas.join(joined, read(ctx, other, parted[0], parted[1], parted[2]), ScoreBase::E);
+    }
+    joined.sum = arith::AddFOp::create(
+        b, joined.sum, formulas.splat(noTokens(), cast<VectorType>(joined.sum.getType())));
+    Value finished = formulas.finalize(joined, /*emptyRowsAreZero=*/false);
+    writeRows(ctx, formulas.narrow(finished, typeOf(result).getElementType()), result, block);
+  });
+  stageOut(ctx, result, output);
+  return success();
+}
+
+/// Stages the tokens from `firstToken` on; returns how many there are, at most.
+Value ContextLowering::stageTokens(Value firstToken) {
+  OpFoldResult one = b.getIndexAttr(1), zero = b.getIndexAttr(0);
   Value left = arith::SubIOp::create(b, numTokens, firstToken);
-  Value count = arith::MinSIOp::create(b, left, ctx.index(tokens));
+  int64_t most = typeOf(keyScratch).getDimSize(0), extent = typeOf(key).getDimSize(0);
+  Value count = !ShapedType::isDynamic(extent) && extent % most == 0
+                    ? ctx.index(most)
+                    : arith::MinSIOp::create(b, left, ctx.index(most)).getResult();
   auto block = [&](Value view) -> Value {
-    OpFoldResult columns = memref::getMixedSize(b, b.getLoc(), view, 1);
-    return memref::SubViewOp::create(b, view, SmallVector<OpFoldResult>{firstToken, zeroAttr},
-                                     SmallVector<OpFoldResult>{count, columns},
+    OpFoldResult width = memref::getMixedSize(b, b.getLoc(), view, 1);
+    return memref::SubViewOp::create(b, view, SmallVector<OpFoldResult>{firstToken, zero},
+                                     SmallVector<OpFoldResult>{getAsOpFoldResult(count), width},
                                      SmallVector<OpFoldResult>{one, one});
   };
-  stageIn(ctx, block(key), keyScratch, /*transposed=*/true);
-  stageIn(ctx, block(value), valueScratch, /*transposed=*/false);
-  Value zero = ctx.index(0);
-  forEachRowBlock(ctx, acc, [&](const RowBlock &rows) {
-    Value scores =
-        formulas.widen(readTile(ctx, keyScratch, rows.inner, zero, ctx.params.rows, tokens));
-    scores = formulas.maskColumns(scores, count);
-    Value tokensOfValue = readTile(ctx, valueScratch, zero, zero, tokens, values);
-    OnlineState state{readRows(ctx, acc, rows, values), readPerRow(ctx, max, rows),
-                      readPerRow(ctx, sum, rows)};
-    state = formulas.online(&state, scores, tokensOfValue, ScoreBase::E);
-    writeRows(ctx, state.acc, acc, rows);
-    writePerRow(ctx, state.max, max, rows);
-    writePerRow(ctx, state.sum, sum, rows);
-  });
+  stageIn(ctx, block(key), keyScratch, Padding::None);
+  stageIn(ctx, block(value), valueScratch, Padding::Rows);
+  return count;
 }
 
 LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limits) {
@@ -233,13 +291,16 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
     Type queryType = typeOf(query).getElementType();
-    Value queryMatrix = ctx.scratch({rows, channels}, queryType);
-    stageIn(ctx, query, queryMatrix, /*transposed=*/false);
+    Value queryMatrix = ctx.staging(rows, channels, queryType);
+    stageIn(ctx, query, queryMatrix, Padding::None);
     query = queryMatrix;
-    Value contextMatrix = ctx.scratch({channels, values}, ctx.operandType(queryType));
-    stageIn(ctx, context, contextMatrix, /*transposed=*/false);
+    Value contextMatrix = ctx.staging(channels, values, ctx.operandType(queryType));
+    stageIn(ctx, context, contextMatrix, Padding::Rows);
     context = contextMatrix;
-    output = ctx.scratch({rows, values}, typeOf(target).getElementType());
+    // Rows of O replace those of Q where they fit: a warp has read its own by then.
+    Type outputType = typeOf(target).getElementType();
+    output = outputType == queryType && channels == values ? queryMatrix
+                                                           : ctx.staging(rows, values, outputType);
   }
   RowEpilogue epilogue(followers, ctx);
   if (failed(epilogue.prepare(op)))

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -41,6 +42,7 @@ struct KeyBlocks {
   int64_t lines;   ///< of the outermost key dim in one block
   int64_t inner;   ///< keys of one line
   int64_t columns; ///< keys of one block, padded
+  int64_t tile;    ///< keys of one register tile
   bool single;     ///< one block holds all
   bool exact;      ///< no block has padding
 };
@@ -60,6 +62,7 @@ private:
   void stageState(int64_t rows);
   Value withColumn(Value view);
   void allocate();
+  LogicalResult makeState();
   void lowerKeyBlock(Value firstLine);
   void stageKeys(Value lines);
   void prefetchNextTile(const RowBlock &block);
@@ -80,6 +83,7 @@ private:
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   RowEpilogue epilogue;
+  bool sharesValue = false; ///< LePE reads V where keys do
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
@@ -111,9 +115,16 @@ LogicalResult SoftmaxLowering::chooseBlocks() {
   }
   int64_t outer = key.getDimSize(0);
   blocks.lines = std::max<int64_t>(1, ctx.params.keys / std::max<int64_t>(1, blocks.inner));
+  // Passing a block through scratch costs more than some padding.
   if (!key.isDynamicDim(0))
-    blocks.lines = leastPadding(outer, blocks.lines);
+    blocks.lines = ctx.params.staged
+                       ? llvm::divideCeil(outer, llvm::divideCeil(outer, blocks.lines))
+                       : leastPadding(outer, blocks.lines);
   blocks.columns = roundUp(std::max<int64_t>(1, blocks.lines * blocks.inner), ctx.params.padTo);
+  // Several register tiles in a block share its width evenly.
+  int64_t tiles = llvm::divideCeil(blocks.columns, std::max(ctx.params.keyTile, ctx.params.padTo));
+  blocks.tile = roundUp(llvm::divideCeil(blocks.columns, tiles), ctx.params.padTo);
+  blocks.columns = blocks.tile * tiles;
   blocks.single = !key.isDynamicDim(0) && outer <= blocks.lines;
   blocks.exact = !key.isDynamicDim(0) && outer % blocks.lines == 0 &&
                  blocks.columns == blocks.lines * blocks.inner;
@@ -130,14 +141,15 @@ LogicalResult SoftmaxLowering::stageRows() {
   if (failed(bound))
     return failure();
   int64_t rows = roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows);
-  auto toScratch = [&](Value view, int64_t columns) {
-    Value matrix = ctx.scratch({rows, columns}, typeOf(view).getElementType());
-    stageIn(ctx, view, matrix, /*transposed=*/false);
-    return matrix;
-  };
-  tile.query = toScratch(tile.query, channels);
+  Type queryType = typeOf(tile.query).getElementType();
+  Value queryMatrix = ctx.staging(rows, channels, queryType);
+  stageIn(ctx, tile.query, queryMatrix, Padding::Columns);
+  tile.query = queryMatrix;
+  // Rows of O replace those of Q where they fit: a warp has read its own by then.
   if (tile.output)
-    output = ctx.scratch({rows, values}, typeOf(tile.output).getElementType());
+    output = typeOf(tile.output).getElementType() == queryType && values == channels
+                 ? queryMatrix
+                 : ctx.staging(rows, values, typeOf(tile.output).getElementType());
   if (tile.acc)
     stageState(rows);
   return success();
@@ -146,7 +158,7 @@ LogicalResult SoftmaxLowering::stageRows() {
 /// The op's own state passes through scratch too, its rows flattened alike.
 void SoftmaxLowering::stageState(int64_t rows) {
   auto through = [&](Value &view, Value matrix, Value source) {
-    stageIn(ctx, source, matrix, /*transposed=*/false);
+    stageIn(ctx, source, matrix, Padding::None);
     stagedState.emplace_back(matrix, source);
     view = matrix;
   };
@@ -176,10 +188,12 @@ Value SoftmaxLowering::withColumn(Value view) {
 void SoftmaxLowering::allocate() {
   Type keyType = ctx.operandType(typeOf(tile.key).getElementType());
   Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
-  keyScratch = ctx.params.staged ? ctx.scratch({blocks.columns, channels}, keyType)
+  keyScratch = ctx.params.staged ? ctx.staging(blocks.columns, channels, keyType)
                                  : ctx.scratch({channels, blocks.columns}, keyType);
-  if (ctx.params.staged || typeOf(tile.value).getRank() > 2)
-    valueScratch = ctx.scratch({blocks.columns, values}, valueType);
+  if (sharesValue)
+    valueScratch = epilogue.getLepe()->makeRows(blocks.columns, values, valueType);
+  else if (ctx.params.staged || typeOf(tile.value).getRank() > 2)
+    valueScratch = ctx.staging(blocks.columns, values, valueType);
 }
 
 LogicalResult SoftmaxLowering::run() {
@@ -195,7 +209,8 @@ LogicalResult SoftmaxLowering::run() {
   if (failed(chooseBlocks()))
     return failure();
 
-  if (failed(epilogue.prepare(op)))
+  sharesValue = blocks.single && epilogue.getLepe() && epilogue.getLepe()->canShareRows(op);
+  if (failed(epilogue.prepare(op, /*stageValue=*/!sharesValue)))
     return failure();
 
   // State in memory: needed by several blocks of keys, unless the op has its own.
@@ -204,28 +219,8 @@ LogicalResult SoftmaxLowering::run() {
     return failure();
   if (failed(stageRows()))
     return failure();
-  if (ownState) {
-    int64_t rank = typeOf(tile.query).getRank();
-    SmallVector<int64_t> shape;
-    for (int64_t dim = 0; dim < rank - 1; ++dim) {
-      FailureOr<int64_t> bound = staticBound(op, tile.query, dim);
-      if (failed(bound))
-        return failure();
-      // The innermost dim is padded to whole row blocks.
-      shape.push_back(dim == rank - 2 ? roundUp(*bound, ctx.params.rows) : *bound);
-    }
-    tile.max = ctx.scratch(shape, ctx.type);
-    tile.sum = ctx.scratch(shape, ctx.type);
-    shape.push_back(values);
-    tile.acc = ctx.scratch(shape, ctx.type);
-    auto fill = [&](double with, Value buffer) {
-      Value scalar = formulas.constant(with, ctx.type);
-      linalg::FillOp::create(b, ValueRange{scalar}, ValueRange{buffer});
-    };
-    fill(-std::numeric_limits<double>::infinity(), tile.max);
-    fill(0.0, tile.sum);
-    fill(0.0, tile.acc);
-  }
+  if (ownState && failed(makeState()))
+    return failure();
   allocate();
   Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
   base = tile.score ? tile.score->getBase() : ScoreBase::Two;
@@ -258,6 +253,47 @@ LogicalResult SoftmaxLowering::run() {
   return success();
 }
 
+/// Buffers for acc, max and sum of all rows, of no keys yet. On the GPU each warp holds
+/// those of its rows in registers, where it has one row block alone.
+LogicalResult SoftmaxLowering::makeState() {
+  int64_t rank = typeOf(tile.query).getRank();
+  SmallVector<int64_t> shape;
+  for (int64_t dim = 0; dim < rank - 1; ++dim) {
+    FailureOr<int64_t> bound = staticBound(op, tile.query, dim);
+    if (failed(bound))
+      return failure();
+    // The innermost dim is padded to whole row blocks.
+    shape.push_back(dim == rank - 2 ? roundUp(*bound, ctx.params.rows) : *bound);
+  }
+  bool inRegisters =
+      ctx.params.staged && ctx.warpsOf(shape.front()) * ctx.params.rows == shape.front();
+  auto buffer = [&](ArrayRef<int64_t> extents) {
+    return inRegisters ? ctx.registers(extents, ctx.type) : ctx.scratch(extents, ctx.type);
+  };
+  tile.max = buffer(shape);
+  tile.sum = buffer(shape);
+  shape.push_back(values);
+  tile.acc = buffer(shape);
+  if (inRegisters) {
+    auto rows = VectorType::get({ctx.params.rows}, ctx.type);
+    auto square = VectorType::get({ctx.params.rows, values}, ctx.type);
+    forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
+      store(block, {formulas.constant(0.0, square),
+                    formulas.constant(-std::numeric_limits<double>::infinity(), rows),
+                    formulas.constant(0.0, rows)});
+    });
+    return success();
+  }
+  auto fill = [&](double with, Value buffer) {
+    Value scalar = formulas.constant(with, ctx.type);
+    linalg::FillOp::create(b, ValueRange{scalar}, ValueRange{buffer});
+  };
+  fill(-std::numeric_limits<double>::infinity(), tile.max);
+  fill(0.0, tile.sum);
+  fill(0.0, tile.acc);
+  return success();
+}
+
 void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
   // The block's lines of K and V; fewer at the end.
   auto linesOf = [&](Value view) -> Value {
@@ -280,7 +316,7 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
   stageKeys(keyLines);
   Value valueLines = linesOf(tile.value), valueRows = valueScratch;
   if (valueScratch) {
-    stageIn(ctx, valueLines, valueScratch, /*transposed=*/false, /*padded=*/ctx.params.staged);
+    stageIn(ctx, valueLines, valueScratch, ctx.params.staged ? Padding::Rows : Padding::None);
     if (!ctx.params.staged)
       valueRows = leadingRows(ctx, valueScratch, valueLines);
   }
@@ -297,13 +333,13 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
 /// of scratch where they are not the rows of a matrix already.
 void SoftmaxLowering::stageKeys(Value lines) {
   if (ctx.params.staged)
-    return stageIn(ctx, lines, keyScratch, /*transposed=*/false);
+    return stageIn(ctx, lines, keyScratch, Padding::Columns);
   MemRefType type = typeOf(lines), target = typeOf(keyScratch);
   Value rows = lines;
   if (type.getRank() != 2 || type.getDimSize(0) != target.getDimSize(1) ||
       type.getElementType() != target.getElementType()) {
     rows = ctx.scratch({blocks.columns, channels}, target.getElementType());
-    stageIn(ctx, lines, rows, /*transposed=*/false);
+    stageIn(ctx, lines, rows, Padding::All);
   }
   linalg::TransposeOp::create(b, rows, keyScratch, ArrayRef<int64_t>{1, 0});
 }
@@ -328,25 +364,33 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   };
   Value zero = ctx.index(0);
   Value query = asOperand(readRows(ctx, tile.query, block, channels), tile.query);
+  std::optional<OnlineState> state;
+  if (tile.acc)
+    state = load(block);
   bool transposed = !ctx.params.staged;
-  Value keys = transposed ? readTile(ctx, keyScratch, zero, zero, channels, blocks.columns)
-                          : readTile(ctx, keyScratch, zero, zero, blocks.columns, channels);
-  Value scores = formulas.scores(query, keys, transposed);
-  if (!laterScale)
-    scores = arith::MulFOp::create(b, scores,
-                                   formulas.splat(scoreScale, cast<VectorType>(scores.getType())));
-  if (tile.score)
-    scores = tile.score->apply(formulas, scores, block, firstKey);
-  if (validKeys)
-    scores = formulas.maskColumns(scores, validKeys);
-  Value value = valueRows
-                    ? readTile(ctx, valueRows, zero, zero, blocks.columns, values)
-                    : asOperand(readTile(ctx, tile.value, firstKey, zero, blocks.columns, values),
-                                tile.value);
-  if (!tile.acc)
-    return finish(block, formulas.online(nullptr, scores, value, base, laterScale));
-  OnlineState state = load(block);
-  store(block, formulas.online(&state, scores, value, base, laterScale));
+  for (int64_t offset = 0; offset < blocks.columns; offset += blocks.tile) {
+    Value start = ctx.index(offset);
+    Value keys = transposed ? readTile(ctx, keyScratch, zero, start, channels, blocks.tile)
+                            : readTile(ctx, keyScratch, start, zero, blocks.tile, channels);
+    Value scores = formulas.scores(query, keys, transposed);
+    if (!laterScale)
+      scores = arith::MulFOp::create(
+          b, scores, formulas.splat(scoreScale, cast<VectorType>(scores.getType())));
+    Value key = b.createOrFold<arith::AddIOp>(firstKey, start);
+    if (tile.score)
+      scores = tile.score->apply(formulas, scores, block, key, offset);
+    std::optional<int64_t> valid = validKeys ? getConstantIntValue(validKeys) : std::nullopt;
+    if (validKeys && !(valid && *valid >= offset + blocks.tile))
+      scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(validKeys, start));
+    Value value = valueRows ? readTile(ctx, valueRows, start, zero, blocks.tile, values)
+                            : asOperand(readTile(ctx, tile.value, key, zero, blocks.tile, values),
+                                        tile.value);
+    state = formulas.online(state ? &*state : nullptr, scores, value, base, laterScale);
+  }
+  if (tile.acc)
+    store(block, *state);
+  else
+    finish(block, *state);
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {

@@ -20,8 +20,8 @@ static SmallVector<unsigned> getOrder(linalg::GenericOp op, OpOperand *rows, Ope
   return order;
 }
 
-LogicalResult RowEpilogue::prepare(Operation *part) {
-  if (lepe && failed(lepe->prepare()))
+LogicalResult RowEpilogue::prepare(Operation *part, bool stageValue) {
+  if (lepe && failed(lepe->prepare(stageValue)))
     return failure();
   if (!elementwise)
     return success();

@@ -20,8 +20,9 @@ public:
     }
   }
 
-  /// Makes the views that are needed, where the builder stands.
-  llvm::LogicalResult prepare(mlir::Operation *part);
+  /// Makes the views that are needed, where the builder stands. `stageValue`: see LepeTerm.
+  llvm::LogicalResult prepare(mlir::Operation *part, bool stageValue = true);
+  LepeTerm *getLepe() { return lepe ? &*lepe : nullptr; }
   /// Asks for what the block `distance` rows after `block` needs; null: the next blocks.
   void prefetch(const RowBlock &block, mlir::Value distance = {});
   /// Finishes `rows` [rows, columns] of the computation's type and stores them: to

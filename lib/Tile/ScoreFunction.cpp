@@ -144,15 +144,15 @@ void ScoreFunction::beginKeyBlock(Value firstLine, Value keyLines, int64_t colum
 }
 
 Value ScoreFunction::readBias(Formulas &formulas, const StagedBias &bias, const RowBlock &block,
-                              int64_t columns) {
-  Value zero = ctx.index(0);
+                              int64_t column, int64_t columns) {
+  Value zero = ctx.index(0), start = ctx.index(column);
   if (bias.hasRows)
     return vector::TransferReadOp::create(
         ctx.b, VectorType::get({ctx.params.rows, columns}, ctx.type), bias.matrix,
-        ValueRange{block.linear, zero}, formulas.constant(0.0, ctx.type),
+        ValueRange{block.linear, start}, formulas.constant(0.0, ctx.type),
         ArrayRef<bool>{true, true});
   Value row = vector::TransferReadOp::create(
-      ctx.b, VectorType::get({columns}, ctx.type), bias.matrix, ValueRange{zero, zero},
+      ctx.b, VectorType::get({columns}, ctx.type), bias.matrix, ValueRange{zero, start},
       formulas.constant(0.0, ctx.type), ArrayRef<bool>{true});
   return formulas.alongColumns(row, ctx.params.rows);
 }
@@ -243,15 +243,15 @@ Value ScoreFunction::boundLines(Value lines) {
 // The function
 //===----------------------------------------------------------------------===//
 
-Value ScoreFunction::apply(Formulas &formulas, Value scores, const RowBlock &block,
-                           Value firstKey) {
+Value ScoreFunction::apply(Formulas &formulas, Value scores, const RowBlock &block, Value firstKey,
+                           int64_t column) {
   ImplicitLocOpBuilder &b = ctx.b;
   auto vector = cast<VectorType>(scores.getType());
   int64_t columns = vector.getDimSize(1);
   Value minusInf = formulas.constant(-std::numeric_limits<double>::infinity(), vector);
   SmallVector<Value> tiles;
   for (const StagedBias &bias : biases) {
-    Value tile = readBias(formulas, bias, block, columns);
+    Value tile = readBias(formulas, bias, block, column, columns);
     if (bias.isMask)
       tile =
           arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, tile, formulas.constant(0.0, vector));

@@ -34,9 +34,10 @@ public:
   /// How many of `lines`, of the outermost key dim, some row of the tile may attend to.
   mlir::Value boundLines(mlir::Value lines);
 
-  /// The tile's new scores, to the base `getBase()`.
+  /// The tile's new scores, to the base `getBase()`. Its first key is `firstKey` of all,
+  /// and `column` of the block.
   mlir::Value apply(Formulas &formulas, mlir::Value scores, const RowBlock &block,
-                    mlir::Value firstKey);
+                    mlir::Value firstKey, int64_t column);
 
 private:
   struct StagedBias {
@@ -44,7 +45,7 @@ private:
     bool hasRows, isMask;
   };
   mlir::Value readBias(Formulas &formulas, const StagedBias &bias, const RowBlock &block,
-                       int64_t columns);
+                       int64_t column, int64_t columns);
   mlir::Value position(Formulas &formulas, unsigned dim, const RowBlock &block,
                        mlir::Value firstKey, int64_t columns);
   mlir::Value rowIndex(Formulas &formulas, unsigned dim, const RowBlock &block, int64_t columns);

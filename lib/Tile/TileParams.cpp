@@ -40,6 +40,8 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   TileParams params;
   const bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow;
   params.keys = (wholeRow ? registersOf(extents.keys) : kLongRowBlock) * lanes;
+  params.keyTile = params.keys;
+  params.warps = params.contextWarps = 1;
   int64_t rows = kTileRegisters / registersOf(std::max(extents.channels, extents.values));
   if (wholeRow)
     rows = std::min(rows, kScoreRegisters * lanes / params.keys);
@@ -54,45 +56,84 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   return params;
 }
 
-/// Shared memory that every chip gives a block without asking.
-static constexpr int64_t kSharedBytes = 48 * 1024;
+int64_t elfatt::tile::stagedPitch(int64_t columns, int64_t bits) {
+  const int64_t chunk = 128 / bits;
+  const int64_t chunks = roundUp(columns, chunk) / chunk;
+  return (chunks + (chunks % 2 == 0 ? 1 : 0)) * chunk;
+}
 
-/// Rows and keys of one block: as many as shared memory holds. In bytes, with D
-/// and E padded: Q and O take rows * (D + E), acc rows * E, K and V keys * (D + E),
-/// a bias rows * keys, max and sum two values a row.
-static TileParams gpuParams(const TileExtents &extents) {
+/// Rows of a fragment, and warps of a block.
+static constexpr int64_t kFragmentRows = 16, kWarps = 4, kLongRowWarps = 8;
+/// Keys of a register tile: scores take half a register a key.
+static constexpr int64_t kKeyTile = 64, kKeyTileOfNarrowHeads = 112, kNarrowHead = 64;
+
+/// Of the context: registers of a lane for its state, as many for its weights, and warps.
+static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps = 8;
+
+/// Rows and keys of one block. Short rows lie in shared memory whole, all rows that see
+/// them beside each other; of longer ones blocks pass by, and each warp has one
+/// fragment of rows. In bytes, with D and E padded: Q and O take rows * (D + E), K and V
+/// keys * (D + E), a bias rows * keys.
+static TileParams gpuParams(const MachineLimits &limits, const TileExtents &extents) {
   TileParams params;
-  params.padTo = 16;
+  params.padTo = 8;
   params.staged = true;
   params.narrowOperands = true;
-  params.rows = 16;
+  params.rows = kFragmentRows;
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), params.padTo);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), params.padTo);
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
-  const int64_t mostKeys =
-      extents.keys > 0 ? std::min<int64_t>(roundUp(extents.keys, params.padTo), 64) : 64;
-  params.rowsPerWorker = params.keys = params.padTo;
-  for (int64_t rows = params.rows; rows <= 64; rows += params.rows)
-    for (int64_t keys = params.padTo; keys <= mostKeys; keys += params.padTo) {
-      const int64_t state = rows * (values + 2) * computed;
-      int64_t bytes = (rows + keys) * (channels + values) * stored + state +
-                      (extents.hasBias ? (rows + params.rows) * keys * computed : 0);
-      // Several steps hand the state on in scratch of its own.
-      if (extents.steps > 1)
-        bytes = bytes * extents.steps + state;
-      if (bytes <= kSharedBytes && rows * keys >= params.rowsPerWorker * params.keys) {
-        params.rowsPerWorker = rows;
-        params.keys = keys;
-      }
-    }
-  // The context: acc and its state stay, a block of K and V passes.
-  const int64_t left = kSharedBytes - channels * (values + 2) * computed;
-  const int64_t perToken = (channels + values) * stored;
-  params.contextTokens = std::clamp<int64_t>(left / perToken / 16 * 16, 16, 64);
-  params.contextRows = channels;
+  const int64_t rowBytes =
+      (stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits)) *
+      stored;
+  auto bytesOf = [&](int64_t rows, int64_t keys) {
+    const int64_t state = rows * (values + 2) * computed;
+    const int64_t bytes =
+        (rows + keys) * rowBytes + (extents.hasBias ? (rows + params.rows) * keys * computed : 0);
+    // Several steps hand the state on in scratch.
+    return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
+  };
+  const int64_t keyTile =
+      std::max(channels, values) <= kNarrowHead ? kKeyTileOfNarrowHeads : kKeyTile;
+  const int64_t allKeys = roundUp(std::max<int64_t>(extents.keys, 1), params.padTo);
+  const bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow &&
+                        bytesOf(kFragmentRows, allKeys) <= limits.sharedBytes;
+  params.warps = wholeRow ? kWarps : kLongRowWarps;
+  const int64_t mostRows = wholeRow ? kWholeRow : kFragmentRows * kLongRowWarps;
+  params.keys = wholeRow ? allKeys : std::min(allKeys, kKeyTile);
+  if (extents.keys <= 0)
+    params.keys = kKeyTile;
+  while (params.keys > params.padTo && bytesOf(kFragmentRows, params.keys) > limits.sharedBytes)
+    params.keys -= params.padTo;
+  params.rowsPerWorker = kFragmentRows;
+  while (params.rowsPerWorker < mostRows &&
+         bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= limits.sharedBytes)
+    params.rowsPerWorker += kFragmentRows;
+  // Register tiles of about the same width.
+  const int64_t tiles = (params.keys + keyTile - 1) / keyTile;
+  params.keyTile = roundUp((params.keys + tiles - 1) / tiles, params.padTo);
+  params.keys = params.keyTile * tiles;
+  // The context: a warp holds the state of some channels in registers, and takes a part
+  // of the tokens that are staged.
+  const int64_t accumulators = kWarpLanes * kContextRegisters / values;
+  const int64_t channelRows = roundUp(channels, kFragmentRows);
+  params.contextRows =
+      std::clamp(accumulators / kFragmentRows * kFragmentRows, kFragmentRows, channelRows);
+  while (channelRows % params.contextRows != 0)
+    params.contextRows -= kFragmentRows;
+  params.contextWarps = std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows);
+  params.contextTokens = kWarpLanes * kContextRegisters / params.contextRows;
+  auto contextBytes = [&] {
+    return params.contextWarps *
+           (params.contextTokens * rowBytes + channelRows * (values + 2) * computed);
+  };
+  while (params.contextTokens > 16 && contextBytes() > limits.sharedBytes)
+    params.contextTokens -= 16;
+  while (params.contextWarps > 1 && contextBytes() > limits.sharedBytes)
+    --params.contextWarps;
   return params;
 }
 
 TileParams elfatt::tile::getTileParams(const MachineLimits &limits, const TileExtents &extents) {
-  return limits.machine == Machine::CPU ? cpuParams(limits, extents) : gpuParams(extents);
+  return limits.machine == Machine::CPU ? cpuParams(limits, extents) : gpuParams(limits, extents);
 }

@@ -132,7 +132,7 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   using TileToForallPassBase::TileToForallPassBase;
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters};
+    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(op) &&

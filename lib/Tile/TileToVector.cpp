@@ -24,14 +24,15 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
 
   /// Takes LePEs that add to the rows of the part just before them out of `ops`, and
   /// notes them for that part, which is moved to their place.
-  static void joinTerms(SmallVector<Operation *> &ops,
-                        llvm::DenseMap<Operation *, Followers> &followers) {
+  void joinTerms(SmallVector<Operation *> &ops, llvm::DenseMap<Operation *, Followers> &followers) {
     llvm::erase_if(ops, [&](Operation *op) {
       auto lepe = dyn_cast<LepeOp>(op);
       Operation *part = op->getPrevNode();
       while (part && isMemoryEffectFree(part))
         part = part->getPrevNode();
-      if (!lepe || !part || !LepeTerm::follows(lepe, part))
+      // The rows of finalize do not lie flat in scratch.
+      if (!lepe || !part || !LepeTerm::follows(lepe, part) ||
+          (machine == Machine::GPU && isa<FinalizeOp>(part)))
         return false;
       part->moveBefore(op);
       followers[part].lepe = lepe;
@@ -87,15 +88,14 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
   }
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters};
+    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes};
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))
         ops.push_back(op);
     });
     llvm::DenseMap<Operation *, Followers> followers;
-    if (machine == Machine::CPU)
-      joinTerms(ops, followers);
+    joinTerms(ops, followers);
     SmallVector<linalg::GenericOp> alone;
     findElementwise(ops, followers, alone);
     for (Operation *op : ops) {

@@ -26,6 +26,32 @@ Value TileContext::scratch(ArrayRef<int64_t> shape, Type elementType) const {
   return memref::AllocaOp::create(b, buffer, b.getI64IntegerAttr(64));
 }
 
+Value TileContext::staging(int64_t rows, int64_t columns, Type elementType) const {
+  if (!params.staged)
+    return scratch({rows, columns}, elementType);
+  int64_t pitch = stagedPitch(columns, elementType.getIntOrFloatBitWidth());
+  Value buffer = scratch({rows, pitch}, elementType);
+  if (pitch == columns)
+    return buffer;
+  SmallVector<OpFoldResult> zeros(2, b.getIndexAttr(0)), ones(2, b.getIndexAttr(1));
+  return memref::SubViewOp::create(
+      b, buffer, zeros, ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(columns)},
+      ones);
+}
+
+Value TileContext::registers(ArrayRef<int64_t> shape, Type elementType) const {
+  auto space = gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Private);
+  return memref::AllocaOp::create(
+      b, MemRefType::get(shape, elementType, MemRefLayoutAttrInterface(), space));
+}
+
+int64_t TileContext::warpsOf(int64_t rows) const {
+  int64_t blocks = std::max<int64_t>(1, llvm::divideCeil(rows, params.rows));
+  // No more than the fewest that need as many turns.
+  int64_t turns = llvm::divideCeil(blocks, params.warps);
+  return llvm::divideCeil(blocks, turns);
+}
+
 Type TileContext::operandType(Type stored) const {
   return params.narrowOperands && stored.getIntOrFloatBitWidth() == 16 ? stored : Type(type);
 }
@@ -99,60 +125,33 @@ Value elfatt::tile::numRows(const TileContext &ctx, Value view) {
 // Staging
 //===----------------------------------------------------------------------===//
 
-/// The part of `matrix` that holds `view`'s rows, in view's shape: [dims..,
-/// columns], or [columns, dims..] when transposed.
-static Value shapeLike(const TileContext &ctx, Value matrix, Value view, bool transposed) {
+/// The part of `matrix` that holds `view`'s rows, in view's shape [dims.., columns].
+static Value shapeLike(const TileContext &ctx, Value matrix, Value view) {
   ImplicitLocOpBuilder &b = ctx.b;
   int64_t rank = typeOf(view).getRank();
   SmallVector<OpFoldResult> extents = memref::getMixedSizes(b, b.getLoc(), view);
-  OpFoldResult columns = extents.back();
-  OpFoldResult rows = getAsOpFoldResult(numRows(ctx, view));
   OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
-  SmallVector<OpFoldResult> sizes = {rows, columns};
-  if (transposed)
-    std::swap(sizes[0], sizes[1]);
+  SmallVector<OpFoldResult> sizes = {getAsOpFoldResult(numRows(ctx, view)), extents.back()};
   Value part = memref::SubViewOp::create(b, matrix, SmallVector<OpFoldResult>{zero, zero}, sizes,
                                          SmallVector<OpFoldResult>{one, one});
   if (rank == 2)
     return part;
-  ArrayRef<int64_t> viewShape = typeOf(view).getShape();
-  SmallVector<int64_t> shape(viewShape.drop_back());
-  SmallVector<OpFoldResult> outputShape(ArrayRef(extents).drop_back());
   ReassociationIndices rowGroup(rank - 1);
-  std::iota(rowGroup.begin(), rowGroup.end(), transposed ? 1 : 0);
-  SmallVector<ReassociationIndices> groups;
-  if (transposed) {
-    groups = {{0}, rowGroup};
-    shape.insert(shape.begin(), viewShape.back());
-    outputShape.insert(outputShape.begin(), columns);
-  } else {
-    groups = {rowGroup, {rank - 1}};
-    shape.push_back(viewShape.back());
-    outputShape.push_back(columns);
-  }
-  return memref::ExpandShapeOp::create(b, shape, part, groups, outputShape);
+  std::iota(rowGroup.begin(), rowGroup.end(), 0);
+  SmallVector<ReassociationIndices> groups = {rowGroup, {rank - 1}};
+  return memref::ExpandShapeOp::create(b, typeOf(view).getShape(), part, groups, extents);
 }
 
-/// Copies `source` to `target`, permuted and converted as their types say.
-static void copy(const TileContext &ctx, Value source, Value target,
-                 ArrayRef<int64_t> permutation) {
+/// Copies `source` to `target`, converted as their types say.
+static void copy(const TileContext &ctx, Value source, Value target) {
   ImplicitLocOpBuilder &b = ctx.b;
   Type from = typeOf(source).getElementType(), to = typeOf(target).getElementType();
-  bool permuted = !llvm::equal(permutation, llvm::seq<int64_t>(0, permutation.size()));
-  if (from == to && !permuted) {
+  if (from == to) {
     linalg::CopyOp::create(b, source, target);
     return;
   }
-  if (from == to) {
-    linalg::TransposeOp::create(b, source, target, permutation);
-    return;
-  }
-  int64_t rank = permutation.size();
-  SmallVector<AffineExpr> sourceDims(rank);
-  for (auto [targetDim, sourceDim] : llvm::enumerate(permutation))
-    sourceDims[sourceDim] = b.getAffineDimExpr(targetDim);
-  SmallVector<AffineMap> maps = {AffineMap::get(rank, 0, sourceDims, b.getContext()),
-                                 b.getMultiDimIdentityMap(rank)};
+  int64_t rank = typeOf(source).getRank();
+  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(rank));
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
   linalg::GenericOp::create(b, ValueRange{source}, ValueRange{target}, maps, iterators,
                             [&](OpBuilder &nested, Location loc, ValueRange args) {
@@ -165,37 +164,31 @@ static void copy(const TileContext &ctx, Value source, Value target,
                             });
 }
 
-/// Zeroes what `view` leaves of `matrix`: all of it first, or the rows after its own
-/// where its columns fill a row.
-static void zeroPadding(const TileContext &ctx, Value view, Value matrix) {
+/// Zeroes the rows or the columns that `view` leaves of `matrix`.
+static void zeroBeyond(const TileContext &ctx, Value view, Value matrix, bool rows) {
   ImplicitLocOpBuilder &b = ctx.b;
   MemRefType viewType = typeOf(view), matrixType = typeOf(matrix);
-  if (viewType.hasStaticShape() && viewType.getNumElements() == matrixType.getNumElements())
+  SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0)), ones(2, b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), matrix);
+  const int64_t dim = rows ? 0 : 1;
+  Value valid = rows ? numRows(ctx, view)
+                     : ctx.index(memref::getMixedSize(b, b.getLoc(), view, viewType.getRank() - 1));
+  Value left = b.createOrFold<arith::SubIOp>(ctx.index(sizes[dim]), valid);
+  offsets[dim] = getAsOpFoldResult(valid);
+  sizes[dim] = getAsOpFoldResult(left);
+  if (isZeroInteger(sizes[dim]))
     return;
+  Value rest = memref::SubViewOp::create(b, matrix, offsets, sizes, ones);
   Value zero = arith::ConstantOp::create(b, b.getFloatAttr(matrixType.getElementType(), 0.0));
-  Value rest = matrix;
-  if (!ctx.params.staged && viewType.getShape().back() == matrixType.getDimSize(1)) {
-    Value rows = numRows(ctx, view);
-    Value left = b.createOrFold<arith::SubIOp>(ctx.index(matrixType.getDimSize(0)), rows);
-    rest = memref::SubViewOp::create(
-        b, matrix, SmallVector<OpFoldResult>{getAsOpFoldResult(rows), b.getIndexAttr(0)},
-        SmallVector<OpFoldResult>{getAsOpFoldResult(left),
-                                  b.getIndexAttr(matrixType.getDimSize(1))},
-        SmallVector<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(1)});
-  }
   linalg::FillOp::create(b, ValueRange{zero}, ValueRange{rest});
 }
 
-void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, bool transposed,
-                           bool padded) {
-  int64_t rank = typeOf(view).getRank();
-  if (padded)
-    zeroPadding(ctx, view, matrix);
-  SmallVector<int64_t> permutation(rank);
-  std::iota(permutation.begin(), permutation.end(), 0);
-  if (transposed)
-    std::rotate(permutation.begin(), permutation.end() - 1, permutation.end());
-  copy(ctx, view, shapeLike(ctx, matrix, view, transposed), permutation);
+void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, Padding padding) {
+  if (padding == Padding::Rows || padding == Padding::All)
+    zeroBeyond(ctx, view, matrix, /*rows=*/true);
+  if (padding == Padding::Columns || padding == Padding::All)
+    zeroBeyond(ctx, view, matrix, /*rows=*/false);
+  copy(ctx, view, shapeLike(ctx, matrix, view));
 }
 
 Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view) {
@@ -208,39 +201,64 @@ Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view
 }
 
 void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, Value view) {
-  SmallVector<int64_t> permutation(typeOf(view).getRank());
-  std::iota(permutation.begin(), permutation.end(), 0);
-  copy(ctx, shapeLike(ctx, matrix, view, /*transposed=*/false), view, permutation);
+  copy(ctx, shapeLike(ctx, matrix, view), view);
 }
 
 //===----------------------------------------------------------------------===//
 // Row blocks
 //===----------------------------------------------------------------------===//
 
+/// Calls `body` with the number of the warp that runs it, and how many there are.
+static void forEachWarp(const TileContext &ctx, int64_t warps,
+                        function_ref<void(Value warp)> body) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  auto mapping = gpu::GPUWarpMappingAttr::get(b.getContext(), gpu::MappingId::LinearDim0);
+  auto loop = scf::ForallOp::create(b, ArrayRef<OpFoldResult>{b.getIndexAttr(warps)},
+                                    /*outputs=*/ValueRange(), b.getArrayAttr({mapping}));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar(0));
+}
+
 void elfatt::tile::forEachRowBlock(const TileContext &ctx, Value view,
                                    function_ref<void(const RowBlock &)> body) {
   ImplicitLocOpBuilder &b = ctx.b;
-  OpBuilder::InsertionGuard guard(b);
-  int64_t rank = typeOf(view).getRank(), innermost = rank - 2;
-  auto extent = [&](int64_t dim) {
-    return ctx.index(memref::getMixedSize(b, b.getLoc(), view, dim));
+  MemRefType type = typeOf(view);
+  const int64_t innermost = type.getRank() - 2;
+  const int64_t inner = type.getDimSize(innermost);
+  int64_t warps = 1;
+  auto loops = [&](Value warp) {
+    OpBuilder::InsertionGuard guard(b);
+    RowBlock block;
+    block.linear = ctx.index(0);
+    for (int64_t dim = 0; dim <= innermost; ++dim) {
+      Value upper = ctx.index(memref::getMixedSize(b, b.getLoc(), view, dim));
+      Value lower = ctx.index(0), step = ctx.index(1);
+      if (dim == innermost) {
+        step = ctx.index(ctx.params.rows * warps);
+        if (warp)
+          lower = arith::MulIOp::create(b, warp, ctx.index(ctx.params.rows));
+      }
+      Value iv = lower;
+      // One turn of each warp needs no loop.
+      if (!warp || dim != innermost || inner != warps * ctx.params.rows) {
+        auto loop = scf::ForOp::create(b, lower, upper, step);
+        b.setInsertionPointToStart(loop.getBody());
+        iv = loop.getInductionVar();
+      }
+      block.linear =
+          b.createOrFold<arith::AddIOp>(b.createOrFold<arith::MulIOp>(block.linear, upper), iv);
+      if (dim == innermost)
+        block.inner = iv;
+      else
+        block.outer.push_back(iv);
+    }
+    body(block);
   };
-  RowBlock block;
-  block.linear = ctx.index(0);
-  for (int64_t dim = 0; dim <= innermost; ++dim) {
-    Value step = ctx.index(dim == innermost ? ctx.params.rows : 1);
-    Value upper = extent(dim);
-    auto loop = scf::ForOp::create(b, ctx.index(0), upper, step);
-    b.setInsertionPointToStart(loop.getBody());
-    Value iv = loop.getInductionVar();
-    block.linear =
-        b.createOrFold<arith::AddIOp>(b.createOrFold<arith::MulIOp>(block.linear, upper), iv);
-    if (dim == innermost)
-      block.inner = iv;
-    else
-      block.outer.push_back(iv);
-  }
-  body(block);
+  if (ctx.limits.machine != Machine::GPU)
+    return loops(Value());
+  warps = ShapedType::isDynamic(inner) ? ctx.params.warps : ctx.warpsOf(inner);
+  forEachWarp(ctx, warps, loops);
 }
 
 static SmallVector<Value> indicesOf(const RowBlock &block) {
@@ -338,6 +356,18 @@ Value elfatt::tile::readTile(const TileContext &ctx, Value matrix, Value row, Va
   return vector::TransferReadOp::create(ctx.b, tile, matrix, ValueRange{row, column},
                                         paddingOf(ctx.b, type.getElementType()),
                                         ArrayRef<bool>(inBounds));
+}
+
+Value elfatt::tile::readTransposed(const TileContext &ctx, Value matrix, Value row, Value column,
+                                   int64_t columns, int64_t rows) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  MemRefType type = typeOf(matrix);
+  auto tile = VectorType::get({columns, rows}, type.getElementType());
+  SmallVector<bool> inBounds = {type.getDimSize(1) % columns == 0, type.getDimSize(0) % rows == 0};
+  auto map = AffineMap::getPermutationMap(ArrayRef<unsigned>{1, 0}, b.getContext());
+  return vector::TransferReadOp::create(
+      b, tile, matrix, ValueRange{row, column}, AffineMapAttr::get(map),
+      paddingOf(b, type.getElementType()), /*mask=*/Value(), b.getBoolArrayAttr(inBounds));
 }
 
 void elfatt::tile::writeTile(const TileContext &ctx, Value tile, Value matrix, Value row,

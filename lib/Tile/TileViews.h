@@ -31,6 +31,12 @@ struct TileContext {
   mlir::Value index(mlir::OpFoldResult value) const;
   /// A scratch buffer of the machine's space.
   mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
+  /// The same for a matrix [rows, columns] that passes through staging.
+  mlir::Value staging(int64_t rows, int64_t columns, mlir::Type elementType) const;
+  /// A buffer [rows..] that warps hold in registers, each its own rows (GPU).
+  mlir::Value registers(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
+  /// Warps that share `rows` rows of one worker.
+  int64_t warpsOf(int64_t rows) const;
   /// The type that products take for an operand stored as `stored`.
   mlir::Type operandType(mlir::Type stored) const;
 };
@@ -50,11 +56,13 @@ llvm::FailureOr<int64_t> staticRowBound(mlir::Operation *op, mlir::Value view);
 /// Product of the extents of all dims of `view` but the last.
 mlir::Value numRows(const TileContext &ctx, mlir::Value view);
 
-/// Copies `view` [dims.., columns] into the leading rows of `matrix`
-/// [rows, columns] with the dims flattened, or the other way; transposed into
-/// [columns, rows] with `transposed`. Zeroes the rest of `matrix` first if `padded`.
-void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, bool transposed,
-             bool padded = true);
+/// What of a staged matrix must be zero beyond the view: nothing, where it is masked or
+/// dropped; columns, which products sum over; rows, which they multiply by zero.
+enum class Padding { None, Columns, Rows, All };
+
+/// Copies `view` [dims.., columns] into the leading rows and columns of `matrix`
+/// [rows, columns] with the dims flattened, or the other way.
+void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Padding padding);
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
 /// As many rows of `matrix` as `view` [dims.., columns] has.
 mlir::Value leadingRows(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
@@ -66,7 +74,8 @@ struct RowBlock {
   mlir::Value linear;                   ///< first row, all row dims flattened
 };
 
-/// Loops over all row blocks of `view`, tails included.
+/// Loops over all row blocks of `view`, tails included; on the GPU the warps of a worker
+/// take turns at them.
 void forEachRowBlock(const TileContext &ctx, mlir::Value view,
                      llvm::function_ref<void(const RowBlock &)> body);
 
@@ -91,6 +100,9 @@ void writePerRow(const TileContext &ctx, mlir::Value vector, mlir::Value view,
 /// A tile [rows, columns] of the matrix `matrix` at (row, column).
 mlir::Value readTile(const TileContext &ctx, mlir::Value matrix, mlir::Value row,
                      mlir::Value column, int64_t rows, int64_t columns);
+/// The same of [rows, columns], transposed.
+mlir::Value readTransposed(const TileContext &ctx, mlir::Value matrix, mlir::Value row,
+                           mlir::Value column, int64_t columns, int64_t rows);
 void writeTile(const TileContext &ctx, mlir::Value tile, mlir::Value matrix, mlir::Value row,
                mlir::Value column);
 

@@ -16,14 +16,14 @@ gpu.module @kernels {
 #col = affine_map<(i, j, k) -> (j, k)>
 #out = affine_map<(i, j, k) -> (i, j)>
 gpu.module @kernels {
-  gpu.func @short_sum(%a: memref<16x8xf16>) kernel {
+  gpu.func @few_rows(%a: memref<8x16xf16>) kernel {
     %c0 = arith.constant 0 : index
     %zero = arith.constant 0.0 : f16
-    %acc = arith.constant dense<0.0> : vector<16x16xf32>
-    %x = vector.transfer_read %a[%c0, %c0], %zero : memref<16x8xf16>, vector<16x8xf16>
-    // expected-error @below {{expected rows in steps of 16 and a sum in steps of 16, got 16 and 8}}
+    %acc = arith.constant dense<0.0> : vector<8x8xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero : memref<8x16xf16>, vector<8x16xf16>
+    // expected-error @below {{expected rows in steps of 16 and a sum in steps of 8, got 8 and 16}}
     %z = vector.contract {indexing_maps = [#id, #col, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
-        %x, %x, %acc : vector<16x8xf16>, vector<16x8xf16> into vector<16x16xf32>
+        %x, %x, %acc : vector<8x16xf16>, vector<8x16xf16> into vector<8x8xf32>
     gpu.return
   }
 }
@@ -66,6 +66,23 @@ gpu.module @kernels {
 gpu.module @kernels {
   // expected-error @below {{expected no vector among the arguments, got 'vector<8xf32>'}}
   gpu.func @vector_argument(%a: vector<8xf32>) kernel {
+    gpu.return
+  }
+}
+
+// -----
+
+#private = #gpu.address_space<private>
+gpu.module @kernels {
+  // Two warps of a block, and registers of one.
+  gpu.func @registers_of_another(%a: memref<16xf32>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %x = arith.constant dense<0.0> : vector<16xf32>
+    %r = memref.alloca() : memref<32xf32, #private>
+    scf.forall (%w) in (2) {
+      // expected-error @below {{expected each warp to access the same rows of registers, and all of its own}}
+      vector.transfer_write %x, %r[%c0] {in_bounds = [true]} : vector<16xf32>, memref<32xf32, #private>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
     gpu.return
   }
 }

@@ -1,15 +1,15 @@
-// RUN: elfatt-opt %s -split-input-file -verify-diagnostics -pass-pipeline='builtin.module(gpu.module(gpu.func(elfatt-gpu-distribute-staging)))' | FileCheck %s
+// RUN: elfatt-opt %s -split-input-file -verify-diagnostics -pass-pipeline='builtin.module(gpu.module(gpu.func(elfatt-gpu-distribute-staging{chip=sm_75})))' | FileCheck %s
 
 gpu.module @kernels {
-  // Rows of 32 halves: four chunks of 16 bytes each, 256 in all, 32 at a time.
+  // Rows of 32 halves: four chunks of 16 bytes each, 256 in all, 64 at a time.
   // CHECK-LABEL: gpu.func @aligned_copy
-  // CHECK-DAG: %[[TOTAL:.*]] = arith.constant 256 : index
-  // CHECK: %[[LANE:.*]] = gpu.lane_id
-  // CHECK: %[[STEP:.*]] = arith.constant 32 : index
-  // CHECK: scf.for %{{.*}} = %[[LANE]] to %[[TOTAL]] step %[[STEP]]
+  // CHECK: %[[THREAD:.*]] = gpu.thread_id  x
+  // CHECK: %[[TURNS:.*]] = arith.constant 4 : index
+  // CHECK: scf.for %{{.*}} = %{{.*}} to %[[TURNS]] step
+  // CHECK: arith.addi %[[THREAD]]
   // CHECK: vector.load {{.*}} {alignment = 16 : i64} : memref<64x32xf16>, vector<8xf16>
   // CHECK: vector.store {{.*}} {alignment = 16 : i64}
-  gpu.func @aligned_copy(%a: memref<64x32xf16>) workgroup(%s: memref<64x32xf16, 3>) kernel {
+  gpu.func @aligned_copy(%a: memref<64x32xf16>) workgroup(%s: memref<64x32xf16, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
     linalg.copy ins(%a : memref<64x32xf16>) outs(%s : memref<64x32xf16, 3>)
     gpu.return
   }

@@ -147,4 +147,72 @@ gpu.module @kernels {
     }
     gpu.return
   }
+
+  // Operands in shared memory come as 8x8 matrices, four an instruction; the right one when its
+  // columns are multiplied, V's rows transposed.
+  // CHECK-LABEL: gpu.func @matrices
+  // CHECK: nvgpu.ldmatrix %{{.*}} {numTiles = 4 : i32, transpose = false} : {{.*}} -> vector<4x2xf16>
+  // CHECK: nvgpu.ldmatrix %{{.*}} {numTiles = 4 : i32, transpose = true} : {{.*}} -> vector<4x2xf16>
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK: nvgpu.ldmatrix %{{.*}} {numTiles = 4 : i32, transpose = true}
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // CHECK: gpu.return
+  gpu.func @matrices(%c: memref<16x32xf32>) workgroup(%p: memref<16x16xf16, #gpu.address_space<workgroup>>, %v: memref<16x32xf16, #gpu.address_space<workgroup>>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f16
+    %acc = arith.constant dense<0.0> : vector<16x32xf32>
+    %x = vector.transfer_read %p[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x16xf16, #gpu.address_space<workgroup>>, vector<16x16xf16>
+    %y = vector.transfer_read %v[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x32xf16, #gpu.address_space<workgroup>>, vector<16x32xf16>
+    %z = vector.contract {indexing_maps = [#id, #row, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
+        %x, %y, %acc : vector<16x16xf16>, vector<16x32xf16> into vector<16x32xf32>
+    vector.transfer_write %z, %c[%c0, %c0] {in_bounds = [true, true]} : vector<16x32xf32>, memref<16x32xf32>
+    gpu.return
+  }
+
+  // A sum of 24 is a product of 16 and one of 8.
+  // CHECK-LABEL: gpu.func @short_rest
+  // CHECK: nvvm.mma.sync {{.*}}shape = #nvvm.shape<m = 16, n = 8, k = 16>
+  // CHECK: nvvm.mma.sync {{.*}}shape = #nvvm.shape<m = 16, n = 8, k = 8>
+  gpu.func @short_rest(%a: memref<16x24xf16>, %b: memref<8x24xf16>, %c: memref<16x8xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f16
+    %acc = arith.constant dense<0.0> : vector<16x8xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x24xf16>, vector<16x24xf16>
+    %y = vector.transfer_read %b[%c0, %c0], %zero {in_bounds = [true, true]} : memref<8x24xf16>, vector<8x24xf16>
+    %z = vector.contract {indexing_maps = [#id, #col, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
+        %x, %y, %acc : vector<16x24xf16>, vector<8x24xf16> into vector<16x8xf32>
+    vector.transfer_write %z, %c[%c0, %c0] {in_bounds = [true, true]} : vector<16x8xf32>, memref<16x8xf32>
+    gpu.return
+  }
+
+  // What warps hold in registers passes through loops as values of a lane.
+  // CHECK-LABEL: gpu.func @registers
+  // CHECK-NOT: memref.alloca
+  // CHECK: %[[SUM:.*]] = scf.for {{.*}} iter_args(%[[OLD:.*]] = %{{.*}}) -> (vector<2xf32>)
+  // CHECK: %[[NEW:.*]] = arith.addf %[[OLD]], %[[OLD]] : vector<2xf32>
+  // CHECK: scf.yield %[[NEW]]
+  // CHECK: vector.extract %[[SUM]]
+  gpu.func @registers(%a: memref<16xf32>, %n: index) kernel {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %zero = arith.constant 0.0 : f32
+    %one = arith.constant dense<1.0> : vector<16xf32>
+    %r = memref.alloca() : memref<16xf32, #gpu.address_space<private>>
+    scf.forall (%w) in (1) {
+      vector.transfer_write %one, %r[%c0] {in_bounds = [true]} : vector<16xf32>, memref<16xf32, #gpu.address_space<private>>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
+    scf.for %i = %c0 to %n step %c1 {
+      scf.forall (%w) in (1) {
+        %x = vector.transfer_read %r[%c0], %zero {in_bounds = [true]} : memref<16xf32, #gpu.address_space<private>>, vector<16xf32>
+        %y = arith.addf %x, %x : vector<16xf32>
+        vector.transfer_write %y, %r[%c0] {in_bounds = [true]} : vector<16xf32>, memref<16xf32, #gpu.address_space<private>>
+      } {mapping = [#gpu.warp<linear_dim_0>]}
+    }
+    scf.forall (%w) in (1) {
+      %x = vector.transfer_read %r[%c0], %zero {in_bounds = [true]} : memref<16xf32, #gpu.address_space<private>>, vector<16xf32>
+      vector.transfer_write %x, %a[%c0] {in_bounds = [true]} : vector<16xf32>, memref<16xf32>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
+    gpu.return
+  }
 }

@@ -126,4 +126,42 @@ gpu.module @kernels {
     }
     gpu.return
   }
+
+  // Boxes of one buffer that do not meet need not wait.
+  // CHECK-LABEL: gpu.func @boxes_apart
+  // CHECK-NOT: gpu.barrier
+  // CHECK: gpu.return
+  gpu.func @boxes_apart(%a: memref<?x16xf32>, %n: index, %rest: index) workgroup(%s: memref<16x16xf32, 3>) kernel {
+    %zero = arith.constant 0.0 : f32
+    %top = memref.subview %s[0, 0] [%n, 16] [1, 1] : memref<16x16xf32, 3> to memref<?x16xf32, strided<[16, 1]>, 3>
+    %bottom = memref.subview %s[%n, 0] [%rest, 16] [1, 1] : memref<16x16xf32, 3> to memref<?x16xf32, strided<[16, 1], offset: ?>, 3>
+    linalg.fill ins(%zero : f32) outs(%bottom : memref<?x16xf32, strided<[16, 1], offset: ?>, 3>)
+    linalg.copy ins(%a : memref<?x16xf32>) outs(%top : memref<?x16xf32, strided<[16, 1]>, 3>)
+    gpu.return
+  }
+
+  // The block waits before a loop over its warps; inside, a warp waits for its own lanes.
+  // CHECK-LABEL: gpu.func @warps
+  // CHECK: linalg.fill
+  // CHECK-NEXT: gpu.barrier
+  // CHECK-NEXT: scf.forall
+  // CHECK: vector.transfer_read
+  // CHECK-NOT: gpu.barrier
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK-NEXT: vector.transfer_write
+  // CHECK: gpu.barrier
+  // CHECK-NEXT: linalg.copy
+  gpu.func @warps(%a: memref<32x16xf32>) workgroup(%s: memref<32x16xf32, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %c16 = arith.constant 16 : index
+    %zero = arith.constant 0.0 : f32
+    linalg.fill ins(%zero : f32) outs(%s : memref<32x16xf32, 3>)
+    scf.forall (%w) in (2) {
+      %row = arith.muli %w, %c16 : index
+      %x = vector.transfer_read %s[%row, %c0], %zero {in_bounds = [true, true]} : memref<32x16xf32, 3>, vector<16x16xf32>
+      vector.transfer_write %x, %s[%row, %c0] {in_bounds = [true, true]} : vector<16x16xf32>, memref<32x16xf32, 3>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
+    linalg.copy ins(%s : memref<32x16xf32, 3>) outs(%a : memref<32x16xf32>)
+    gpu.return
+  }
 }

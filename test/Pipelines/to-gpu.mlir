@@ -1,6 +1,7 @@
 // RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_87 cuda=12.6" --stop-after=nvvm | FileCheck %s --check-prefix=NVVM
 // RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_87 cuda=12.6" | FileCheck %s --check-prefix=PTX
-// RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_75" | FileCheck %s --check-prefix=OLD
+// RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_75" | FileCheck %s --check-prefix=TURING
+// RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_53" | FileCheck %s --check-prefix=OLD
 // RUN: %exits 2 elfatt-opt %s --elfatt-to-gpu="chip=sm_88" 2>&1 | FileCheck %s --check-prefix=CHIP
 // RUN: %exits 2 elfatt-opt %s --elfatt-to-gpu="chip=sm_90 cuda=11.4" 2>&1 | FileCheck %s --check-prefix=DRIVER
 // RUN: %exits 2 elfatt-opt %s --elfatt-to-gpu="format=elf" 2>&1 | FileCheck %s --check-prefix=FORMAT
@@ -12,6 +13,9 @@
 // NVVM: gpu.launch_func @kernels::@sdpa_0
 // NVVM: gpu.module @kernels [#nvvm.target<O = 3, chip = "sm_87", features = "+ptx85">]
 // NVVM: llvm.func @sdpa_0(%{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr)
+// NVVM: nvvm.cp.async.shared.global
+// NVVM: nvvm.cp.async.wait.group 0
+// NVVM: nvvm.ldmatrix
 // NVVM: nvvm.mma.sync
 // NVVM: llvm.nvvm.ex2.approx.ftz.f32
 // NVVM-NOT: unrealized_conversion_cast
@@ -21,8 +25,14 @@
 // PTX-SAME: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
 // PTX-SAME: ex2.approx.ftz.f32
 
-// Turing has no m16n8k16: f32 products.
-// OLD: .target sm_75
+// Turing has shorter products, and no copies past the registers.
+// TURING: .target sm_75
+// TURING-NOT: cp.async
+// TURING-SAME: ldmatrix.sync
+// TURING-SAME: mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32
+
+// The first Jetson has no tensor cores: f32 products.
+// OLD: .target sm_53
 // OLD-NOT: mma.sync
 // OLD: fma.rn.f32
 

@@ -12,19 +12,20 @@
 // CHECK-LABEL: func.func @window
 // CHECK-NOT:     attention.
 // CPU-DAG:       %[[KEYS:.*]] = memref.alloca() {{.*}} : memref<16x64xf32>
-// GPU-DAG:       memref.alloca() {{.*}} : memref<64x16xf16, #gpu.address_space<workgroup>>
+// GPU-DAG:       memref.alloca() {{.*}} : memref<64x24xf16, #gpu.address_space<workgroup>>
 // CPU:           linalg.{{generic|transpose}}
 // GPU:           linalg.copy
-// CHECK:         scf.for
+// CPU:           scf.for
+// GPU:           scf.forall (%{{.*}}) in (4) {
 // CPU:             vector.contract {{.*}} : vector<7x16xf32>, vector<16x64xf32> into vector<7x64xf32>
-// GPU:             vector.contract {{.*}} : vector<16x16xf16>, vector<64x16xf16> into vector<16x64xf32>
+// GPU:             vector.contract {{.*}} : vector<16x16xf16>, vector<56x16xf16> into vector<16x56xf32>
 // CHECK:           arith.cmpi slt
 // CHECK:           arith.select
 // CHECK:           vector.multi_reduction <maxnumf>
 // CHECK:           math.exp2
 // CHECK:           vector.multi_reduction <add>
 // CPU:             vector.contract {{.*}} : vector<7x64xf32>, vector<64x16xf32> into vector<7x16xf32>
-// GPU:             vector.contract {{.*}} : vector<16x64xf16>, vector<64x16xf16> into vector<16x16xf32>
+// GPU:             vector.contract {{.*}} : vector<16x56xf16>, vector<56x16xf16> into vector<16x16xf32>
 // CHECK:           arith.divf
 // CHECK:           vector.transfer_write
 // CHECK-NOT:     vector.contract
@@ -36,10 +37,13 @@ func.func @window(%q: memref<1x49x16xf16>, %k: memref<1x49x16xf16>, %v: memref<1
   return
 }
 
-// Several blocks carry (acc, max, sum) in scratch and finalise once.
+// Several blocks carry (acc, max, sum) in scratch and finalise once; on the GPU in
+// registers, each warp for its own rows.
 // CHECK-LABEL: func.func @blocks_of_keys
 // CPU-DAG:       memref.alloca() {{.*}} : memref<14xf32>
 // CPU-DAG:       memref.alloca() {{.*}} : memref<14x16xf32>
+// GPU-DAG:       memref.alloca() : memref<16xf32, #gpu.address_space<private>>
+// GPU-DAG:       memref.alloca() : memref<16x16xf32, #gpu.address_space<private>>
 // CHECK:         scf.for
 // CHECK:           vector.contract
 // CHECK:           vector.contract
@@ -87,9 +91,12 @@ func.func @score_region(%q: memref<1x16x16xf32>, %k: memref<1x32x16xf32>, %v: me
 // The context's softmax runs over tokens: the state is per channel.
 // CHECK-LABEL: func.func @context
 // CPU:           memref.alloca() {{.*}} : memref<16xf32>
+// GPU-DAG:       memref.alloca() : memref<128x16xf32, #gpu.address_space<private>>
 // CHECK:         scf.for
+// GPU:           scf.forall (%{{.*}}) in (8)
+// GPU:             vector.transfer_read {{.*}}permutation_map = #{{.*}} : memref<256x16xf16, {{.*}}>, vector<16x32xf16>
 // CPU:             vector.multi_reduction <maxnumf>, {{.*}} [0] : vector<32x16xf32> to vector<16xf32>
-// GPU:             vector.multi_reduction <maxnumf>, {{.*}} [1] : vector<16x64xf32> to vector<16xf32>
+// GPU:             vector.multi_reduction <maxnumf>, {{.*}} [1] : vector<16x32xf32> to vector<16xf32>
 // CHECK:           vector.contract
 // CHECK:         arith.divf
 func.func @context(%k: memref<1x100x16xf16>, %v: memref<1x100x16xf16>, %c: memref<1x16x16xf32>) {
@@ -113,9 +120,16 @@ func.func @apply(%q: memref<1x49x16xf16>, %c: memref<1x16x16xf32>, %o: memref<1x
   return
 }
 
-// Nine taps of two axes; those beyond the grid are masked, not read.
+// Nine taps of two axes; those beyond the grid are masked, not read. On the GPU they lie in
+// scratch, each at one distance of its row: three sums of taps that go the same way along
+// the lines, of which two are left out at the ends of a line.
 // CHECK-LABEL: func.func @lepe
-// CHECK-COUNT-9: vector.transfer_read {{.*}}, %{{.*}}, %{{.*}} {in_bounds = [true, true]} : memref<7x7x16xf32
+// CPU-COUNT-9:   vector.transfer_read {{.*}}, %{{.*}}, %{{.*}} {in_bounds = [true, true]} : memref<7x7x16xf32
+// GPU:           scf.forall
+// GPU:             arith.remui
+// GPU:             arith.select
+// GPU:             arith.select
+// GPU-NOT:         arith.select
 // CHECK:         vector.transfer_write
 func.func @lepe(%v: memref<1x7x7x16xf32>, %w: memref<3x3x16xf32>, %o: memref<1x7x7x16xf32>) {
   attention.lepe indexing_maps = [

@@ -44,7 +44,7 @@
 // CHECK: "schema": 3
 // HEADER: #define ELFATT_SM_80_MAIN_0_NAME "main_0"
 // HEADER: #define ELFATT_SM_80_MAIN_0_GRID_X 8
-// HEADER: #define ELFATT_SM_80_MAIN_0_BLOCK_X 32
+// HEADER: #define ELFATT_SM_80_MAIN_0_BLOCK_X 128
 // PTX: .version 8.5
 // PTX: .target sm_87
 // CUDA: elfatt-compile: error: --target=cuda: expected cpu or a chip, for example sm_87

@@ -63,10 +63,9 @@ TEST(TileParams, SharedMemoryHoldsABlock) {
         extents.storageBits = stored;
         extents.hasBias = bias;
         TileParams params = getTileParams(MachineLimits::gpu(), extents);
-        int64_t padded = (width + 15) / 16 * 16;
-        int64_t bytes = (params.rowsPerWorker + params.keys) * 2 * padded * stored / 8 +
-                        params.rowsPerWorker * (padded + 2) * 4 +
-                        (bias ? (params.rowsPerWorker + 16) * params.keys * 4 : 0);
+        int64_t bytes =
+            (params.rowsPerWorker + params.keys) * 2 * stagedPitch(width, stored) * stored / 8 +
+            (bias ? (params.rowsPerWorker + 16) * params.keys * 4 : 0);
         EXPECT_LE(bytes, 48 * 1024) << width << " channels of " << stored << " bits";
       }
 }
@@ -74,7 +73,41 @@ TEST(TileParams, SharedMemoryHoldsABlock) {
 TEST(TileParams, FragmentsAreWhole) {
   TileParams params = getTileParams(MachineLimits::gpu(), {7, 49, 40, 40});
   EXPECT_EQ(params.rows, 16);
-  EXPECT_EQ(params.keys % 16, 0);
-  EXPECT_EQ(params.contextRows, 48);
+  EXPECT_EQ(params.keys, 56);
+  EXPECT_EQ(params.keyTile, 56);
+  EXPECT_EQ(params.contextRows, 16);
   EXPECT_TRUE(params.staged);
+}
+
+TEST(TileParams, LongerRowsShareShortTilesEvenly) {
+  TileExtents extents{14, 196, 32, 32};
+  extents.storageBits = 16;
+  TileParams params = getTileParams(MachineLimits::gpu(80 * 1024), extents);
+  EXPECT_EQ(params.keyTile, 104);
+  EXPECT_EQ(params.keys, 208);
+  EXPECT_EQ(params.rowsPerWorker, 256);
+  // Beyond that blocks of keys pass by, and each warp has sixteen rows.
+  extents.keys = 784;
+  params = getTileParams(MachineLimits::gpu(80 * 1024), extents);
+  EXPECT_EQ(params.keys, 64);
+  EXPECT_EQ(params.rowsPerWorker, 16 * params.warps);
+}
+
+TEST(TileParams, ContextWarpsHoldAllChannels) {
+  for (int64_t width : {8, 16, 24, 32, 40, 64, 72, 80, 96, 128, 160, 256}) {
+    TileParams params = getTileParams(MachineLimits::gpu(), {49, kDynamic, width, width});
+    int64_t channels = roundUp(width, 16);
+    EXPECT_EQ(channels % params.contextRows, 0) << width;
+    EXPECT_LE(channels / params.contextRows * params.contextWarps, 16) << width;
+    EXPECT_EQ(params.contextTokens % 8, 0) << width;
+  }
+}
+
+TEST(TileParams, StagedRowsLieInDifferentBanks) {
+  for (int64_t columns : {8, 16, 24, 32, 40, 64, 128})
+    for (int64_t bits : {16, 32}) {
+      int64_t bytes = stagedPitch(columns, bits) * bits / 8;
+      EXPECT_GE(bytes, columns * bits / 8);
+      EXPECT_EQ(bytes % 32, 16);
+    }
 }

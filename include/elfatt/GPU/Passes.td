@@ -75,28 +75,34 @@ def GPUInsertBarriersPass : Pass<"elfatt-gpu-insert-barriers", "::mlir::gpu::GPU
 
     Changes numerics: no.
   }];
-  let dependentDialects = ["::mlir::gpu::GPUDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::NVVM::NVVMDialect"];
   let statistics = [Statistic<"numBarriers", "barriers", "barriers inserted">];
 }
 
 def GPUDistributeStagingPass : Pass<"elfatt-gpu-distribute-staging", "::mlir::gpu::GPUFuncOp"> {
-  let summary = "Spread staging (linalg on memrefs) over the lanes of a warp";
+  let summary = "Spread staging (linalg on memrefs) over the threads of a block";
   let description = [{
     Preconditions: `linalg.fill`, `linalg.copy`, `linalg.transpose` and elementwise
-    `linalg.generic` on memrefs inside a kernel of one warp a block.
+    `linalg.generic` on memrefs inside a kernel.
 
-    Postconditions: no linalg op; each is a loop in which lane `l` serves the
-    chunks `l`, `l + 32`, ... A chunk is up to 16 bytes where both sides are
-    known to be contiguous and aligned, else one element.
+    Postconditions: no linalg op; each is a loop in which thread `t` of `n` serves
+    the chunks `t`, `t + n`, ... A chunk is up to 16 bytes where both sides are
+    known to be contiguous and aligned, else one element. Where the chip has it,
+    copies from global to shared memory are `nvgpu.device_async_copy`, and the
+    barrier after them waits for them.
 
     Before: `linalg.copy ins(%a : memref<64x32xf16>) outs(%b : memref<64x32xf16, 3>)`
-    After: `scf.for %c = %lane to %c256 step %c32 { vector.load; vector.store }`
+    After: `scf.for %turn = %c0 to %c2 step %c1 { nvgpu.device_async_copy ... }`
 
     Changes numerics: no (a copy between element types rounds as arith.truncf).
   }];
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect",
                            "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::vector::VectorDialect"];
+                           "::mlir::nvgpu::NVGPUDialect", "::mlir::vector::VectorDialect"];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"",
+           "Chip whose instructions may be used, for example sm_87">];
 }
 
 def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> {
@@ -119,12 +125,14 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect",
                            "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::math::MathDialect", "::mlir::vector::VectorDialect",
-                           "::mlir::NVVM::NVVMDialect", "::mlir::LLVM::LLVMDialect"];
+                           "::mlir::nvgpu::NVGPUDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::LLVM::LLVMDialect"];
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"",
            "Chip whose instructions may be used, for example sm_87. Without m16n8k16 products "
            "of f16 and bf16 are widened to f32">];
   let statistics = [Statistic<"numMma", "mma", "tensor-core instructions emitted">,
+                    Statistic<"numMatrices", "ldmatrix", "ldmatrix instructions emitted">,
                     Statistic<"numConverted", "layout-changes", "layouts changed by shuffles">];
 }
 
@@ -137,7 +145,8 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
     an element. erf, expm1, log, log1p and tanh are upstream's polynomials; absf,
     ceil, floor, fma, sqrt, `arith.maxnumf` and `minnumf` are LLVM's intrinsics.
     Other functions that would call a device library are an error: kernels link
-    with nothing.
+    with nothing. No `vector.shape_cast` either, which upstream's conversion to
+    NVVM leaves as it is (LLVM 22.1).
 
     Before: `math.exp2 %x : vector<2xf32>`
     After: two `llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"`

@@ -10,11 +10,13 @@ class ElfattTilePass<string name> : Pass<name> {
            "::elfatt::tile::Machine::CPU", "Machine that the tiles are for: cpu or gpu",
            [{::llvm::cl::values(
              clEnumValN(::elfatt::tile::Machine::CPU, "cpu", "host vectors, one thread a worker"),
-             clEnumValN(::elfatt::tile::Machine::GPU, "gpu", "one warp a worker"))}]>,
+             clEnumValN(::elfatt::tile::Machine::GPU, "gpu", "one block of warps a worker"))}]>,
     Option<"vectorBits", "vector-bits", "int64_t", "512",
            "Width of a CPU vector register in bits: 128, 256 or 512">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "32",
-           "Number of CPU vector registers: 16 or 32">
+           "Number of CPU vector registers: 16 or 32">,
+    Option<"sharedBytes", "shared-bytes", "int64_t", "49152",
+           "Shared memory that a GPU block should keep to, in bytes">
   ];
 }
 

@@ -17,11 +17,15 @@ struct MachineLimits {
   /// Width of a vector register, in bits, and how many there are (CPU).
   int64_t vectorBits = 512;
   int64_t vectorRegisters = 32;
+  /// Shared memory that a block should keep to, in bytes (GPU).
+  int64_t sharedBytes = 48 * 1024;
 
   static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters) {
-    return {Machine::CPU, vectorBits, vectorRegisters};
+    return {Machine::CPU, vectorBits, vectorRegisters, 0};
   }
-  static MachineLimits gpu() { return {Machine::GPU, 0, 0}; }
+  static MachineLimits gpu(int64_t sharedBytes = 48 * 1024) {
+    return {Machine::GPU, 0, 0, sharedBytes};
+  }
 };
 
 /// Extents of one attention tile; ShapedType::kDynamic where not known.
@@ -44,11 +48,17 @@ struct TileParams {
   int64_t rows;
   /// Keys of one block, padded to whole vectors (CPU) or fragments (GPU).
   int64_t keys;
+  /// Keys of one register tile; those of a block, or a part of them.
+  int64_t keyTile;
   /// Rows that one worker takes of a long row dim.
   int64_t rowsPerWorker;
-  /// Tokens of one step of the context's sum, and its rows in registers.
+  /// Tokens of one step of the context's sum, and its rows in registers; of one warp
+  /// on the GPU, where so many warps share the tokens of a step.
   int64_t contextTokens;
   int64_t contextRows;
+  int64_t contextWarps;
+  /// Warps that share a worker's row blocks, at most (GPU).
+  int64_t warps;
   /// Extents of staged matrices are padded to a multiple of this.
   int64_t padTo;
   /// Q, V and O pass through scratch, with row and key dims flattened.
@@ -56,6 +66,11 @@ struct TileParams {
   /// Products take 16-bit operands as they are.
   bool narrowOperands;
 };
+
+/// Elements from one row of a staged matrix to the next: rows of 16-bit elements start
+/// an odd number of 16-byte chunks apart, so that eight of them lie in different banks
+/// (GPU).
+int64_t stagedPitch(int64_t columns, int64_t bits);
 
 /// The least multiple of `multiple` that is not below `value`.
 constexpr int64_t roundUp(int64_t value, int64_t multiple) {
