@@ -209,7 +209,11 @@ LogicalResult distribute(linalg::FillOp op, const target::Chip &) {
 bool isAsynchronous(const target::Chip &chip, Value in, Value out, int64_t chunk) {
   auto from = cast<MemRefType>(in.getType()), to = cast<MemRefType>(out.getType());
   int64_t bytes = chunk * from.getElementTypeBitWidth() / 8;
-  return chip.asyncCopy && from.getElementType() == to.getElementType() &&
+  auto isContiguous = [](MemRefType type) {
+    return type.getRank() > 0 && type.isLastDimUnitStride();
+  };
+  return chip.asyncCopy && isContiguous(from) && isContiguous(to) &&
+         from.getElementType() == to.getElementType() &&
          mg::GPUDialect::hasWorkgroupMemoryAddressSpace(to) && !from.getMemorySpace() &&
          llvm::is_contained({4, 8, 16}, bytes);
 }

@@ -2,8 +2,8 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace elfatt::gpu {
@@ -104,16 +104,28 @@ LogicalResult expandFunctions(Operation *module) {
 }
 
 /// The one op on a lane's vectors that upstream's conversion to NVVM leaves behind.
-LogicalResult lowerShapeCasts(Operation *module) {
-  RewritePatternSet patterns(module->getContext());
-  vector::populateVectorShapeCastLoweringPatterns(patterns);
-  return applyPatternsGreedily(module, std::move(patterns));
+void lowerShapeCasts(Operation *module) {
+  SmallVector<vector::ShapeCastOp> ops;
+  module->walk([&](vector::ShapeCastOp op) { ops.push_back(op); });
+  for (vector::ShapeCastOp op : ops) {
+    OpBuilder b(op);
+    ArrayRef<int64_t> shape = op.getSourceVectorType().getShape();
+    SmallVector<Value> elements;
+    for (int64_t i = 0, n = op.getSourceVectorType().getNumElements(); i < n; ++i)
+      elements.push_back(vector::ExtractOp::create(b, op.getLoc(), op.getSource(),
+                                                   delinearize(i, computeStrides(shape))));
+    op.replaceAllUsesWith(
+        vector::FromElementsOp::create(b, op.getLoc(), op.getResultVectorType(), elements)
+            .getResult());
+    op.erase();
+  }
 }
 
 struct GPULowerMathPass : impl::GPULowerMathPassBase<GPULowerMathPass> {
   void runOnOperation() override {
-    if (failed(expandFunctions(getOperation())) || failed(lowerShapeCasts(getOperation())))
+    if (failed(expandFunctions(getOperation())))
       return signalPassFailure();
+    lowerShapeCasts(getOperation());
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
       if (isa_and_nonnull<math::MathDialect>(op->getDialect()) ||

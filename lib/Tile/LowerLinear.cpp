@@ -197,13 +197,26 @@ LogicalResult ContextLowering::runStaged() {
       write(block, formulas.online(&s, scores, tokensOfValue, ScoreBase::E), acc, max, sum);
     });
   }
+  Value result = ctx.staging(channelRows, columns, typeOf(output).getElementType());
+  auto finish = [&](const TileContext &at, const RowBlock &block, OnlineState joined) {
+    joined.sum = arith::AddFOp::create(
+        b, joined.sum, formulas.splat(noTokens(), cast<VectorType>(joined.sum.getType())));
+    Value finished = formulas.finalize(joined, /*emptyRowsAreZero=*/false);
+    writeRows(at, formulas.narrow(finished, typeOf(result).getElementType()), result, block);
+  };
+  if (parts == 1) {
+    forEachRowBlock(state, acc, [&](const RowBlock &block) {
+      finish(state, block, read(state, block, acc, max, sum));
+    });
+    stageOut(ctx, result, output);
+    return success();
+  }
   Value parted[3] = {ctx.scratch({parts * channelRows, columns}, ctx.type),
                      ctx.scratch({parts * channelRows}, ctx.type),
                      ctx.scratch({parts * channelRows}, ctx.type)};
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
     write(block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
   });
-  Value result = ctx.staging(channelRows, columns, typeOf(output).getElementType());
   forEachRowBlock(ctx, result, [&](const RowBlock &block) {
     OnlineState joined = read(ctx, block, parted[0], parted[1], parted[2]);
     for (int64_t part = 1; part < parts; ++part) {
@@ -212,10 +225,7 @@ LogicalResult ContextLowering::runStaged() {
       joined =
           formulas.join(joined, read(ctx, other, parted[0], parted[1], parted[2]), ScoreBase::E);
     }
-    joined.sum = arith::AddFOp::create(
-        b, joined.sum, formulas.splat(noTokens(), cast<VectorType>(joined.sum.getType())));
-    Value finished = formulas.finalize(joined, /*emptyRowsAreZero=*/false);
-    writeRows(ctx, formulas.narrow(finished, typeOf(result).getElementType()), result, block);
+    finish(ctx, block, joined);
   });
   stageOut(ctx, result, output);
   return success();

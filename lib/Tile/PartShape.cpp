@@ -80,6 +80,9 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
       shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());
   if (auto sdpa = dyn_cast<SdpaOp>(op))
     shape.extents.hasBias = !sdpa.getBias().empty();
+  Value made = op->getNumResults() != 0 ? op->getResult(0)
+                                        : cast<DestinationStyleOpInterface>(op).getDpsInits()[0];
+  shape.extents.hasLepe = llvm::any_of(made.getUsers(), llvm::IsaPred<LepeOp>);
   if (isa<OnlineOp, FinalizeOp>(op)) {
     shape.extents.storageBits = shape.extents.bits;
     shape.extents.steps = 2;

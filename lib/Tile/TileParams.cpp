@@ -88,8 +88,12 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
       stored;
   auto bytesOf = [&](int64_t rows, int64_t keys) {
     const int64_t state = rows * (values + 2) * computed;
-    const int64_t bytes =
+    int64_t bytes =
         (rows + keys) * rowBytes + (extents.hasBias ? (rows + params.rows) * keys * computed : 0);
+    // Nine taps and a bias, and V a line and a row further on both sides.
+    if (extents.hasLepe)
+      bytes += 10 * values * computed + (rows + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) *
+                                            stagedPitch(values, extents.storageBits) * stored;
     // Several steps hand the state on in scratch.
     return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
   };
@@ -124,8 +128,13 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.contextWarps = std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows);
   params.contextTokens = kWarpLanes * kContextRegisters / params.contextRows;
   auto contextBytes = [&] {
-    return params.contextWarps *
-           (params.contextTokens * rowBytes + channelRows * (values + 2) * computed);
+    // Parts of the tokens meet in shared memory.
+    const int64_t state = params.contextWarps == 1 ? 0 : channelRows * (values + 2) * computed;
+    const int64_t tokenBytes =
+        (stagedPitch(channelRows, extents.storageBits) + stagedPitch(values, extents.storageBits)) *
+        stored;
+    return params.contextWarps * (params.contextTokens * tokenBytes + state) +
+           channelRows * stagedPitch(values, extents.bits) * computed;
   };
   while (params.contextTokens > 16 && contextBytes() > limits.sharedBytes)
     params.contextTokens -= 16;

@@ -38,6 +38,8 @@ struct TileExtents {
   /// Of the widest operand, and whether a bias lies beside them in scratch (GPU).
   int64_t storageBits = 32;
   bool hasBias = false;
+  /// Whether LePE adds to the rows, so that the rows of V around them lie there too (GPU).
+  bool hasLepe = false;
   /// Softmax steps that share the scratch of one worker (prefix and window: 2).
   int64_t steps = 1;
 };
