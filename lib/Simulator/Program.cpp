@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Instrument.h"
 #include "Intrinsics.h"
+#include "Sample.h"
 
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
@@ -253,21 +254,6 @@ void addScaled(LaunchCounts &sum, const LaunchCounts &part, uint64_t factor) {
   if (sum.poisonSite.empty())
     sum.poisonSite = part.poisonSite;
 }
-
-/// Runs of blocks in launch order; the counts of each stand for `times` as many.
-struct Part {
-  uint64_t begin, end, times;
-};
-
-std::vector<Part> partition(uint64_t blocks, uint64_t wave, bool samples) {
-  if (!samples || blocks < 2 * wave)
-    return {{0, blocks, 1}};
-  uint64_t rest = blocks % wave;
-  std::vector<Part> parts = {{0, wave, blocks / wave}};
-  if (rest)
-    parts.push_back({blocks - rest, blocks, 1});
-  return parts;
-}
 } // namespace
 
 Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
@@ -292,14 +278,39 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
   std::optional<Cache> cache;
   if (config.chip)
     cache.emplace(config.chip->reference.l2Bytes);
-  for (Part part : partition(config.grid.count(), wave, config.sampleBlocks)) {
+  std::vector<int> argumentBuffers;
+  for (auto [isPointer, value] : zip_equal(kernel.isPointer, args))
+    argumentBuffers.push_back(isPointer ? global.find(*static_cast<const void **>(value)) : -1);
+  auto makeState = [&](Traffic &traffic, LaunchCounts &counts) {
+    return LaunchState{config,  module.sites, *shared,         global,
+                       traffic, counts,       argumentBuffers, kStackBytes + 2 * module.stackBytes};
+  };
+  auto run = [&](Block &block, uint64_t i) {
+    Dim3 position{static_cast<uint32_t>(i % config.grid.x),
+                  static_cast<uint32_t>(i / config.grid.x % config.grid.y),
+                  static_cast<uint32_t>(i / config.grid.x / config.grid.y)};
+    return block.run(entry->toPtr<Block::Entry>(), const_cast<void **>(args.data()), position);
+  };
+  auto findPath = [&](uint64_t i) -> Expected<BitVector> {
+    LaunchCounts counts;
+    Traffic traffic(module.sites, counts, /*wantsTrace=*/false);
+    LaunchState state = makeState(traffic, counts);
+    Block block(state);
+    if (Error error = run(block, i))
+      return std::move(error);
+    return traffic.getPath();
+  };
+  std::vector<Part> parts = {{0, config.grid.count(), 1}};
+  if (config.sampleBlocks) {
+    Expected<std::vector<Part>> sample = sampleBlocks(config.grid.count(), wave, findPath);
+    if (!sample)
+      return sample.takeError();
+    parts = std::move(*sample);
+  }
+  for (Part part : parts) {
     LaunchCounts counts;
     Traffic traffic(module.sites, counts, cache.has_value());
-    LaunchState state{config,  module.sites, *shared, global,
-                      traffic, counts,       {},      kStackBytes + 2 * module.stackBytes};
-    for (auto [isPointer, value] : zip_equal(kernel.isPointer, args))
-      state.argumentBuffers.push_back(isPointer ? global.find(*static_cast<const void **>(value))
-                                                : -1);
+    LaunchState state = makeState(traffic, counts);
     Block block(state);
     std::optional<Interleaver> interleaver;
     uint64_t readBefore = 0, writtenBefore = 0;
@@ -309,11 +320,7 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
       writtenBefore = cache->getSectorsWritten();
     }
     for (uint64_t i = part.begin; i < part.end; ++i) {
-      Dim3 position{static_cast<uint32_t>(i % config.grid.x),
-                    static_cast<uint32_t>(i / config.grid.x % config.grid.y),
-                    static_cast<uint32_t>(i / config.grid.x / config.grid.y)};
-      if (Error error =
-              block.run(entry->toPtr<Block::Entry>(), const_cast<void **>(args.data()), position))
+      if (Error error = run(block, i))
         return std::move(error);
       if (interleaver)
         interleaver->add(traffic.takeTrace());

@@ -44,6 +44,7 @@ void Traffic::flush(std::array<LaneLog *, kLanes> lanes, bool atEnd) {
 void Traffic::count(uint32_t index, const Group &group) {
   const Site &site = sites[index];
   if (site.kind == SiteKind::BasicBlock) {
+    executed.set(index);
     counts.issueSlots += site.slots;
     counts.floats += site.floats;
     auto values = ArrayRef(group.values).take_front(group.size);
@@ -54,6 +55,13 @@ void Traffic::count(uint32_t index, const Group &group) {
     countGlobal(site, group, offset);
     countShared(site, group, offset);
   }
+}
+
+BitVector Traffic::getPath() const {
+  BitVector path;
+  for (auto [index, site] : enumerate(sites))
+    path.resize(path.size() + site.slots, executed.test(index));
+  return path;
 }
 
 void Traffic::countGlobal(const Site &site, const Group &group, uint32_t offset) {

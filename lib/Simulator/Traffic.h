@@ -9,6 +9,8 @@
 #include "Sites.h"
 #include "elfatt/Simulator/Simulator.h"
 
+#include "llvm/ADT/BitVector.h"
+
 namespace elfatt::sim {
 
 /// One instruction of one lane. For memory, the address on the device, or the offset in shared
@@ -31,7 +33,7 @@ struct LaneLog {
 class Traffic {
 public:
   Traffic(const Sites &sites, LaunchCounts &counts, bool wantsTrace)
-      : sites(sites), counts(counts), wantsTrace(wantsTrace) {}
+      : sites(sites), counts(counts), wantsTrace(wantsTrace), executed(sites.size()) {}
 
   /// Takes the events of lanes (null: not there). Lanes part at branches and meet again at the
   /// instruction that comes first in the code. Stops where a lane that will have more to say
@@ -42,6 +44,9 @@ public:
   void countMatrix(llvm::ArrayRef<uint64_t> rows);
 
   Trace takeTrace() { return std::exchange(trace, {}); }
+
+  /// The instructions that were executed, a bit each.
+  llvm::BitVector getPath() const;
 
 private:
   struct Group {
@@ -57,6 +62,7 @@ private:
   LaunchCounts &counts;
   bool wantsTrace;
   Trace trace;
+  llvm::BitVector executed; ///< basic blocks, by their sites
 };
 
 } // namespace elfatt::sim

@@ -4,6 +4,9 @@
 #include "SimulatorKernels.h"
 
 #include "../../lib/Simulator/Cache.h"
+#include "../../lib/Simulator/Sample.h"
+
+#include "llvm/ADT/STLExtras.h"
 
 using namespace elfatt::sim;
 
@@ -359,6 +362,58 @@ TEST(SimulatorSample, OneWaveAndTheRest) {
   EXPECT_EQ(sample.globalRead, all.globalRead);
   EXPECT_EQ(sample.issueSlots, all.issueSlots);
   EXPECT_NEAR(double(sample.dramRead), double(all.dramRead), 0.05 * all.dramRead);
+}
+
+/// Paths of blocks by where each kind of them begins.
+std::vector<Part> sample(uint64_t blocks, uint64_t wave, std::vector<uint64_t> begins) {
+  auto findPath = [&](uint64_t block) -> llvm::Expected<llvm::BitVector> {
+    size_t kind = llvm::upper_bound(begins, block) - begins.begin();
+    llvm::BitVector path(100);
+    // All share a beginning and an end; every third block is at a border.
+    path.set(0, 3);
+    path.set(10 * kind, 10 * kind + 10 - (block % 3 == 0));
+    return path;
+  };
+  return llvm::cantFail(sampleBlocks(blocks, wave, findPath));
+}
+
+TEST(SimulatorSample, EachKindOfBlocksHasItsWave) {
+  using Parts = std::vector<Part>;
+  EXPECT_EQ(sample(19, 10, {}), (Parts{{0, 19, 1}}));
+  EXPECT_EQ(sample(100, 10, {}), (Parts{{0, 10, 10}}));
+  EXPECT_EQ(sample(104, 10, {}), (Parts{{0, 10, 10}, {100, 104, 1}}));
+  EXPECT_EQ(sample(105, 10, {3}), (Parts{{0, 3, 1}, {3, 13, 10}, {103, 105, 1}}));
+  EXPECT_EQ(sample(1000, 10, {40, 999}),
+            (Parts{{0, 10, 4}, {40, 50, 95}, {990, 999, 1}, {999, 1000, 1}}));
+}
+
+TEST(SimulatorSample, PartsOfAMergedLaunch) {
+  auto program = compile(R"(
+    define ptx_kernel void @k(ptr %in) {
+      %block = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
+      %first = icmp ult i32 %block, 7
+      br i1 %first, label %many, label %one
+    many:
+      %i = phi i32 [0, %0], [%next, %many]
+      %from = getelementptr i32, ptr %in, i32 %i
+      %x = load volatile i32, ptr %from
+      %next = add i32 %i, 1
+      %more = icmp ult i32 %next, 50
+      br i1 %more, label %many, label %end
+    one:
+      %y = load volatile i32, ptr %in
+      br label %end
+    end:
+      ret void
+    })");
+  std::vector<char> in(4096);
+  LaunchConfig config = makeConfig(300, 32, "sm_53");
+  LaunchCounts all = count(*program, config, {bufferOf(in)});
+  config.sampleBlocks = true;
+  LaunchCounts sample = count(*program, config, {bufferOf(in)});
+  EXPECT_EQ(sample.blocks, all.blocks);
+  EXPECT_EQ(sample.globalRead, all.globalRead);
+  EXPECT_EQ(sample.issueSlots, all.issueSlots);
 }
 
 // Orin: 16 SMs at 1.3 GHz, 204.8 GB/s of which a copy reaches 0.85.

@@ -59,8 +59,9 @@ struct LaunchConfig {
   const target::Chip *chip = nullptr;
   /// Registers of a thread, as ptxas has them; 0 where it is not known. For blocks on an SM.
   int64_t registers = 0;
-  /// Runs only one full wave of blocks and those of the last, incomplete one; counts are scaled
-  /// to the whole grid. Results are those of the blocks that ran. Needs a chip.
+  /// Runs only one full wave of blocks and those of the last, incomplete one, of each part where
+  /// several were merged into one launch; counts are scaled to the whole grid. Results are those
+  /// of the blocks that ran. Needs a chip.
   bool sampleBlocks = false;
   /// Basic blocks that one thread may execute: kernels that never end are an error.
   uint64_t maxSteps = uint64_t(1) << 28;
