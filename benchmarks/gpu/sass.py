@@ -234,6 +234,29 @@ class Flow:
                         stack += self.predecessors[block]
         return [frozenset(body) for body in bodies.values()]
 
+    def dominated(self, block: int) -> FrozenSet[int]:
+        """The blocks that are reached through `block` alone, itself among them."""
+        return frozenset(b for b in self.order if block in self.dominators[b])
+
+    def children(self, block: int) -> List[int]:
+        """The blocks whose closest dominator is `block`."""
+        return [
+            b
+            for b in self.order
+            if b != block and self.dominators[b] == self.dominators[block] | {b}
+        ]
+
+    def reach(self, block: int) -> Set[int]:
+        """What can be executed after `block`."""
+        seen: Set[int] = set()
+        stack = [block]
+        while stack:
+            for s in self.successors[stack.pop()]:
+                if s not in seen:
+                    seen.add(s)
+                    stack.append(s)
+        return seen
+
     def instructions(self, blocks: FrozenSet[int]) -> List[Instruction]:
         return [
             x
@@ -246,7 +269,7 @@ class Flow:
 class Region:
     """A main loop of a kernel, or what does the same work outside of loops."""
 
-    place: str  # "loop at 0x1a70", "straight line"
+    place: str  # "loop at 0x1a70", "straight line from 0x40"
     code: List[Instruction]
     inner_loops: int  # that run an unknown number of times in it
 
@@ -255,10 +278,39 @@ def find_main_regions(kernel: Kernel) -> List[Region]:
     """The smallest loops that hold both products and exponentials, a softmax with
     what feeds on it; and the rest of the kernel where that holds both too. Products
     are HMMA, or FFMA in a kernel without. Where nothing holds both: the innermost
-    loops with products."""
+    loops with products. Parts of a kernel of which a block executes one alone (those
+    that were merged into a launch) are looked at one by one."""
     flow = Flow(kernel)
     product = "HMMA" if count(kernel.code)["HMMA"] else "FFMA/FMUL"
+    regions = []
+    for part in find_parts(flow, product):
+        regions += _find_in_part(flow, part, product)
+    return regions
 
+
+def find_parts(flow: Flow, product: str) -> List[FrozenSet[int]]:
+    """Splits the flow where it parts for good, with products on both sides."""
+
+    def holds_product(blocks: FrozenSet[int]) -> bool:
+        return bool(count(flow.instructions(blocks))[product])
+
+    def split(root: int) -> List[FrozenSet[int]]:
+        if holds_product(frozenset({root})):
+            return []
+        arms = {c: flow.dominated(c) for c in flow.children(root)}
+        arms = {c: blocks for c, blocks in arms.items() if holds_product(blocks)}
+        if len(arms) == 1:
+            return split(next(iter(arms)))
+        if not arms or any(flow.reach(c) & set(arms) - {c} for c in arms):
+            return []
+        return [part for c in arms for part in split(c) or [arms[c]]]
+
+    whole = frozenset(flow.order)
+    parts = split(0) if flow.order else []
+    return sorted(parts, key=min) if len(parts) > 1 else [whole]
+
+
+def _find_in_part(flow: Flow, part: FrozenSet[int], product: str) -> List[Region]:
     def holds(blocks: FrozenSet[int], *names: str) -> bool:
         counts = count(flow.instructions(blocks))
         return all(counts[name] for name in names)
@@ -266,12 +318,14 @@ def find_main_regions(kernel: Kernel) -> List[Region]:
     def find_smallest(candidates: List[FrozenSet[int]]) -> List[FrozenSet[int]]:
         return [x for x in candidates if not any(y < x for y in candidates)]
 
-    loops = flow.loops()
+    loops = [loop for loop in flow.loops() if loop <= part]
     chosen = find_smallest([x for x in loops if holds(x, product, "EX2")])
-    rest = frozenset(flow.order).difference(*chosen)
+    rest = part.difference(*chosen)
     regions = []
     if holds(rest, product, "EX2"):
-        regions.append((rest, "straight line" if not chosen else "outside these loops"))
+        first = flow.instructions(rest)[0].address
+        what = "outside of loops" if chosen else "straight line"
+        regions.append((rest, f"{what} from 0x{first:x}"))
     if not chosen and not regions:
         chosen = find_smallest([x for x in loops if holds(x, product)])
     named = [

@@ -129,7 +129,7 @@ def _measure_in(folder: Path, case: Case, nvdisasm: Optional[str]) -> Record:
         kernel["warps_per_sm"] = count_warps(kernel)
         if kernel["name"] in code:
             kernel["loops"] = [
-                describe_region(region, gpu_shapes.head_dim(case.shape))
+                describe_region(region, case.shape)
                 for region in sass.find_main_regions(code[kernel["name"]])
             ]
     return {"sums": add_up(kernels), "kernels": kernels, "sass_note": note}
@@ -189,22 +189,39 @@ def tile_elements(code: Sequence[sass.Instruction], D: int) -> Tuple[str, float]
     counts = sass.count(code)
     products = sass.count_products(code)
     if products:
-        # Of 16 x 16 elements: 16 x 8 x 16 a product, channels padded to 16 and 8.
+        # Of 16 x 16 elements, in 16 x 8 x 16 a product: channels are padded to 8 where
+        # they are columns, and where they are summed over to 16, or to 8 by a product of
+        # half the depth.
         after = math.ceil(D / 8)
-        scores = 256 * products / (2 * math.ceil(D / 16) + after)
-        channels = 256 * products / after
+        found = [
+            ("scores", 256 * products / (2 * math.ceil(D / 16) + after)),
+            ("scores", 256 * products / (2 * after)),
+            ("channels", 256 * products / after),
+        ]
+        # Tiles have 16 rows, and columns in eights.
+        found = [x for x in found if x[1] % 128 == 0] or found
     else:
-        scores = 32 * counts["FFMA/FMUL"] / (2 * D + 1)
-        channels = 32 * counts["FFMA/FMUL"] / (D + 1)
+        found = [
+            ("scores", 32 * counts["FFMA/FMUL"] / (2 * D + 1)),
+            ("channels", 32 * counts["FFMA/FMUL"] / (D + 1)),
+        ]
     exponentials = 32 * counts["EX2"]
     if not exponentials:
-        return "products alone", scores
-    found = {"scores": scores, "channels": channels}
-    kind = min(found, key=lambda k: abs(math.log(found[k] / exponentials)))
-    return kind, found[kind]
+        return "products alone", found[0][1]
+    return min(found, key=lambda x: abs(math.log(x[1] / exponentials)))
 
 
-def describe_region(region: sass.Region, D: int) -> Record:
+def count_lepe(kind: str, shape: Any) -> float:
+    """Multiply-adds of LePE an element: nine for each channel of a token."""
+    if isinstance(shape, gpu_shapes.Exact) or shape.prefix:
+        return 0.0
+    per_token = 9 * gpu_shapes.head_dim(shape)
+    elements = shape.window**2 if kind == "scores" else gpu_shapes.head_dim(shape)
+    return per_token / elements
+
+
+def describe_region(region: sass.Region, shape: Any) -> Record:
+    D = gpu_shapes.head_dim(shape)
     counts = sass.count(region.code)
     kind, elements = tile_elements(region.code, D)
     mix = {k: 32 * counts[k] / elements for k in (*sass.CLASSES, "all")}
@@ -213,6 +230,8 @@ def describe_region(region: sass.Region, D: int) -> Record:
         # No products of tensor cores and nothing to convert.
         needed["FFMA/FMUL"] += 2 * D if kind == "scores" else D
         needed["F2F"] = 0.0
+    if not region.place.startswith("loop"):
+        needed["FFMA/FMUL"] += count_lepe(kind, shape)
     return {
         "place": region.place,
         "kind": kind,
@@ -231,8 +250,11 @@ def padding(record: Record, kernel: Record) -> Optional[float]:
     shape = gpu_shapes.from_json(record)
     if kinds != {"scores"} or not kernel["mma"]:
         return None
-    D = gpu_shapes.head_dim(shape)
-    tiles = 256 * kernel["mma"] / (2 * math.ceil(D / 16) + math.ceil(D / 8))
+    elements = sum(loop["elements"] for loop in kernel["loops"])
+    products = sum(loop["counts"].get("HMMA", 0) for loop in kernel["loops"])
+    if not products:
+        return None
+    tiles = kernel["mma"] * elements / products
     if isinstance(shape, gpu_shapes.Exact):
         scores = shape.batch * shape.heads * shape.queries * shape.keys
         return None if shape.causal else tiles / scores
@@ -348,7 +370,8 @@ def make_page(record: Record) -> str:
             "SASS of the smallest loops that hold products and exponentials, per element "
             "of the padded tile (of scores, or of K and Q in the global half), counted "
             "for each lane. Over formula: ex2, FFMA and FMUL, FADD, FMNMX and F2F over "
-            "what the formula needs (1, 1, 1, 1 and 1/2; in f32 the products too). "
+            "what the formula needs (1, 1, 1, 1 and 1/2; in f32 the products too; "
+            "outside of loops, where it is, nine FFMA a channel for LePE). "
             "Padding: scores of the tiles over scores of the formula. Where loops lie "
             "inside, they are counted as if they ran once.",
             "",

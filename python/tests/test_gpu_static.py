@@ -30,6 +30,8 @@ def make_kernel(lines: str, name: str = "k") -> sass.Kernel:
     address = 0
     for line in lines.strip().splitlines():
         line = line.strip()
+        if not line:
+            continue
         if line.endswith(":"):
             text.append(line)
         else:
@@ -83,7 +85,9 @@ def test_code_for_parted_lanes_is_no_loop() -> None:
     """)
     assert loop_addresses(kernel) == []
     (region,) = sass.find_main_regions(kernel)
-    assert region.place == "straight line" and sass.count(region.code)["EX2"] == 1
+    assert (
+        region.place == "straight line from 0x0" and sass.count(region.code)["EX2"] == 1
+    )
 
 
 def test_calls_within_a_kernel_are_jumps() -> None:
@@ -113,7 +117,32 @@ def test_disjoint_main_loops_and_what_lies_outside() -> None:
     code = loop.format(1) + "HMMA.16816.F32 R4, R8, R10, R4\nMUFU.EX2 R4, R4"
     kernel = make_kernel(code + loop.format(2) + "EXIT")
     places = [region.place for region in sass.find_main_regions(kernel)]
-    assert places == ["loop at 0x0", "loop at 0x50", "outside these loops"]
+    assert places == ["loop at 0x0", "loop at 0x50", "outside of loops from 0x30"]
+
+
+def test_parts_of_a_merged_kernel_are_apart() -> None:
+    """Blocks take one of two ways; on the second a loop comes before a tail."""
+    body = "HMMA.16816.F32 R4, R8, R10, R4\nMUFU.EX2 R4, R4\n"
+    kernel = make_kernel(f"""
+        S2R R0, SR_CTAID.X
+        @P0 BRA `(.L_x_2)
+        {body}
+        BRA `(.L_x_9)
+        .L_x_2:
+        IADD3 R0, R0, 1, RZ
+        .L_x_3:
+        {body}
+        @P1 BRA `(.L_x_3)
+        {body}
+        .L_x_9:
+        EXIT
+    """)
+    places = [region.place for region in sass.find_main_regions(kernel)]
+    assert places == [
+        "straight line from 0x20",
+        "loop at 0x60",
+        "outside of loops from 0x50",
+    ]
 
 
 def test_instructions_are_counted_by_class() -> None:
@@ -144,6 +173,8 @@ def test_instructions_are_counted_by_class() -> None:
         (32, 32, 32, ("scores", 1024)),
         # Channels padded: 40 is 48 for S and 40 for P V.
         (40, 11, 9, ("scores", 256)),
+        # 64 x 16 of them with a product of half the depth for the last 8 channels.
+        (40, 40, 32, ("scores", 1024)),
         (64, 16, 10, ("scores", 256)),
         # ctx of 16 tokens x 64 channels: 4 products for 16 x 16.
         (32, 16, 34, ("channels", 1024)),
@@ -163,10 +194,19 @@ def test_a_loop_that_does_what_the_formula_says() -> None:
     words |= {"FADD R0, R0, R1": 8, "F2FP.BF16.PACK_AB R0, R0, R1": 4}
     words |= {"HMMA.16816.F32 R4, R8, R10, R4": 8}
     kernel = make_kernel("\n".join(w for word, n in words.items() for w in [word] * n))
-    record = static_table.describe_region(sass.find_main_regions(kernel)[0], 32)
+    shape = gpu_shapes.Exact("x", 1, 1, 64, 64, 32)
+    record = static_table.describe_region(sass.find_main_regions(kernel)[0], shape)
     assert record["kind"] == "scores" and record["elements"] == 256
     assert record["over_formula"] == 1
     assert record["per_element"]["EX2"] == 1 and record["per_element"]["F2F"] == 0.5
+
+
+def test_lepe_is_what_the_formula_needs() -> None:
+    shape = gpu_shapes.Elfatt(56, 64, 2, 7, 1)
+    assert static_table.count_lepe("scores", shape) == pytest.approx(9 * 32 / 49)
+    assert static_table.count_lepe("channels", shape) == 9
+    with_prefix = gpu_shapes.Elfatt(14, 384, 6, 7, 1, prefix=1)
+    assert static_table.count_lepe("scores", with_prefix) == 0
 
 
 def make_counts(**changes: Any) -> Dict[str, Any]:
