@@ -12,6 +12,8 @@ namespace elfatt::pipelines {
 
 void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileDecomposePass());
+  pm.addPass(tile::createTileSplitContextPass(
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
   pm.addPass(tile::createTileSinkElementwisePass(
       {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
   pm.addPass(tile::createTileToForallPass(

@@ -31,9 +31,11 @@ namespace {
 /// C[d,e] = sum_j softmax_j(K)[j,d] V[j,e], over blocks of tokens.
 class ContextLowering {
 public:
-  ContextLowering(ContextOp op, TileContext &ctx, Value key, Value value, Value output)
-      : op(op), ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), key(key), value(value),
-        output(output) {}
+  /// `output` is the context, or its undivided sum if there is a place for its state.
+  ContextLowering(TileContext &ctx, Value key, Value value, Value output, Value maxOutput = Value(),
+                  Value sumOutput = Value())
+      : ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), key(key), value(value), output(output),
+        maxOutput(maxOutput), sumOutput(sumOutput) {}
 
   LogicalResult run();
 
@@ -44,11 +46,11 @@ private:
   Value noTokens();
   Value fillScratch(ArrayRef<int64_t> shape, Value with);
 
-  ContextOp op;
   TileContext &ctx;
   ImplicitLocOpBuilder &b;
   Formulas formulas;
-  Value key, value, output; ///< [tokens, D], [tokens, E], [D, E]
+  Value key, value, output;   ///< [tokens, D], [tokens, E], [D, E]
+  Value maxOutput, sumOutput; ///< [D] each, or null
   int64_t channels = 0, values = 0, columns = 0, tokens = 0;
   Value numTokens, acc, max, sum, weights, rescale, keyScratch, valueScratch;
 };
@@ -87,6 +89,11 @@ LogicalResult ContextLowering::run() {
   forEachRowBlock(rowCtx, output, [&](const RowBlock &block) {
     OnlineState state{readRows(rowCtx, acc, block, values), Value(),
                       readPerRow(rowCtx, sum, block)};
+    if (maxOutput) {
+      writeRows(rowCtx, state.acc, output, block);
+      writePerRow(rowCtx, readPerRow(rowCtx, max, block), maxOutput, block);
+      return writePerRow(rowCtx, state.sum, sumOutput, block);
+    }
     Value rows = formulas.finalize(state, /*emptyRowsAreZero=*/false);
     writeRows(rowCtx, formulas.narrow(rows, typeOf(output).getElementType()), output, block);
   });
@@ -266,7 +273,28 @@ LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limi
   Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
   Value value = projectView(b, op.getValue(), maps[1], {dims.keys[0], dims.values});
   Value output = projectView(b, op.getInit(), maps[2], {dims.channels, dims.values});
-  return ContextLowering(op, ctx, key, value, output).run();
+  return ContextLowering(ctx, key, value, output).run();
+}
+
+LogicalResult elfatt::tile::lowerPartialContext(PartialContextOp op, const MachineLimits &limits) {
+  auto view = cast<ViewOpInterface>(op.getOperation());
+  AttentionDims dims = AttentionDims::get(op);
+  if (failed(checkTile(view, dims)))
+    return failure();
+  if (dims.keys.size() != 1)
+    return op.emitOpError("expected one token dim, got ") << dims.keys.size();
+  OpBuilder builder(op);
+  ImplicitLocOpBuilder b(op.getLoc(), builder);
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};
+  if (ctx.params.staged)
+    return op.emitOpError("has no kernel; expected a context that was not split");
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
+  Value value = projectView(b, op.getValue(), maps[1], {dims.keys[0], dims.values});
+  Value acc = projectView(b, op.getAcc(), maps[2], {dims.channels, dims.values});
+  Value max = projectView(b, op.getMax(), maps[3], {dims.channels});
+  Value sum = projectView(b, op.getSum(), maps[4], {dims.channels});
+  return ContextLowering(ctx, key, value, acc, max, sum).run();
 }
 
 LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,

@@ -71,7 +71,7 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
   PartShape shape = llvm::TypeSwitch<Operation *, PartShape>(op)
                         .Case([&](FinalizeOp finalize) { return finalizeShape(finalize, ranges); })
                         .Case([&](LepeOp lepe) { return lepeShape(lepe, ranges); })
-                        .Case<SdpaOp, OnlineOp, ContextOp, ApplyOp>(
+                        .Case<SdpaOp, OnlineOp, ContextOp, PartialContextOp, MergeOp, ApplyOp>(
                             [&](auto part) { return fromDims(AttentionDims::get(part), ranges); });
   shape.extents.bits = getComputeType(view).getWidth();
   shape.extents.storageBits = 16;

@@ -143,6 +143,24 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   return params;
 }
 
+/// Fewer workers than this leave cores of a usual machine without work; so many at most.
+static constexpr int64_t kFewWorkers = 16, kMostWorkers = 32;
+/// Tokens that are worth a worker and its part of the merge.
+static constexpr int64_t kSegmentTokens = 1024;
+
+ContextSplit elfatt::tile::getContextSplit(int64_t tokens, int64_t workers, int64_t step) {
+  if (workers <= 0 || workers >= kFewWorkers)
+    return {1, tokens};
+  const int64_t most = std::min(tokens / kSegmentTokens, (kMostWorkers + workers - 1) / workers);
+  if (most < 2)
+    return {1, tokens};
+  // Without a rest, if that is possible with not many fewer.
+  for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
+    if (tokens % (segments * step) == 0)
+      return {segments, tokens / segments};
+  return {most, tokens / most / step * step};
+}
+
 TileParams elfatt::tile::getTileParams(const MachineLimits &limits, const TileExtents &extents) {
   return limits.machine == Machine::CPU ? cpuParams(limits, extents) : gpuParams(limits, extents);
 }

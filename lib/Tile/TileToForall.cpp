@@ -135,7 +135,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
-      if (isa<SdpaOp, ContextOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(op) &&
+      if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(
+              op) &&
           cast<DestinationStyleOpInterface>(op).hasPureTensorSemantics() &&
           !op->getParentOfType<scf::ForallOp>())
         parts.push_back(op);

@@ -111,6 +111,8 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
                 return lowerFinalize(finalize, limits, followers.lookup(op));
               })
               .Case([&](ContextOp context) { return lowerContext(context, limits); })
+              .Case([&](PartialContextOp part) { return lowerPartialContext(part, limits); })
+              .Case([&](MergeOp merge) { return lowerMerge(merge, limits); })
               .Case([&](ApplyOp apply) { return lowerApply(apply, limits, followers.lookup(op)); })
               .Case([&](LepeOp lepe) { return lowerLepe(lepe, limits); })
               .Default([](Operation *other) {

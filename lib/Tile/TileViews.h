@@ -121,6 +121,9 @@ llvm::LogicalResult lowerOnline(attention::OnlineOp op, const MachineLimits &lim
 llvm::LogicalResult lowerFinalize(attention::FinalizeOp op, const MachineLimits &limits,
                                   const Followers &followers);
 llvm::LogicalResult lowerContext(attention::ContextOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerPartialContext(attention::PartialContextOp op,
+                                        const MachineLimits &limits);
+llvm::LogicalResult lowerMerge(attention::MergeOp op, const MachineLimits &limits);
 llvm::LogicalResult lowerApply(attention::ApplyOp op, const MachineLimits &limits,
                                const Followers &followers);
 llvm::LogicalResult lowerLepe(attention::LepeOp op, const MachineLimits &limits);

@@ -23,6 +23,64 @@ func.func @context_c1_no_key_dim(%a: tensor<7xf32>, %b: tensor<8xf32>, %o: tenso
 
 // -----
 
+func.func @partial_context_c1_no_key_dim(%a: tensor<7xf32>, %b: tensor<8xf32>, %o: tensor<7x8xf32>) {
+  // expected-error @below {{expected maps (b, j, d), (b, j, e) and (b, d, e)}}
+  %r:3 = attention.partial_context indexing_maps = [affine_map<(d, e) -> (d)>,
+      affine_map<(d, e) -> (e)>, affine_map<(d, e) -> (d, e)>, affine_map<(d, e) -> (d)>,
+      affine_map<(d, e) -> (d)>]
+    ins(%a, %b : tensor<7xf32>, tensor<8xf32>) outs(%o, %a, %a : tensor<7x8xf32>, tensor<7xf32>, tensor<7xf32>)
+    -> tensor<7x8xf32>, tensor<7xf32>, tensor<7xf32>
+  return
+}
+
+// -----
+
+func.func @partial_context_c2_state_over_values(%a: tensor<9x8xf32>, %o: tensor<8x8xf32>, %m: tensor<8xf32>) {
+  // expected-error @below {{expected max and sum over the batch and channel dims, got map affine_map<(d0, d1, d2) -> (d2)>}}
+  %r:3 = attention.partial_context indexing_maps = [affine_map<(j, d, e) -> (j, d)>,
+      affine_map<(j, d, e) -> (j, e)>, affine_map<(j, d, e) -> (d, e)>, affine_map<(j, d, e) -> (d)>,
+      affine_map<(j, d, e) -> (e)>]
+    ins(%a, %a : tensor<9x8xf32>, tensor<9x8xf32>) outs(%o, %m, %m : tensor<8x8xf32>, tensor<8xf32>, tensor<8xf32>)
+    -> tensor<8x8xf32>, tensor<8xf32>, tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @partial_context_c3_state_in_the_type_of_the_computation(%a: tensor<9x8xf16>, %o: tensor<8x8xf16>, %m: tensor<8xf32>) {
+  // expected-error @below {{expected acc, max and sum in the type of the computation, 'f32', got 'tensor<8x8xf16>'}}
+  %r:3 = attention.partial_context indexing_maps = [affine_map<(j, d, e) -> (j, d)>,
+      affine_map<(j, d, e) -> (j, e)>, affine_map<(j, d, e) -> (d, e)>, affine_map<(j, d, e) -> (d)>,
+      affine_map<(j, d, e) -> (d)>]
+    ins(%a, %a : tensor<9x8xf16>, tensor<9x8xf16>) outs(%o, %m, %m : tensor<8x8xf16>, tensor<8xf32>, tensor<8xf32>)
+    -> tensor<8x8xf16>, tensor<8xf32>, tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @merge_c1_no_segments(%a: tensor<7x8xf32>, %m: tensor<7xf32>) {
+  // expected-error @below {{expected maps (s, b, d, e), (s, b, d), (s, b, d) and (b, d, e), got}}
+  %r = attention.merge indexing_maps = [affine_map<(d, e) -> (d, e)>,
+      affine_map<(d, e) -> (d)>, affine_map<(d, e) -> (d)>, affine_map<(d, e) -> (d, e)>]
+    ins(%a, %m, %m : tensor<7x8xf32>, tensor<7xf32>, tensor<7xf32>) outs(%a : tensor<7x8xf32>)
+    -> tensor<7x8xf32>
+  return
+}
+
+// -----
+
+func.func @merge_c2_state_in_the_type_of_the_computation(%a: tensor<2x7x8xf32>, %m: tensor<2x7xf16>, %o: tensor<7x8xf32>) {
+  // expected-error @below {{expected acc, max and sum in the type of the computation, 'f32', got 'tensor<2x7xf16>'}}
+  %r = attention.merge indexing_maps = [affine_map<(s, d, e) -> (s, d, e)>,
+      affine_map<(s, d, e) -> (s, d)>, affine_map<(s, d, e) -> (s, d)>, affine_map<(s, d, e) -> (d, e)>]
+    ins(%a, %m, %m : tensor<2x7x8xf32>, tensor<2x7xf16>, tensor<2x7xf16>) outs(%o : tensor<7x8xf32>)
+    -> tensor<7x8xf32>
+  return
+}
+
+// -----
+
 func.func @apply_c1_two_channel_dims(%a: tensor<7x2x8xf32>, %b: tensor<2x8x8xf32>, %o: tensor<7x8xf32>) {
   // expected-error @below {{expected maps (b, i, d), (b, d, e) and (b, i, e)}}
   %r = attention.apply indexing_maps = [affine_map<(i, c, d, e) -> (i, c, d)>,

@@ -71,6 +71,8 @@ func.func @elfatt(%q: tensor<?x4x32xf16>, %g: tensor<3x3x1x32xf32>, %gb: tensor<
 // CHECK:         attention.linear
 // CHECK:         attention.context
 // CHECK:         attention.apply
+// CHECK:         %[[PARTS:[a-z0-9_#]+]]:3 = attention.partial_context
+// CHECK:         attention.merge {{.*}} ins(%[[PARTS]]#0, %[[PARTS]]#1, %[[PARTS]]#2
 // CHECK:         %{{[a-z0-9_#]+}}:3 = attention.online {{.*}} scale(%{{[a-z0-9_#]+}} : f32)
 // CHECK:         attention.finalize
 // CHECK:         attention.lepe {{.*}} bias(%{{[a-z0-9_#]+}} : tensor<16xf32>) offsets(%{{[a-z0-9_#]+}}) {{.*}} grid_dims = [0]
@@ -91,6 +93,22 @@ func.func @parts(%q: tensor<9x16xf32>, %e: tensor<16x16xf32>, %m: tensor<9xf32>,
       affine_map<(i, d, e) -> (i, e)>]
     ins(%q, %c : tensor<9x16xf32>, tensor<16x16xf32>) outs(%q : tensor<9x16xf32>)
     -> tensor<9x16xf32>
+  %k = tensor.expand_shape %q [[0, 1], [2]] output_shape [3, 3, 16]
+    : tensor<9x16xf32> into tensor<3x3x16xf32>
+  %sums = tensor.empty() : tensor<3x16x16xf32>
+  %state = tensor.empty() : tensor<3x16xf32>
+  %t:3 = attention.partial_context indexing_maps = [
+      affine_map<(s, j, d, e) -> (s, j, d)>, affine_map<(s, j, d, e) -> (s, j, e)>,
+      affine_map<(s, j, d, e) -> (s, d, e)>, affine_map<(s, j, d, e) -> (s, d)>,
+      affine_map<(s, j, d, e) -> (s, d)>]
+    ins(%k, %k : tensor<3x3x16xf32>, tensor<3x3x16xf32>)
+    outs(%sums, %state, %state : tensor<3x16x16xf32>, tensor<3x16xf32>, tensor<3x16xf32>)
+    -> tensor<3x16x16xf32>, tensor<3x16xf32>, tensor<3x16xf32>
+  %merged = attention.merge indexing_maps = [
+      affine_map<(s, d, e) -> (s, d, e)>, affine_map<(s, d, e) -> (s, d)>,
+      affine_map<(s, d, e) -> (s, d)>, affine_map<(s, d, e) -> (d, e)>]
+    ins(%t#0, %t#1, %t#2 : tensor<3x16x16xf32>, tensor<3x16xf32>, tensor<3x16xf32>)
+    outs(%e : tensor<16x16xf32>) -> tensor<16x16xf32>
   %s:3 = attention.online indexing_maps = [
       affine_map<(i, j, d, e) -> (i, d)>, affine_map<(i, j, d, e) -> (j, d)>,
       affine_map<(i, j, d, e) -> (j, e)>, affine_map<(i, j, d, e) -> (i, e)>,

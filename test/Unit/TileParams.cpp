@@ -70,6 +70,25 @@ TEST(TileParams, SharedMemoryHoldsABlock) {
       }
 }
 
+TEST(TileParams, FewLongContextsAreSplit) {
+  // One head of one image, in whole steps where that leaves no rest.
+  ContextSplit split = getContextSplit(65536, 1, 32);
+  EXPECT_EQ(split.segments, 32);
+  EXPECT_EQ(split.tokens, 2048);
+  split = getContextSplit(3136, 1, 32);
+  EXPECT_EQ(split.segments, 2);
+  EXPECT_EQ(split.tokens, 1568);
+  // A rest is one segment more.
+  split = getContextSplit(4099, 2, 32);
+  EXPECT_EQ(split.segments, 4);
+  EXPECT_EQ(split.tokens, 1024);
+  // Workers enough, or tokens too few.
+  EXPECT_EQ(getContextSplit(65536, 16, 32).segments, 1);
+  EXPECT_EQ(getContextSplit(65536, 15, 32).segments, 3);
+  EXPECT_EQ(getContextSplit(2047, 1, 32).segments, 1);
+  EXPECT_EQ(getContextSplit(0, 0, 32).segments, 1);
+}
+
 TEST(TileParams, FragmentsAreWhole) {
   TileParams params = getTileParams(MachineLimits::gpu(), {7, 49, 40, 40});
   EXPECT_EQ(params.rows, 16);

@@ -65,6 +65,23 @@ def TileSinkElementwisePass : ElfattTilePass<"elfatt-tile-sink-elementwise"> {
     Statistic<"numLeft", "num-left", "Number of elementwise ops after attention left outside">];
 }
 
+def TileSplitContextPass : ElfattTilePass<"elfatt-tile-split-context"> {
+  let summary = "Sum a context of many tokens and few heads in segments";
+  let description = [{
+    `attention.context` is one worker a head and image. Where these are few and
+    tokens are many, it becomes `attention.partial_context` of segments of the
+    tokens, as a batch dim, and `attention.merge`. What is split, and how, depends on
+    extents alone. Kernels of the GPU take contexts whole.
+
+    - Preconditions: `elfatt-tile-decompose` ran; ops on tensors.
+    - Postconditions: none.
+    - Changes numerics: sums are reordered.
+  }];
+  let options = machineOptions;
+  let dependentDialects = ["mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numSplit", "num-split", "Number of contexts split">];
+}
+
 def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
   let summary = "Tile attention parts to one scf.forall a part, neighbours fused";
   let description = [{

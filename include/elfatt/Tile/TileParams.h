@@ -79,6 +79,17 @@ constexpr int64_t roundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+/// Segments of the tokens whose parts of a context are summed beside each other, `tokens`
+/// each; what is left is one more.
+struct ContextSplit {
+  int64_t segments = 1, tokens = 0;
+};
+
+/// How to split a context of `tokens` tokens, of which one worker takes `step` at a time,
+/// for each of `workers` heads and images. It depends on nothing else, so that results do
+/// not depend on the number of threads.
+ContextSplit getContextSplit(int64_t tokens, int64_t workers, int64_t step);
+
 TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
 
 } // namespace elfatt::tile

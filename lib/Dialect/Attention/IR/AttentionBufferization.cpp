@@ -56,6 +56,8 @@ void elfatt::attention::registerBufferizableOpInterfaceExternalModels(DialectReg
     ElfattOp::attachInterface<ViewOpBufferization<ElfattOp>>(*ctx);
     LinearOp::attachInterface<ViewOpBufferization<LinearOp>>(*ctx);
     ContextOp::attachInterface<ViewOpBufferization<ContextOp>>(*ctx);
+    PartialContextOp::attachInterface<ViewOpBufferization<PartialContextOp>>(*ctx);
+    MergeOp::attachInterface<ViewOpBufferization<MergeOp>>(*ctx);
     ApplyOp::attachInterface<ViewOpBufferization<ApplyOp>>(*ctx);
     LepeOp::attachInterface<ViewOpBufferization<LepeOp>>(*ctx);
     OnlineOp::attachInterface<ViewOpBufferization<OnlineOp>>(*ctx);

@@ -75,6 +75,8 @@ ELFATT_SHARED_METHODS(SdpaOp)
 ELFATT_SHARED_METHODS(ElfattOp)
 ELFATT_SHARED_METHODS(LinearOp)
 ELFATT_SHARED_METHODS(ContextOp)
+ELFATT_SHARED_METHODS(PartialContextOp)
+ELFATT_SHARED_METHODS(MergeOp)
 ELFATT_SHARED_METHODS(ApplyOp)
 ELFATT_SHARED_METHODS(LepeOp)
 ELFATT_SHARED_METHODS(OnlineOp)
@@ -87,10 +89,15 @@ ELFATT_ONE_INIT(SdpaOp)
 ELFATT_ONE_INIT(ElfattOp)
 ELFATT_ONE_INIT(LinearOp)
 ELFATT_ONE_INIT(ContextOp)
+ELFATT_ONE_INIT(MergeOp)
 ELFATT_ONE_INIT(ApplyOp)
 ELFATT_ONE_INIT(LepeOp)
 ELFATT_ONE_INIT(FinalizeOp)
 #undef ELFATT_ONE_INIT
+
+MutableOperandRange PartialContextOp::getDpsInitsMutable() {
+  return MutableOperandRange(getOperation(), getAccMutable().getOperandNumber(), 3);
+}
 
 MutableOperandRange OnlineOp::getDpsInitsMutable() {
   return MutableOperandRange(getOperation(), getAccMutable().getOperandNumber(), 3);
@@ -118,6 +125,15 @@ SmallVector<OpOperand *> LinearOp::getViewedOperands() {
 
 SmallVector<OpOperand *> ContextOp::getViewedOperands() {
   return {&getKeyMutable(), &getValueMutable(), &getInitMutable()};
+}
+
+SmallVector<OpOperand *> PartialContextOp::getViewedOperands() {
+  return {&getKeyMutable(), &getValueMutable(), &getAccMutable(), &getMaxMutable(),
+          &getSumMutable()};
+}
+
+SmallVector<OpOperand *> MergeOp::getViewedOperands() {
+  return {&getAccMutable(), &getMaxMutable(), &getSumMutable(), &getInitMutable()};
 }
 
 SmallVector<OpOperand *> ApplyOp::getViewedOperands() {

@@ -81,10 +81,10 @@ static AttentionDims classifyContraction(AffineMap a, AffineMap b, AffineMap c,
   return dims;
 }
 
-AttentionDims AttentionDims::get(ContextOp op) {
+/// Of a context with these maps of K, V and its result.
+static AttentionDims contextDims(ArrayRef<AffineMap> maps) {
   // C[b,d,e] = K[b,j,d] V[b,j,e]: K alone has d, V alone has e, j is summed. A
   // context without head dims on one side has extra dims there; the last counts.
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<unsigned> onlyK, onlyV, reduced;
   AttentionDims dims = classifyContraction(maps[0], maps[1], maps[2], onlyK, onlyV, reduced);
   dims.channels = onlyK.pop_back_val();
@@ -93,6 +93,26 @@ AttentionDims AttentionDims::get(ContextOp op) {
   llvm::append_range(dims.batch, onlyV);
   llvm::sort(dims.batch);
   dims.keys = reduced;
+  return dims;
+}
+
+AttentionDims AttentionDims::get(ContextOp op) { return contextDims(op.getIndexingMapsArray()); }
+AttentionDims AttentionDims::get(PartialContextOp op) {
+  return contextDims(op.getIndexingMapsArray());
+}
+
+AttentionDims AttentionDims::get(MergeOp op) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  AttentionDims dims;
+  dims.channels = cast<AffineDimExpr>(maps[1].getResults().back()).getPosition();
+  for (unsigned dim = 0, e = maps[0].getNumDims(); dim < e; ++dim) {
+    if (!maps[3].isFunctionOfDim(dim))
+      dims.keys.push_back(dim);
+    else if (!maps[1].isFunctionOfDim(dim))
+      dims.values = dim;
+    else if (dim != dims.channels)
+      dims.batch.push_back(dim);
+  }
   return dims;
 }
 

@@ -63,8 +63,7 @@ LogicalResult SdpaOp::verifyRegions() {
   SmallVector<Type> expected = {scoreType};
   for (Value bias : getBias())
     expected.push_back(getElementTypeOrSelf(bias));
-  expected.append(AttentionDims::get(*this).getPositionDims().size(),
-                  IndexType::get(getContext()));
+  expected.append(AttentionDims::get(*this).getPositionDims().size(), IndexType::get(getContext()));
   // sdpa_c5
   if (!llvm::equal(block.getArgumentTypes(), expected)) {
     InFlightDiagnostic diagnostic = emitOpError("expected a score region of (");
@@ -104,6 +103,16 @@ static bool holdsExactly(AffineMap map, ArrayRef<unsigned> dims) {
   return count == dims.size();
 }
 
+/// acc, max and sum have the type that `op` computes in.
+static LogicalResult verifyState(ViewOpInterface op, ValueRange state) {
+  FloatType type = getComputeType(op);
+  for (Value value : state)
+    if (getElementTypeOrSelf(value) != type)
+      return op->emitOpError("expected acc, max and sum in the type of the computation, ")
+             << type << ", got " << value.getType();
+  return success();
+}
+
 LogicalResult OnlineOp::verify() {
   auto view = cast<ViewOpInterface>(getOperation());
   if (failed(verifyViews(view)))
@@ -121,11 +130,8 @@ LogicalResult OnlineOp::verify() {
       return emitOpError("expected max and sum over the batch and row dims, got map ")
              << AffineMapAttr::get(maps[number]);
   // online_c3
-  FloatType type = getComputeType(view);
-  for (Value state : {getAcc(), getMax(), getSum()})
-    if (getElementTypeOrSelf(state) != type)
-      return emitOpError("expected acc, max and sum in the type of the computation, ")
-             << type << ", got " << state.getType();
+  if (failed(verifyState(view, {getAcc(), getMax(), getSum()})))
+    return failure();
   // view_c11
   return verifyDefaultScale(view, getScale(), dims->channels);
 }
@@ -166,6 +172,58 @@ LogicalResult ContextOp::verify() {
            << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
            << AffineMapAttr::get(maps[2]);
   return success();
+}
+
+LogicalResult PartialContextOp::verify() {
+  auto view = cast<ViewOpInterface>(getOperation());
+  if (failed(verifyViews(view)))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  unsigned keys;
+  // partial_context_c1
+  if (!isContraction(maps[0], maps[1], maps[2], /*ownDimOfA=*/true, keys) || keys == 0)
+    return emitOpError("expected maps (b, j, d), (b, j, e) and (b, d, e), got ")
+           << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
+           << AffineMapAttr::get(maps[2]);
+  AttentionDims dims = AttentionDims::get(*this);
+  SmallVector<unsigned> perChannel = dims.batch;
+  perChannel.push_back(dims.channels);
+  // partial_context_c2
+  for (unsigned number : {3, 4})
+    if (!holdsExactly(maps[number], perChannel))
+      return emitOpError("expected max and sum over the batch and channel dims, got map ")
+             << AffineMapAttr::get(maps[number]);
+  // partial_context_c3
+  return verifyState(view, {getAcc(), getMax(), getSum()});
+}
+
+LogicalResult MergeOp::verify() {
+  auto view = cast<ViewOpInterface>(getOperation());
+  if (failed(verifyViews(view)))
+    return failure();
+  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  SmallVector<unsigned> all = llvm::to_vector(llvm::seq(0u, maps[0].getNumDims()));
+  auto lacks = [](AffineMap map) {
+    return [=](unsigned dim) { return !map.isFunctionOfDim(dim); };
+  };
+  // merge_c1
+  bool isMerge = holdsExactly(maps[0], all) && llvm::count_if(all, lacks(maps[3])) == 1 &&
+                 llvm::count_if(all, lacks(maps[1])) == 1 && maps[1].getNumResults() > 0 &&
+                 isa<AffineDimExpr>(maps[1].getResults().back());
+  unsigned segments = 0, values = 0;
+  if (isMerge) {
+    segments = *llvm::find_if(all, lacks(maps[3])), values = *llvm::find_if(all, lacks(maps[1]));
+    isMerge = segments != values &&
+              maps[1].getResults().back() != getAffineDimExpr(segments, getContext());
+    llvm::erase(all, values);
+    isMerge &= holdsExactly(maps[1], all) && holdsExactly(maps[2], all);
+  }
+  if (!isMerge)
+    return emitOpError("expected maps (s, b, d, e), (s, b, d), (s, b, d) and (b, d, e), got ")
+           << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << ", "
+           << AffineMapAttr::get(maps[2]) << " and " << AffineMapAttr::get(maps[3]);
+  // merge_c2
+  return verifyState(view, {getAcc(), getMax(), getSum()});
 }
 
 LogicalResult ApplyOp::verify() {

@@ -228,6 +228,37 @@ SmallVector<Value> decompose(OpBuilder &builder, OnlineOp op) {
           f.write(newSum, op.getSum(), maps[5])};
 }
 
+/// max = max_j K, P = exp(K - max), sum = sum_j P, acc = sum_j P * V
+SmallVector<Value> decompose(OpBuilder &builder, PartialContextOp op) {
+  LinalgFormulas f(builder, cast<ViewOpInterface>(op.getOperation()));
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  Term key = f.read(op.getKey(), maps[0]), value = f.read(op.getValue(), maps[1]);
+  Term acc = f.read(op.getAcc(), maps[2]), state = f.read(op.getMax(), maps[3]);
+  Term max = f.maxWith(f.fill(state.dims, -kInfinity), key);
+  Term p = expBelow(f, key, max);
+  Term sum = f.addSum(f.fill(state.dims, 0.0), p);
+  return {f.write(f.contract(acc.dims, p, value), op.getAcc(), maps[2]),
+          f.write(max, op.getMax(), maps[3]), f.write(sum, op.getSum(), maps[4])};
+}
+
+/// m = max_s max, r = exp(max - m), C = sum_s r * acc / sum_s r * sum
+SmallVector<Value> decompose(OpBuilder &builder, MergeOp op) {
+  LinalgFormulas f(builder, cast<ViewOpInterface>(op.getOperation()));
+  AttentionDims dims = AttentionDims::get(op);
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  Term acc = f.read(op.getAcc(), maps[0]), max = f.read(op.getMax(), maps[1]);
+  Term out = f.read(op.getInit(), maps[3]);
+  SmallVector<unsigned> perChannel = dims.batch;
+  perChannel.push_back(dims.channels);
+  Term r = expBelow(f, max, f.maxWith(f.fill(perChannel, -kInfinity), max));
+  Term sum = f.contract(perChannel, r, f.read(op.getSum(), maps[2]));
+  Term merged = f.contract(out.dims, r, acc);
+  Term divided = f.map(out.dims, {merged, sum}, [](ImplicitLocOpBuilder &b, ValueRange v) -> Value {
+    return arith::DivFOp::create(b, v[0], v[1]);
+  });
+  return {f.write(divided, op.getInit(), maps[3])};
+}
+
 /// O[b,i,e] = acc[b,i,e] / sum[b,i], and 0 where sum is 0.
 SmallVector<Value> decompose(OpBuilder &builder, FinalizeOp op) {
   LinalgFormulas f(builder, cast<ViewOpInterface>(op.getOperation()));
@@ -261,8 +292,8 @@ struct DecomposeAttentionPass : impl::DecomposeAttentionPassBase<DecomposeAttent
       rewriter.setInsertionPoint(op);
       SmallVector<Value> results =
           llvm::TypeSwitch<Operation *, SmallVector<Value>>(op)
-              .Case<SdpaOp, ContextOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(
-                  [&](auto part) { return decompose(rewriter, part); });
+              .Case<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp,
+                    FinalizeOp>([&](auto part) { return decompose(rewriter, part); });
       rewriter.replaceOp(op, results);
       ++numDecomposed;
     }

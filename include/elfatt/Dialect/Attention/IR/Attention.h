@@ -66,6 +66,9 @@ struct AttentionDims {
   static AttentionDims get(OnlineOp op);
   /// `rows` is empty.
   static AttentionDims get(ContextOp op);
+  static AttentionDims get(PartialContextOp op);
+  /// `keys` are the segments, `channels` is the last dim of max; `rows` is empty.
+  static AttentionDims get(MergeOp op);
   /// `keys` is empty.
   static AttentionDims get(ApplyOp op);
 };

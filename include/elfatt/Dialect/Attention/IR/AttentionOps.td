@@ -275,6 +275,66 @@ def Attention_ContextOp : Attention_TileableOp<"context"> {
   }];
 }
 
+def Attention_PartialContextOp : Attention_TileableOp<"partial_context"> {
+  let summary = "the context of some tokens, undivided, with its softmax's state";
+  let description = [{
+    ```
+    max[b,d]   = max_j K[b,j,d]
+    sum[b,d]   = sum_j exp(K[b,j,d] - max[b,d])
+    acc[b,d,e] = sum_j exp(K[b,j,d] - max[b,d]) * V[b,j,e]
+    ```
+    acc and sum may both carry one power of two, the same for all tokens. What acc,
+    max and sum held is not read. acc, max and sum have the computation's type. It
+    exists beside `attention.context` so that segments of the tokens can be summed
+    beside each other, as a batch dim: `attention.merge` puts them together.
+
+    ```mlir
+    %a, %m, %l = attention.partial_context indexing_maps = [
+           affine_map<(b, s, j, d, e) -> (b, s, j, d)>, affine_map<(b, s, j, d, e) -> (b, s, j, e)>,
+           affine_map<(b, s, j, d, e) -> (b, s, d, e)>, affine_map<(b, s, j, d, e) -> (b, s, d)>,
+           affine_map<(b, s, j, d, e) -> (b, s, d)>]
+         ins(%k, %v : tensor<4x3x99x16xf32>, tensor<4x3x99x16xf32>)
+         outs(%acc, %max, %sum : tensor<4x3x16x16xf32>, tensor<4x3x16xf32>, tensor<4x3x16xf32>)
+         -> tensor<4x3x16x16xf32>, tensor<4x3x16xf32>, tensor<4x3x16xf32>
+    ```
+  }];
+  let arguments = (ins AnyView:$key, AnyView:$value, AnyView:$acc, AnyView:$max, AnyView:$sum,
+    AffineMapArrayAttr:$indexing_maps);
+  let assemblyFormat = [{
+    `indexing_maps` `=` $indexing_maps
+    `ins` `(` $key `,` $value `:` type($key) `,` type($value) `)`
+    `outs` `(` $acc `,` $max `,` $sum `:` type($acc) `,` type($max) `,` type($sum) `)`
+    attr-dict (`->` type($results)^)?
+  }];
+}
+
+def Attention_MergeOp : Attention_TileableOp<"merge"> {
+  let summary = "puts the states of a softmax over segments together and ends it";
+  let description = [{
+    ```
+    m[b,d]   = max_s max[s,b,d]          r[s,b,d] = exp(max[s,b,d] - m[b,d])
+    C[b,d,e] = sum_s r[s,b,d] * acc[s,b,d,e] / sum_s r[s,b,d] * sum[s,b,d]
+    ```
+    s is the one dim that init lacks, the segments; exp(-inf - -inf) counts as 0.
+    Ends `attention.partial_context`.
+
+    ```mlir
+    %c = attention.merge indexing_maps = [
+           affine_map<(b, s, d, e) -> (b, s, d, e)>, affine_map<(b, s, d, e) -> (b, s, d)>,
+           affine_map<(b, s, d, e) -> (b, s, d)>, affine_map<(b, s, d, e) -> (b, d, e)>]
+         ins(%acc, %max, %sum : tensor<4x3x16x16xf32>, tensor<4x3x16xf32>, tensor<4x3x16xf32>)
+         outs(%init : tensor<4x16x16xf32>) -> tensor<4x16x16xf32>
+    ```
+  }];
+  let arguments = (ins AnyView:$acc, AnyView:$max, AnyView:$sum, AnyView:$init,
+    AffineMapArrayAttr:$indexing_maps);
+  let assemblyFormat = [{
+    `indexing_maps` `=` $indexing_maps
+    `ins` `(` $acc `,` $max `,` $sum `:` type($acc) `,` type($max) `,` type($sum) `)`
+    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($results)^)?
+  }];
+}
+
 def Attention_ApplyOp : Attention_TileableOp<"apply"> {
   let summary = "query times the context of linear attention";
   let description = [{

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// merge on buffers: for each row block, segment after segment joins the state of those
+// before it, in scratch.
+#include "Formulas.h"
+#include "PartShape.h"
+#include "TileViews.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace elfatt::attention;
+using namespace elfatt::tile;
+
+LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) {
+  if (failed(checkUnitBatch(op)))
+    return failure();
+  auto view = cast<ViewOpInterface>(op.getOperation());
+  AttentionDims dims = AttentionDims::get(op);
+  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
+  const int64_t values = ranges[dims.values];
+  if (ShapedType::isDynamic(ranges[dims.channels]) || ShapedType::isDynamic(values))
+    return op.emitOpError("expected static channel and value extents");
+  OpBuilder builder(op);
+  ImplicitLocOpBuilder b(op.getLoc(), builder);
+  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};
+  if (ctx.params.staged)
+    return op.emitOpError("has no kernel; expected a context that was not split");
+  ctx.params.rows = ctx.params.contextRows;
+  const int64_t rows = ctx.params.rows;
+  Formulas formulas(b, ctx.type);
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  const unsigned segment = dims.keys[0];
+  Value acc = projectView(b, op.getAcc(), maps[0], {segment, dims.channels, dims.values});
+  Value max = projectView(b, op.getMax(), maps[1], {segment, dims.channels});
+  Value sum = projectView(b, op.getSum(), maps[2], {segment, dims.channels});
+  Value output = projectView(b, op.getInit(), maps[3], {dims.channels, dims.values});
+  Value accScratch = ctx.scratch({rows, values}, ctx.type);
+  Value maxScratch = ctx.scratch({rows}, ctx.type), sumScratch = ctx.scratch({rows}, ctx.type);
+  auto perRow = VectorType::get({rows}, ctx.type);
+  RowBlock own;
+  own.inner = own.linear = ctx.index(0);
+  auto load = [&](Value a, Value m, Value l, const RowBlock &block) {
+    return OnlineState{readRows(ctx, a, block, values), readPerRow(ctx, m, block),
+                       readPerRow(ctx, l, block)};
+  };
+  auto store = [&](const OnlineState &state) {
+    writeRows(ctx, state.acc, accScratch, own);
+    writePerRow(ctx, state.max, maxScratch, own);
+    writePerRow(ctx, state.sum, sumScratch, own);
+  };
+  forEachRowBlock(ctx, output, [&](const RowBlock &block) {
+    store({formulas.constant(0.0, VectorType::get({rows, values}, ctx.type)),
+           formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
+           formulas.constant(0.0, perRow)});
+    Value numSegments = ctx.index(memref::getMixedSize(b, b.getLoc(), acc, 0));
+    auto loop = scf::ForOp::create(b, ctx.index(0), numSegments, ctx.index(1));
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loop.getBody());
+      RowBlock next = block;
+      next.outer.push_back(loop.getInductionVar());
+      store(formulas.join(load(accScratch, maxScratch, sumScratch, own), load(acc, max, sum, next),
+                          ScoreBase::E));
+    }
+    Value merged = formulas.finalize(load(accScratch, maxScratch, sumScratch, own),
+                                     /*emptyRowsAreZero=*/false);
+    writeRows(ctx, formulas.narrow(merged, typeOf(output).getElementType()), output, block);
+  });
+  return success();
+}
