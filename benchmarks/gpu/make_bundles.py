@@ -58,7 +58,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kit", type=Path)
     parser.add_argument("--compiler", required=True)
-    parser.add_argument("--chips", default="sm_80,sm_87,sm_90,sm_120")
+    parser.add_argument("--chips", default="sm_80,sm_87,sm_90")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--types", default="")

@@ -4,7 +4,7 @@
 # Makes the folder that benchmarks attention on a machine with a GPU, CUDA and
 # PyTorch, but no LLVM: bundles of every kernel, the runtime, and run.py.
 #
-#   benchmarks/gpu/prepare.sh [DIR] [--chips=sm_80,sm_87,sm_90,sm_120] [--quick]
+#   benchmarks/gpu/prepare.sh [DIR] [--chips=sm_80,sm_87,sm_90] [--quick]
 #                             [--only=TEXT]... [--jobs=N] [--runtime=FILE]
 #
 # DIR (build/gpu-benchmark) is replaced. On the other machine: python run.py
