@@ -223,3 +223,9 @@ def results(
 @pytest.mark.parametrize("name", NAMES)
 def test_following_op(results: Dict[str, Any], name: str) -> None:
     check(cases()[name], results[name])
+
+
+@pytest.mark.parametrize("name", ["elfatt", "linear-dynamic"])
+def test_following_op_in_a_kernel(elfatt_run: str, tmp_path: Path, name: str) -> None:
+    case = cases()[name]
+    check(case, run(elfatt_run, tmp_path, [case], ["--target=sim:sm_87"])[name])
