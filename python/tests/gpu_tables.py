@@ -129,7 +129,7 @@ def part(make: Callable[[str], List[Case]], stride: int) -> Group:
 
 
 GROUPS: Dict[str, Group] = {
-    "kernels": Group(kernels, 35),
+    "kernels": Group(kernels, 43),
     "newest": Group(newest, 5),
     # f16 has no such values.
     "values": Group(
