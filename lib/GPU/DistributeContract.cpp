@@ -3,6 +3,7 @@
 // Products of tiles. Operands and result are in the layouts that the tensor
 // cores fix, in every element type, so that types differ in the instruction
 // alone.
+#include "Alignment.h"
 #include "Distributor.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -165,6 +166,125 @@ Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragm
   return fromElements(results, b.getF32Type());
 }
 
+/// Whether products without tensor cores, its only users, can read a tile where it lies in
+/// shared memory.
+bool Distributor::isReadableByFma(Value tile) {
+  auto op = tile.getDefiningOp<vector::TransferReadOp>();
+  return op && !op.getMask() && op.getVectorType().getRank() == 2 && op.isDimInBounds(0) &&
+         op.isDimInBounds(1) && op.getPermutationMap().isMinorIdentity() &&
+         getMmaK(op.getVectorType().getElementType()) == 0 &&
+         mlir::gpu::GPUDialect::hasWorkgroupMemoryAddressSpace(
+             cast<MemRefType>(op.getShapedType())) &&
+         isChunkAligned(op.getBase(), getAsOpFoldResult(op.getIndices()), 4) &&
+         llvm::all_of(op->getUsers(), [&](Operation *user) {
+           auto contract = dyn_cast<vector::ContractionOp>(user);
+           return contract && contract->getBlock() == op->getBlock() && contract.getAcc() != tile &&
+                  succeeded(getContractLayouts(contract));
+         });
+}
+
+/// Then no lane asks another for what it holds. The right operand by itself, where its rows are
+/// what is summed over, or both.
+bool Distributor::isReadByFma(vector::TransferReadOp op) {
+  Value tile = op.getResult();
+  return isReadableByFma(tile) && llvm::all_of(tile.getUsers(), [&](Operation *user) {
+           auto contract = cast<vector::ContractionOp>(user);
+           int64_t sum = getContractLayouts(contract)->sumDim;
+           auto sumsFirst = [&](int64_t operand) {
+             AffineMap map = contract.getIndexingMapsArray()[operand];
+             return map.getDimPosition(0) == static_cast<unsigned>(sum);
+           };
+           bool readsBoth = isReadableByFma(contract.getLhs()) &&
+                            isReadableByFma(contract.getRhs()) && !sumsFirst(0);
+           return readsBoth || (contract.getRhs() == tile && contract.getLhs() != tile &&
+                                !isReadableByFma(contract.getLhs()) && sumsFirst(1));
+         });
+}
+
+/// `width` neighbours of a tile in shared memory, from (row, column) on, as f32.
+Value Distributor::loadWide(const Access &access, Value row, Value column, int64_t width) {
+  auto type = cast<MemRefType>(access.base.getType());
+  SmallVector<Value> indices = access.indices;
+  for (auto [d, offset] : {std::pair<int64_t, Value>{0, row}, {1, column}})
+    indices[access.memrefDim[d]] =
+        b.createOrFold<arith::AddIOp>(loc, indices[access.memrefDim[d]], offset);
+  Value loaded = vector::LoadOp::create(
+      b, loc, VectorType::get(width, type.getElementType()), access.base, indices,
+      /*nontemporal=*/false, llvm::MaybeAlign(width * type.getElementTypeBitWidth() / 8));
+  if (type.getElementType().isF32())
+    return loaded;
+  return arith::ExtFOp::create(b, loc, VectorType::get(width, b.getF32Type()), loaded);
+}
+
+/// acc[i, n] += sum_k lhs[i, k] rhs[n, k] or rhs[k, n], four of k at a time in a loop: code stays
+/// short, and lanes that need the same element read it at once.
+Value Distributor::emitFmaOfMemory(const Access &lhs, const Access &rhs, const Fragment &acc,
+                                   ArrayRef<bool> swapped) {
+  constexpr int64_t kStep = 4;
+  const FragmentLayout &accLayout = acc.layout;
+  auto loop = scf::ForOp::create(b, loc, constant(0), constant(lhs.layout.getShape()[1]),
+                                 constant(kStep), acc.value);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(loop.getBody());
+  Value k = loop.getInductionVar();
+  SmallVector<Value> sums, left;
+  for (int64_t flat = 0; flat < accLayout.numLocal(); ++flat)
+    sums.push_back(vector::ExtractOp::create(b, loc, loop.getRegionIterArg(0), flat));
+  for (int64_t i = 0; i < accLayout.localSize(0); ++i)
+    left.push_back(loadWide(lhs, coordinate(accLayout, 0, i), k, kStep));
+  auto multiply = [&](int64_t n, int64_t step, Value right) {
+    for (int64_t i = 0; i < accLayout.localSize(0); ++i) {
+      Value &sum = sums[accLayout.flatten({i, n})];
+      sum = math::FmaOp::create(b, loc, extract(left[i], step), right, sum);
+    }
+  };
+  for (int64_t n = 0; n < accLayout.localSize(1); n += 2) {
+    if (!swapped[1]) {
+      for (int64_t odd : {0, 1}) {
+        Value right = loadWide(rhs, coordinate(accLayout, 1, n + odd), k, kStep);
+        for (int64_t step = 0; step < kStep; ++step)
+          multiply(n + odd, step, extract(right, step));
+      }
+      continue;
+    }
+    for (int64_t step = 0; step < kStep; ++step) {
+      Value row = b.createOrFold<arith::AddIOp>(loc, k, constant(step));
+      Value right = loadWide(rhs, row, coordinate(accLayout, 1, n), 2);
+      for (int64_t odd : {0, 1})
+        multiply(n + odd, step, extract(right, odd));
+    }
+  }
+  scf::YieldOp::create(b, loc, fromElements(sums, b.getF32Type()));
+  return loop.getResult(0);
+}
+
+/// acc[i, n] += sum_k lhs[i, k] rhs[k, n], the left operand in registers: lanes of a quad pass it
+/// on.
+Value Distributor::emitFmaOfRight(const Fragment &lhs, const Access &rhs, const Fragment &acc,
+                                  ArrayRef<bool> swapped) {
+  const FragmentLayout &accLayout = acc.layout;
+  SmallVector<Value> sums;
+  for (int64_t flat = 0; flat < accLayout.numLocal(); ++flat)
+    sums.push_back(extract(acc.value, flat));
+  Value quadStart = arith::AndIOp::create(b, loc, laneI32(), constantI32(28));
+  for (int64_t k = 0, e = rhs.layout.getShape()[0]; k < e; ++k) {
+    Value holder = arith::OrIOp::create(b, loc, quadStart, constantI32((k % 8) / 2));
+    SmallVector<Value> left;
+    for (int64_t i = 0; i < accLayout.localSize(0); ++i)
+      left.push_back(shuffle(
+          extract(lhs.value, flatOf(lhs.layout, swapped[0], i, 2 * (k / 8) + k % 2)), holder));
+    for (int64_t n = 0; n < accLayout.localSize(1); n += 2) {
+      Value right = loadWide(rhs, constant(k), coordinate(accLayout, 1, n), 2);
+      for (int64_t i = 0; i < accLayout.localSize(0); ++i)
+        for (int64_t odd : {0, 1}) {
+          Value &sum = sums[accLayout.flatten({i, n + odd})];
+          sum = math::FmaOp::create(b, loc, left[i], extract(right, odd), sum);
+        }
+    }
+  }
+  return fromElements(sums, b.getF32Type());
+}
+
 int64_t Distributor::getMmaK(Type element) const {
   if (element.isBF16())
     return chip.bf16 ? 16 : 0;
@@ -207,21 +327,30 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
            << kMmaM << " and a sum in steps of " << kMmaStep << ", got " << accType.getShape()[0]
            << " and " << sums;
 
-  Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
   Fragment acc{get(op.getAcc(), contract->acc), contract->acc};
+  auto inMemory = [&](Value operand) {
+    auto access = deferred.find(operand);
+    return access == deferred.end() ? nullptr : &access->second;
+  };
   Value result;
+  if (Access *left = inMemory(op.getLhs())) {
+    define(op.getResult(), emitFmaOfMemory(*left, *inMemory(op.getRhs()), acc, swapped),
+           contract->acc);
+    return success();
+  }
+  Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
   if (byMma) {
     RightOperand right{*this, contract->rhs, swapped[1], nullptr, {}};
     right.elements.resize(contract->rhs.numLocal());
-    auto access = deferred.find(op.getRhs());
-    if (access != deferred.end()) {
-      right.access = &access->second;
-    } else {
+    right.access = inMemory(op.getRhs());
+    if (!right.access) {
       Value rhs = get(op.getRhs(), contract->rhs);
       for (auto [position, element] : llvm::enumerate(right.elements))
         element = extract(rhs, position);
     }
     result = emitMma(lhs, right, acc, swapped);
+  } else if (Access *right = inMemory(op.getRhs())) {
+    result = emitFmaOfRight(widen(lhs), *right, acc, swapped);
   } else {
     Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
     result = emitFma(widen(lhs), widen(rhs), acc, swapped);

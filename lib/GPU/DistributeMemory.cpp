@@ -191,6 +191,10 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
   if (failed(access))
     return failure();
   Type element = op.getVectorType().getElementType();
+  if (isReadByFma(op)) {
+    deferred.try_emplace(op.getResult(), *access);
+    return success();
+  }
   if (isLoadedByMatrices(*access)) {
     if (isReadInContract(op)) {
       deferred.try_emplace(op.getResult(), *access);

@@ -115,6 +115,14 @@ private:
   bool isReadInContract(mlir::vector::TransferReadOp op);
   mlir::Value emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);
+  /// The same with operands where they lie in shared memory.
+  mlir::Value emitFmaOfMemory(const Access &lhs, const Access &rhs, const Fragment &acc,
+                              mlir::ArrayRef<bool> swapped);
+  mlir::Value emitFmaOfRight(const Fragment &lhs, const Access &rhs, const Fragment &acc,
+                             mlir::ArrayRef<bool> swapped);
+  mlir::Value loadWide(const Access &access, mlir::Value row, mlir::Value column, int64_t width);
+  bool isReadableByFma(mlir::Value tile);
+  bool isReadByFma(mlir::vector::TransferReadOp op);
 
   mlir::gpu::GPUFuncOp func;
   const LayoutAnalysis &layouts;

@@ -37,7 +37,8 @@ tile::MachineLimits getLimits(llvm::StringRef name) {
   }
   int64_t half = (*chip)->sharedPerSM / 2 - target::kReservedSharedPerBlock;
   return tile::MachineLimits::gpu(
-      std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)));
+      std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)),
+      (*chip)->reference.SMs);
 }
 
 /// Attention ops on tensors to the tile level on buffers.

@@ -12,12 +12,15 @@ namespace elfatt::pipelines {
 
 void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileDecomposePass());
-  pm.addPass(tile::createTileSplitContextPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
-  pm.addPass(tile::createTileSinkElementwisePass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
-  pm.addPass(tile::createTileToForallPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
+  pm.addPass(
+      tile::createTileSplitContextPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
+                                        limits.sharedBytes, limits.processors}));
+  pm.addPass(tile::createTileSinkElementwisePass({limits.machine, limits.vectorBits,
+                                                  limits.vectorRegisters, limits.sharedBytes,
+                                                  limits.processors}));
+  pm.addPass(
+      tile::createTileToForallPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
+                                    limits.sharedBytes, limits.processors}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
@@ -27,10 +30,12 @@ void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
-  pm.addPass(tile::createTileCleanBuffersPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
-  pm.addPass(tile::createTileToVectorPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes}));
+  pm.addPass(
+      tile::createTileCleanBuffersPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
+                                        limits.sharedBytes, limits.processors}));
+  pm.addPass(
+      tile::createTileToVectorPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
+                                    limits.sharedBytes, limits.processors}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

@@ -244,10 +244,12 @@ std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t valid
   return {weights, reduceSum(weights, /*perRow=*/true)};
 }
 
-Value Formulas::apply(Value query, int64_t validColumns, Value context) {
-  Type weightType = typeOf(context).getElementType();
+Value Formulas::apply(Value query, int64_t validColumns, ValueRange contexts) {
+  Type weightType = typeOf(contexts.front()).getElementType();
   auto [weights, sum] = unnormalizedSoftmax(widen(query), validColumns, weightType);
   Value operand = narrow(weights, weightType);
-  OnlineState state{product(Product::NN, operand, context), Value(), sum};
-  return finalize(state, /*emptyRowsAreZero=*/false);
+  Value acc = product(Product::NN, operand, contexts.front());
+  for (Value rest : contexts.drop_front())
+    acc = product(Product::NN, operand, rest, acc);
+  return finalize({acc, Value(), sum}, /*emptyRowsAreZero=*/false);
 }

@@ -75,8 +75,9 @@ public:
   std::pair<mlir::Value, mlir::Value> unnormalizedSoftmax(mlir::Value query, int64_t validColumns,
                                                           mlir::Type weightType);
 
-  /// O = softmax_d(Q) C.
-  mlir::Value apply(mlir::Value query, int64_t validColumns, mlir::Value context);
+  /// O = softmax_d(Q) C, with C the sum of `contexts`: a context of a wider type than
+  /// products take comes in two parts.
+  mlir::Value apply(mlir::Value query, int64_t validColumns, mlir::ValueRange contexts);
 
   // Building blocks.
   mlir::Value log2e();

@@ -218,7 +218,7 @@ LogicalResult ContextLowering::runStaged() {
     stageOut(ctx, result, output);
     return success();
   }
-  Value parted[3] = {ctx.scratch({parts * channelRows, columns}, ctx.type),
+  Value parted[3] = {ctx.staging(parts * channelRows, columns, ctx.type),
                      ctx.scratch({parts * channelRows}, ctx.type),
                      ctx.scratch({parts * channelRows}, ctx.type)};
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
@@ -321,6 +321,7 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
   int64_t channels = validChannels, values = ranges[dims.values];
   Formulas formulas(b, type);
   Value output = target;
+  SmallVector<Value> contexts = {context};
   if (ctx.params.staged) {
     FailureOr<int64_t> bound = staticRowBound(op, query);
     if (failed(bound))
@@ -332,9 +333,14 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     Value queryMatrix = ctx.staging(rows, channels, queryType);
     stageIn(ctx, query, queryMatrix, Padding::None);
     query = queryMatrix;
-    Value contextMatrix = ctx.staging(channels, values, ctx.operandType(queryType));
-    stageIn(ctx, context, contextMatrix, Padding::Rows);
-    context = contextMatrix;
+    // Sums of all tokens, rounded once, would be the largest error of 16-bit kernels.
+    Type operandType = ctx.operandType(queryType);
+    contexts[0] = ctx.staging(channels, values, operandType);
+    stageIn(ctx, context, contexts[0], Padding::Rows);
+    if (typeOf(context).getElementTypeBitWidth() > operandType.getIntOrFloatBitWidth()) {
+      contexts.push_back(ctx.staging(channels, values, operandType));
+      stageRemainder(ctx, context, contexts[1]);
+    }
     // Rows of O replace those of Q where they fit: a warp has read its own by then.
     Type outputType = typeOf(target).getElementType();
     output = outputType == queryType && channels == values ? queryMatrix
@@ -348,10 +354,11 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     prefetchAfter(ctx, query, block, ctx.index(2 * ctx.params.rows));
     epilogue.prefetch(block);
     Value rows = readRows(ctx, query, block, channels);
-    Value contextTile = readTile(ctx, context, zero, zero, channels, values);
-    if (!ctx.params.staged)
-      contextTile = formulas.widen(contextTile);
-    Value result = formulas.apply(rows, validChannels, contextTile);
+    SmallVector<Value> tiles = llvm::map_to_vector(contexts, [&](Value part) {
+      Value tile = readTile(ctx, part, zero, zero, channels, values);
+      return ctx.params.staged ? tile : formulas.widen(tile);
+    });
+    Value result = formulas.apply(rows, validChannels, tiles);
     epilogue.write(block, result, output);
   });
   if (output != target)

@@ -10,7 +10,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -68,6 +67,7 @@ private:
   void prefetchNextTile(const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
+  OnlineState noKeys();
   OnlineState load(const RowBlock &block);
   void store(const RowBlock &block, const OnlineState &state);
 
@@ -83,7 +83,7 @@ private:
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   RowEpilogue epilogue;
-  bool sharesValue = false; ///< LePE reads V where keys do
+  bool sharesValue = false;                         ///< LePE reads V where keys do
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
@@ -225,7 +225,7 @@ LogicalResult SoftmaxLowering::run() {
   Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
   base = tile.score ? tile.score->getBase() : ScoreBase::Two;
   scoreScale =
-      base == ScoreBase::E ? tile.scale : Value(arith::MulFOp::create(b, tile.scale, log2e));
+      base == ScoreBase::E ? tile.scale : b.createOrFold<arith::MulFOp>(tile.scale, log2e);
 
   // A positive scale keeps the order of scores: their maximum may come before it.
   APFloat known(0.0);
@@ -275,13 +275,7 @@ LogicalResult SoftmaxLowering::makeState() {
   shape.push_back(values);
   tile.acc = buffer(shape);
   if (inRegisters) {
-    auto rows = VectorType::get({ctx.params.rows}, ctx.type);
-    auto square = VectorType::get({ctx.params.rows, values}, ctx.type);
-    forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
-      store(block, {formulas.constant(0.0, square),
-                    formulas.constant(-std::numeric_limits<double>::infinity(), rows),
-                    formulas.constant(0.0, rows)});
-    });
+    forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) { store(block, noKeys()); });
     return success();
   }
   auto fill = [&](double with, Value buffer) {
@@ -364,12 +358,8 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   };
   Value zero = ctx.index(0);
   Value query = asOperand(readRows(ctx, tile.query, block, channels), tile.query);
-  std::optional<OnlineState> state;
-  if (tile.acc)
-    state = load(block);
-  bool transposed = !ctx.params.staged;
-  for (int64_t offset = 0; offset < blocks.columns; offset += blocks.tile) {
-    Value start = ctx.index(offset);
+  auto step = [&](Value start, const OnlineState *state) {
+    bool transposed = !ctx.params.staged;
     Value keys = transposed ? readTile(ctx, keyScratch, zero, start, channels, blocks.tile)
                             : readTile(ctx, keyScratch, start, zero, blocks.tile, channels);
     Value scores = formulas.scores(query, keys, transposed);
@@ -378,19 +368,46 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
           b, scores, formulas.splat(scoreScale, cast<VectorType>(scores.getType())));
     Value key = b.createOrFold<arith::AddIOp>(firstKey, start);
     if (tile.score)
-      scores = tile.score->apply(formulas, scores, block, key, offset);
-    std::optional<int64_t> valid = validKeys ? getConstantIntValue(validKeys) : std::nullopt;
-    if (validKeys && !(valid && *valid >= offset + blocks.tile))
+      scores = tile.score->apply(formulas, scores, block, key, start);
+    if (validKeys)
       scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(validKeys, start));
     Value value = valueRows ? readTile(ctx, valueRows, start, zero, blocks.tile, values)
                             : asOperand(readTile(ctx, tile.value, key, zero, blocks.tile, values),
                                         tile.value);
-    state = formulas.online(state ? &*state : nullptr, scores, value, base, laterScale);
+    return formulas.online(state, scores, value, base, laterScale);
+  };
+  std::optional<OnlineState> state;
+  if (tile.acc)
+    state = load(block);
+  if (blocks.tile == blocks.columns) {
+    state = step(zero, state ? &*state : nullptr);
+  } else {
+    // A loop, where code for each tile would be free to wait for the end of all.
+    if (!state)
+      state = noKeys();
+    auto loop = scf::ForOp::create(b, zero, ctx.index(blocks.columns), ctx.index(blocks.tile),
+                                   ValueRange{state->acc, state->max, state->sum});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    ValueRange carried = loop.getRegionIterArgs();
+    OnlineState before{carried[0], carried[1], carried[2]};
+    OnlineState after = step(loop.getInductionVar(), &before);
+    scf::YieldOp::create(b, ValueRange{after.acc, after.max, after.sum});
+    ValueRange results = loop.getResults();
+    state = OnlineState{results[0], results[1], results[2]};
   }
   if (tile.acc)
     store(block, *state);
   else
     finish(block, *state);
+}
+
+/// The state of rows that have seen no key yet.
+OnlineState SoftmaxLowering::noKeys() {
+  auto perRow = VectorType::get({ctx.params.rows}, ctx.type);
+  return {formulas.constant(0.0, VectorType::get({ctx.params.rows, values}, ctx.type)),
+          formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
+          formulas.constant(0.0, perRow)};
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {

@@ -20,7 +20,9 @@ static int64_t product(ArrayRef<int64_t> ranges, ArrayRef<unsigned> dims) {
 
 static PartShape fromDims(const AttentionDims &dims, ArrayRef<int64_t> ranges) {
   PartShape shape{dims.batch, dims.rows, {}};
-  shape.extents.keys = dims.keys.empty() ? ShapedType::kDynamic : product(ranges, dims.keys);
+  shape.extents.keys = product(ranges, dims.keys);
+  if (dims.keys.empty())
+    shape.extents.keys = 0;
   shape.extents.channels = ranges[dims.channels];
   shape.extents.values = ranges[dims.values];
   // The context has its channels for rows.
@@ -60,7 +62,7 @@ static PartShape lepeShape(LepeOp op, ArrayRef<int64_t> ranges) {
   for (unsigned dim = 0, e = ranges.size() - 1; dim < e; ++dim)
     (llvm::is_contained(op.getGridDims(), dim) ? shape.rows : shape.batch).push_back(dim);
   shape.extents.rows = ranges[op.getGridDims().back()];
-  shape.extents.keys = ShapedType::kDynamic;
+  shape.extents.keys = 0;
   shape.extents.channels = shape.extents.values = ranges.back();
   return shape;
 }
@@ -75,9 +77,14 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
                             [&](auto part) { return fromDims(AttentionDims::get(part), ranges); });
   shape.extents.bits = getComputeType(view).getWidth();
   shape.extents.storageBits = 16;
-  for (OpOperand *operand : view.getViewedOperands())
+  for (OpOperand *operand : view.getViewedOperands()) {
+    // A context is rounded to the type of the queries when it is staged.
+    auto apply = dyn_cast<ApplyOp>(op);
+    if (apply && operand->get() == apply.getContext())
+      continue;
     if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get())))
       shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());
+  }
   if (auto sdpa = dyn_cast<SdpaOp>(op))
     shape.extents.hasBias = !sdpa.getBias().empty();
   Value made = op->getNumResults() != 0 ? op->getResult(0)

@@ -144,15 +144,15 @@ void ScoreFunction::beginKeyBlock(Value firstLine, Value keyLines, int64_t colum
 }
 
 Value ScoreFunction::readBias(Formulas &formulas, const StagedBias &bias, const RowBlock &block,
-                              int64_t column, int64_t columns) {
-  Value zero = ctx.index(0), start = ctx.index(column);
+                              Value column, int64_t columns) {
+  Value zero = ctx.index(0);
   if (bias.hasRows)
     return vector::TransferReadOp::create(
         ctx.b, VectorType::get({ctx.params.rows, columns}, ctx.type), bias.matrix,
-        ValueRange{block.linear, start}, formulas.constant(0.0, ctx.type),
+        ValueRange{block.linear, column}, formulas.constant(0.0, ctx.type),
         ArrayRef<bool>{true, true});
   Value row = vector::TransferReadOp::create(
-      ctx.b, VectorType::get({columns}, ctx.type), bias.matrix, ValueRange{zero, start},
+      ctx.b, VectorType::get({columns}, ctx.type), bias.matrix, ValueRange{zero, column},
       formulas.constant(0.0, ctx.type), ArrayRef<bool>{true});
   return formulas.alongColumns(row, ctx.params.rows);
 }
@@ -244,7 +244,7 @@ Value ScoreFunction::boundLines(Value lines) {
 //===----------------------------------------------------------------------===//
 
 Value ScoreFunction::apply(Formulas &formulas, Value scores, const RowBlock &block, Value firstKey,
-                           int64_t column) {
+                           Value column) {
   ImplicitLocOpBuilder &b = ctx.b;
   auto vector = cast<VectorType>(scores.getType());
   int64_t columns = vector.getDimSize(1);

@@ -37,7 +37,7 @@ public:
   /// The tile's new scores, to the base `getBase()`. Its first key is `firstKey` of all,
   /// and `column` of the block.
   mlir::Value apply(Formulas &formulas, mlir::Value scores, const RowBlock &block,
-                    mlir::Value firstKey, int64_t column);
+                    mlir::Value firstKey, mlir::Value column);
 
 private:
   struct StagedBias {
@@ -45,7 +45,7 @@ private:
     bool hasRows, isMask;
   };
   mlir::Value readBias(Formulas &formulas, const StagedBias &bias, const RowBlock &block,
-                       int64_t column, int64_t columns);
+                       mlir::Value column, int64_t columns);
   mlir::Value position(Formulas &formulas, unsigned dim, const RowBlock &block,
                        mlir::Value firstKey, int64_t columns);
   mlir::Value rowIndex(Formulas &formulas, unsigned dim, const RowBlock &block, int64_t columns);

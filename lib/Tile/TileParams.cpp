@@ -72,8 +72,7 @@ static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps 
 
 /// Rows and keys of one block. Short rows lie in shared memory whole, all rows that see
 /// them beside each other; of longer ones blocks pass by, and each warp has one
-/// fragment of rows. In bytes, with D and E padded: Q and O take rows * (D + E), K and V
-/// keys * (D + E), a bias rows * keys.
+/// fragment of rows.
 static TileParams gpuParams(const MachineLimits &limits, const TileExtents &extents) {
   TileParams params;
   params.padTo = 8;
@@ -83,40 +82,50 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), params.padTo);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), params.padTo);
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
-  const int64_t rowBytes =
-      (stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits)) *
-      stored;
+  const int64_t valueBytes = stagedPitch(values, extents.storageBits) * stored;
+  const int64_t rowBytes = stagedPitch(channels, extents.storageBits) * stored + valueBytes;
   auto bytesOf = [&](int64_t rows, int64_t keys) {
     const int64_t state = rows * (values + 2) * computed;
-    int64_t bytes =
-        (rows + keys) * rowBytes + (extents.hasBias ? (rows + params.rows) * keys * computed : 0);
-    // Nine taps and a bias, and V a line and a row further on both sides.
-    if (extents.hasLepe)
-      bytes += 10 * values * computed + (rows + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) *
-                                            stagedPitch(values, extents.storageBits) * stored;
+    // O takes the place of Q where it fits.
+    int64_t bytes = rows * (channels == values ? valueBytes : rowBytes) + keys * rowBytes;
+    if (extents.hasBias)
+      bytes += (rows + params.rows) * keys * computed;
+    // Nine taps and a bias, and V a line and a row further on both sides; the rows between
+    // are there already where they are the keys.
+    if (extents.hasLepe) {
+      const bool areKeys = extents.keys > 0 && rows >= extents.keys;
+      bytes += 10 * values * computed +
+               ((areKeys ? 0 : rows) + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) * valueBytes;
+    }
     // Several steps hand the state on in scratch.
     return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
   };
-  const int64_t keyTile =
-      std::max(channels, values) <= kNarrowHead ? kKeyTileOfNarrowHeads : kKeyTile;
-  const int64_t allKeys = roundUp(std::max<int64_t>(extents.keys, 1), params.padTo);
+  // Without tensor cores operands take registers beside the scores.
+  const bool isNarrow =
+      std::max(channels, values) <= kNarrowHead && extents.storageBits < extents.bits;
+  const int64_t keyTile = isNarrow ? kKeyTileOfNarrowHeads : kKeyTile;
+  const int64_t allTiles = (std::max<int64_t>(extents.keys, 1) + keyTile - 1) / keyTile;
+  const int64_t allKeys = roundUp(std::max<int64_t>(extents.keys, 1), params.padTo * allTiles);
   const bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow &&
                         bytesOf(kFragmentRows, allKeys) <= limits.sharedBytes;
+  // Where there are no keys the rows meet the context.
+  const bool noKeys = extents.keys == 0;
   params.warps = wholeRow ? kWarps : kLongRowWarps;
-  const int64_t mostRows = wholeRow ? kWholeRow : kFragmentRows * kLongRowWarps;
-  params.keys = wholeRow ? allKeys : std::min(allKeys, kKeyTile);
-  if (extents.keys <= 0)
-    params.keys = kKeyTile;
+  const int64_t mostRows = wholeRow || noKeys ? kWholeRow : kFragmentRows * kLongRowWarps;
+  params.keys = wholeRow ? allKeys : extents.keys > 0 ? std::min(allKeys, kKeyTile) : kKeyTile;
+  if (noKeys)
+    params.keys = channels;
   while (params.keys > params.padTo && bytesOf(kFragmentRows, params.keys) > limits.sharedBytes)
     params.keys -= params.padTo;
+  // Register tiles of about the same width.
+  const int64_t tiles = (params.keys + keyTile - 1) / keyTile;
+  params.keyTile = roundUp((params.keys + tiles - 1) / tiles, params.padTo);
+  if (!noKeys)
+    params.keys = params.keyTile * tiles;
   params.rowsPerWorker = kFragmentRows;
   while (params.rowsPerWorker < mostRows &&
          bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= limits.sharedBytes)
     params.rowsPerWorker += kFragmentRows;
-  // Register tiles of about the same width.
-  const int64_t tiles = (params.keys + keyTile - 1) / keyTile;
-  params.keyTile = roundUp((params.keys + tiles - 1) / tiles, params.padTo);
-  params.keys = params.keyTile * tiles;
   // The context: a warp holds the state of some channels in registers, and takes a part
   // of the tokens that are staged.
   const int64_t accumulators = kWarpLanes * kContextRegisters / values;

@@ -7,6 +7,7 @@
 #include "ElementwiseTerm.h"
 #include "PartShape.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
@@ -37,6 +38,30 @@ static Operation *previousPart(Operation *op) {
                    .Default([](Operation *) { return Value(); });
   Operation *producer = from ? from.getDefiningOp() : nullptr;
   return isa_and_nonnull<SdpaOp, ApplyOp, OnlineOp, FinalizeOp>(producer) ? producer : nullptr;
+}
+
+/// One worker for a whole head, beside those of windows, where heads are no fewer than this
+/// part of the multiprocessors.
+static constexpr int64_t kProcessorsOfHead = 8;
+
+/// The context that the chain of `last` alone applies, where there are so many heads that
+/// each can have a worker of its own for both: the context then never leaves it, and V comes
+/// from the cache a second time. Of fewer heads more workers share the rows.
+static ContextOp findOwnContext(Operation *last, const MachineLimits &limits) {
+  if (limits.machine != Machine::GPU)
+    return {};
+  Operation *first = last;
+  while (Operation *part = previousPart(first))
+    first = part;
+  auto apply = dyn_cast<ApplyOp>(first);
+  auto context = apply ? apply.getContext().getDefiningOp<ContextOp>() : ContextOp();
+  if (!context || !context->hasOneUse() || context->getBlock() != last->getBlock())
+    return {};
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(apply.getOperation()));
+  int64_t heads = 1;
+  for (unsigned dim : getPartShape(apply).batch)
+    heads = ShapedType::isDynamic(ranges[dim]) ? limits.processors : heads * ranges[dim];
+  return heads * kProcessorsOfHead >= limits.processors ? context : ContextOp();
 }
 
 /// The elementwise op that works on what `part`, the last of a chain, makes; or null.
@@ -132,7 +157,7 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   using TileToForallPassBase::TileToForallPassBase;
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes};
+    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes, processors};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(
@@ -150,6 +175,11 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     for (Operation *part : parts)
       if (part && endsChain(part))
         roots.push_back(part);
+    llvm::SmallPtrSet<Operation *, 4> owned;
+    for (Operation *root : roots)
+      if (ContextOp context = findOwnContext(root, limits))
+        owned.insert(context);
+    llvm::erase_if(roots, [&](Operation *root) { return owned.contains(root); });
     for (Operation *root : roots)
       if (failed(tileChain(rewriter, root, limits)))
         return signalPassFailure();
@@ -175,20 +205,71 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   }
 
   LogicalResult tileChain(IRRewriter &rewriter, Operation *last, const MachineLimits &limits) {
-    SmallVector<int64_t> sizes = chooseTileSizes(last, limits), order;
+    SmallVector<int64_t> sizes = chooseTileSizes(last, limits), order, rowSizes;
     llvm::SmallPtrSet<Operation *, 4> chain;
     for (Operation *part = last; part; part = previousPart(part))
       chain.insert(part);
+    if (ContextOp context = findOwnContext(last, limits)) {
+      chain.insert(context);
+      // A worker has all rows of its head, tile after tile.
+      rowSizes.assign(sizes.size(), 0);
+      for (unsigned dim : getPartShape(last).rows)
+        std::swap(rowSizes[dim], sizes[dim]);
+    }
     Operation *root = last;
     if (linalg::GenericOp follower = findFollower(last, machine)) {
+      SmallVector<int64_t> rowOrder;
+      if (!rowSizes.empty())
+        moveTo(follower, last, rowSizes, rowOrder);
       moveTo(follower, last, sizes, order);
       root = follower;
     }
+    FailureOr<Operation *> tiled = tileOnce(rewriter, root, limits, sizes, order, chain);
+    if (failed(tiled))
+      return failure();
+    ++numTiled;
+    if (rowSizes.empty() || llvm::all_of(rowSizes, [](int64_t size) { return size == 0; }))
+      return success();
+    chain.clear();
+    (*tiled)->getBlock()->walk([&](Operation *op) {
+      if (isa<ApplyOp, LepeOp>(op))
+        chain.insert(op);
+    });
+    FailureOr<Operation *> inner =
+        tileOnce(rewriter, *tiled, limits, rowSizes, order, chain, /*workers=*/false);
+    if (succeeded(inner))
+      reverse(rewriter, (*inner)->getParentOfType<scf::ForOp>());
+    return inner;
+  }
+
+  /// Runs a loop from its last iteration to its first: what the context read last of V is
+  /// still in the cache when it is applied.
+  static void reverse(IRRewriter &rewriter, scf::ForOp loop) {
+    rewriter.setInsertionPointToStart(loop.getBody());
+    AffineExpr iv, lower, upper, step;
+    bindDims(loop.getContext(), iv);
+    bindSymbols(loop.getContext(), lower, upper, step);
+    // lower + upper' - iv, where upper' is the last iteration's index.
+    AffineExpr last = lower + ((upper - lower).ceilDiv(step) - 1) * step;
+    Value reversed = affine::makeComposedAffineApply(
+        rewriter, loop.getLoc(), lower + last - iv,
+        {loop.getInductionVar(), loop.getLowerBound(), loop.getUpperBound(), loop.getStep()});
+    rewriter.replaceAllUsesExcept(loop.getInductionVar(), reversed, reversed.getDefiningOp());
+  }
+
+  /// Tiles `root` and the parts of `chain` that it follows: one loop over workers, or one
+  /// that a worker runs. Returns the tiled root.
+  FailureOr<Operation *> tileOnce(IRRewriter &rewriter, Operation *root,
+                                  const MachineLimits &limits, ArrayRef<int64_t> sizes,
+                                  ArrayRef<int64_t> order,
+                                  const llvm::SmallPtrSetImpl<Operation *> &chain,
+                                  bool workers = true) {
     scf::SCFTileAndFuseOptions options;
-    options.tilingOptions.setLoopType(scf::SCFTilingOptions::LoopType::ForallOp);
+    options.tilingOptions.setLoopType(workers ? scf::SCFTilingOptions::LoopType::ForallOp
+                                              : scf::SCFTilingOptions::LoopType::ForOp);
     options.tilingOptions.setTileSizes(getAsIndexOpFoldResult(&getContext(), sizes));
     options.tilingOptions.setInterchange(order);
-    if (limits.machine == Machine::GPU)
+    if (limits.machine == Machine::GPU && workers)
       options.tilingOptions.setMapping(blockMapping(&getContext(), sizes));
     options.setFusionControlFn(
         [&](tensor::ExtractSliceOp, OpResult producer,
@@ -222,8 +303,7 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
           changed = true;
         }
     }
-    ++numTiled;
-    return success();
+    return tiled->tiledAndFusedOps.front();
   }
 
   /// What a worker puts its rows in before they become something else has a static

@@ -88,7 +88,7 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
   }
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes};
+    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes, processors};
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))

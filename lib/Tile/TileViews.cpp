@@ -142,26 +142,32 @@ static Value shapeLike(const TileContext &ctx, Value matrix, Value view) {
   return memref::ExpandShapeOp::create(b, typeOf(view).getShape(), part, groups, extents);
 }
 
-/// Copies `source` to `target`, converted as their types say.
-static void copy(const TileContext &ctx, Value source, Value target) {
+/// Writes what `body` makes of each element of `source`.
+static void map(const TileContext &ctx, Value source, Value target,
+                function_ref<Value(OpBuilder &, Location, Value)> body) {
   ImplicitLocOpBuilder &b = ctx.b;
-  Type from = typeOf(source).getElementType(), to = typeOf(target).getElementType();
-  if (from == to) {
-    linalg::CopyOp::create(b, source, target);
-    return;
-  }
   int64_t rank = typeOf(source).getRank();
   SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(rank));
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
   linalg::GenericOp::create(b, ValueRange{source}, ValueRange{target}, maps, iterators,
                             [&](OpBuilder &nested, Location loc, ValueRange args) {
-                              bool widens =
-                                  from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth();
-                              Value converted =
-                                  widens ? Value(arith::ExtFOp::create(nested, loc, to, args[0]))
-                                         : Value(arith::TruncFOp::create(nested, loc, to, args[0]));
-                              linalg::YieldOp::create(nested, loc, converted);
+                              linalg::YieldOp::create(nested, loc, body(nested, loc, args[0]));
                             });
+}
+
+/// Copies `source` to `target`, converted as their types say.
+static void copy(const TileContext &ctx, Value source, Value target) {
+  Type from = typeOf(source).getElementType(), to = typeOf(target).getElementType();
+  if (from == to) {
+    linalg::CopyOp::create(ctx.b, source, target);
+    return;
+  }
+  bool widens = from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth();
+  map(ctx, source, target, [&](OpBuilder &nested, Location loc, Value element) -> Value {
+    if (widens)
+      return arith::ExtFOp::create(nested, loc, to, element);
+    return arith::TruncFOp::create(nested, loc, to, element);
+  });
 }
 
 /// Zeroes the rows or the columns that `view` leaves of `matrix`.
@@ -189,6 +195,18 @@ void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, Pad
   if (padding == Padding::Columns || padding == Padding::All)
     zeroBeyond(ctx, view, matrix, /*rows=*/false);
   copy(ctx, view, shapeLike(ctx, matrix, view));
+}
+
+void elfatt::tile::stageRemainder(const TileContext &ctx, Value view, Value matrix) {
+  Type wide = typeOf(view).getElementType(), narrow = typeOf(matrix).getElementType();
+  zeroBeyond(ctx, view, matrix, /*rows=*/true);
+  map(ctx, view, shapeLike(ctx, matrix, view),
+      [&](OpBuilder &nested, Location loc, Value element) -> Value {
+        Value rounded = arith::TruncFOp::create(nested, loc, narrow, element);
+        rounded = arith::ExtFOp::create(nested, loc, wide, rounded);
+        Value rest = arith::SubFOp::create(nested, loc, element, rounded);
+        return arith::TruncFOp::create(nested, loc, narrow, rest);
+      });
 }
 
 Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view) {

@@ -63,6 +63,8 @@ enum class Padding { None, Columns, Rows, All };
 /// Copies `view` [dims.., columns] into the leading rows and columns of `matrix`
 /// [rows, columns] with the dims flattened, or the other way.
 void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Padding padding);
+/// The same for what the conversion to `matrix`'s narrower type loses of `view`, rows padded.
+void stageRemainder(const TileContext &ctx, mlir::Value view, mlir::Value matrix);
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
 /// As many rows of `matrix` as `view` [dims.., columns] has.
 mlir::Value leadingRows(const TileContext &ctx, mlir::Value matrix, mlir::Value view);

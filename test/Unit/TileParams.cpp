@@ -64,7 +64,7 @@ TEST(TileParams, SharedMemoryHoldsABlock) {
         extents.hasBias = bias;
         TileParams params = getTileParams(MachineLimits::gpu(), extents);
         int64_t bytes =
-            (params.rowsPerWorker + params.keys) * 2 * stagedPitch(width, stored) * stored / 8 +
+            (params.rowsPerWorker + 2 * params.keys) * stagedPitch(width, stored) * stored / 8 +
             (bias ? (params.rowsPerWorker + 16) * params.keys * 4 : 0);
         EXPECT_LE(bytes, 48 * 1024) << width << " channels of " << stored << " bits";
       }

@@ -16,7 +16,10 @@ class ElfattTilePass<string name> : Pass<name> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "32",
            "Number of CPU vector registers: 16 or 32">,
     Option<"sharedBytes", "shared-bytes", "int64_t", "49152",
-           "Shared memory that a GPU block should keep to, in bytes">
+           "Shared memory that a GPU block should keep to, in bytes">,
+    Option<"processors", "processors", "int64_t", "16",
+           "Multiprocessors of the GPU: as many (batch, head) pairs make a context in the kernel "
+           "that applies it">
   ];
 }
 

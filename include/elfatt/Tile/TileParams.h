@@ -19,19 +19,21 @@ struct MachineLimits {
   int64_t vectorRegisters = 32;
   /// Shared memory that a block should keep to, in bytes (GPU).
   int64_t sharedBytes = 48 * 1024;
+  /// Multiprocessors, which run blocks at the same time (GPU).
+  int64_t processors = 16;
 
   static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters) {
-    return {Machine::CPU, vectorBits, vectorRegisters, 0};
+    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0};
   }
-  static MachineLimits gpu(int64_t sharedBytes = 48 * 1024) {
-    return {Machine::GPU, 0, 0, sharedBytes};
+  static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16) {
+    return {Machine::GPU, 0, 0, sharedBytes, processors};
   }
 };
 
 /// Extents of one attention tile; ShapedType::kDynamic where not known.
 struct TileExtents {
   int64_t rows;      ///< of the innermost row dim
-  int64_t keys;      ///< of all key dims together
+  int64_t keys;      ///< of all key dims together; 0 where the part has none
   int64_t channels;  ///< D
   int64_t values;    ///< E
   int64_t bits = 32; ///< of the computation's type
@@ -69,9 +71,8 @@ struct TileParams {
   bool narrowOperands;
 };
 
-/// Elements from one row of a staged matrix to the next: rows of 16-bit elements start
-/// an odd number of 16-byte chunks apart, so that eight of them lie in different banks
-/// (GPU).
+/// Elements from one row of a staged matrix to the next: rows start an odd number of
+/// 16-byte chunks apart, so that a chunk of each of eight rows lies in other banks (GPU).
 int64_t stagedPitch(int64_t columns, int64_t bits);
 
 /// The least multiple of `multiple` that is not below `value`.
