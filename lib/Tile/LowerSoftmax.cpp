@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// sdpa, online and finalize on buffers: blocks of keys are staged in scratch, row
+// sdpa and online on buffers: blocks of keys are staged in scratch, row
 // blocks run the online softmax over them. One block of keys needs no state in
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
 #include "PartShape.h"
@@ -224,8 +224,7 @@ LogicalResult SoftmaxLowering::run() {
   allocate();
   Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
   base = tile.score ? tile.score->getBase() : ScoreBase::Two;
-  scoreScale =
-      base == ScoreBase::E ? tile.scale : b.createOrFold<arith::MulFOp>(tile.scale, log2e);
+  scoreScale = base == ScoreBase::E ? tile.scale : b.createOrFold<arith::MulFOp>(tile.scale, log2e);
 
   // A positive scale keeps the order of scores: their maximum may come before it.
   APFloat known(0.0);
@@ -494,35 +493,4 @@ LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits
       memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
   tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
   return SoftmaxLowering(op, ctx, tile).run();
-}
-
-LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &limits,
-                                          const Followers &followers) {
-  auto view = cast<ViewOpInterface>(op.getOperation());
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  PartShape shape = getPartShape(op);
-  ArrayRef<unsigned> rows = shape.rows;
-  unsigned values = 0;
-  while (maps[1].isFunctionOfDim(values))
-    ++values;
-  OpBuilder builder(op);
-  ImplicitLocOpBuilder b(op.getLoc(), builder);
-  FloatType type = getComputeType(view);
-  TileParams params = getTileParams(limits, shape.extents);
-  TileContext ctx{b, limits, params, type};
-  Value acc = projectView(b, op.getAcc(), maps[0], with(rows, values));
-  Value sum = projectView(b, op.getSum(), maps[1], rows);
-  Value init = projectView(b, op.getInit(), maps[2], with(rows, values));
-  Formulas formulas(b, type);
-  RowEpilogue epilogue(followers, ctx);
-  if (failed(epilogue.prepare(op)))
-    return failure();
-  forEachRowBlock(ctx, init, [&](const RowBlock &block) {
-    OnlineState state{readRows(ctx, acc, block, ranges[values]), Value(),
-                      readPerRow(ctx, sum, block)};
-    Value rowsOut = formulas.finalize(state, /*emptyRowsAreZero=*/true);
-    epilogue.write(block, rowsOut, init);
-  });
-  return success();
 }
