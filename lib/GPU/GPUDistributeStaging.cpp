@@ -307,26 +307,6 @@ LogicalResult distribute(linalg::GenericOp op, const target::Chip &chip) {
   return success();
 }
 
-LogicalResult distribute(linalg::TransposeOp op, const target::Chip &) {
-  if (failed(checkTypes(op)))
-    return failure();
-  OpBuilder b(op);
-  Location loc = op.getLoc();
-  Value in = op.getInput(), out = op.getInit();
-  // In the order of the input: it is the side in global memory.
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, in), /*chunk=*/1, ChunkOrder::AlongRows,
-               [&](OpBuilder &inner, ValueRange indices) {
-                 SmallVector<Value> permuted = llvm::map_to_vector(
-                     op.getPermutation(), [&](int64_t d) { return indices[d]; });
-                 Value value = load(inner, loc, in, indices, 1);
-                 value =
-                     castTo(inner, loc, value, cast<MemRefType>(out.getType()).getElementType());
-                 store(inner, loc, value, out, permuted, 1);
-               });
-  op.erase();
-  return success();
-}
-
 /// Copies that are under way must have landed before a barrier tells other threads so. Returns
 /// whether any is at the block's end.
 bool waitBeforeBarriers(Block &block) {
@@ -373,15 +353,14 @@ struct GPUDistributeStagingPass : impl::GPUDistributeStagingPassBase<GPUDistribu
     SmallVector<linalg::LinalgOp> ops;
     getOperation().walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     for (linalg::LinalgOp op : ops) {
-      LogicalResult result =
-          llvm::TypeSwitch<Operation *, LogicalResult>(op)
-              .Case<linalg::FillOp, linalg::CopyOp, linalg::GenericOp, linalg::TransposeOp>(
-                  [&](auto staged) { return distribute(staged, **found); })
-              .Default([](Operation *other) {
-                return other->emitOpError(
-                    "cannot be spread over lanes, expected linalg.fill, copy, transpose or "
-                    "an elementwise linalg.generic");
-              });
+      LogicalResult result = llvm::TypeSwitch<Operation *, LogicalResult>(op)
+                                 .Case<linalg::FillOp, linalg::CopyOp, linalg::GenericOp>(
+                                     [&](auto staged) { return distribute(staged, **found); })
+                                 .Default([](Operation *other) {
+                                   return other->emitOpError(
+                                       "cannot be spread over lanes, expected linalg.fill, copy or "
+                                       "an elementwise linalg.generic");
+                                 });
       if (failed(result))
         return signalPassFailure();
     }

@@ -35,14 +35,6 @@ gpu.module @kernels {
     gpu.return
   }
 
-  // CHECK-LABEL: gpu.func @transpose
-  // CHECK: %[[X:.*]] = memref.load %{{.*}}[%[[I:.*]], %[[J:.*]]] : memref<8x4xf16>
-  // CHECK: memref.store %[[X]], %{{.*}}[%[[J]], %[[I]]] : memref<4x8xf16, 3>
-  gpu.func @transpose(%a: memref<8x4xf16>) workgroup(%s: memref<4x8xf16, 3>) kernel {
-    linalg.transpose ins(%a : memref<8x4xf16>) outs(%s : memref<4x8xf16, 3>) permutation = [1, 0]
-    gpu.return
-  }
-
   // A bias of one row, widened: the constant index stays, and so does the body.
   // CHECK-LABEL: gpu.func @elementwise
   // CHECK: memref.load %{{.*}}[%[[J:.*]]] : memref<8xf16>
@@ -70,7 +62,7 @@ gpu.module @kernels {
 
 gpu.module @kernels {
   gpu.func @not_staging(%a: memref<8x8xf32>) kernel {
-    // expected-error @below {{cannot be spread over lanes, expected linalg.fill, copy, transpose or an elementwise linalg.generic}}
+    // expected-error @below {{cannot be spread over lanes, expected linalg.fill, copy or an elementwise linalg.generic}}
     linalg.matmul ins(%a, %a : memref<8x8xf32>, memref<8x8xf32>) outs(%a : memref<8x8xf32>)
     gpu.return
   }

@@ -84,7 +84,8 @@ TEST(TileParams, FewLongContextsAreSplit) {
   EXPECT_EQ(split.tokens, 1024);
   // Workers enough, or tokens too few.
   EXPECT_EQ(getContextSplit(65536, 16, 32).segments, 1);
-  EXPECT_EQ(getContextSplit(65536, 15, 32).segments, 3);
+  // Two even segments rather than three and a rest.
+  EXPECT_EQ(getContextSplit(65536, 15, 32).segments, 2);
   EXPECT_EQ(getContextSplit(2047, 1, 32).segments, 1);
   EXPECT_EQ(getContextSplit(0, 0, 32).segments, 1);
 }

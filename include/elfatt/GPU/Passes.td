@@ -5,15 +5,16 @@
 include "mlir/Pass/PassBase.td"
 
 def GPUOutlinePass : Pass<"elfatt-gpu-outline", "::mlir::ModuleOp"> {
-  let summary = "Outline each scf.forall on memrefs into a kernel of one warp a block";
+  let summary = "Outline each scf.forall on memrefs into a kernel, a block an iteration";
   let description = [{
     Preconditions: the tile level on memrefs (docs/TileLevel.md); one iteration
-    of the `scf.forall` is the work of one warp; scratch is `memref.alloca` in
+    of the `scf.forall` is the work of one block, and loops over its warps are
+    `scf.forall` mapped to `#gpu.warp`; scratch is `memref.alloca` in
     `#gpu.address_space<workgroup>`.
 
     Postconditions: each such loop is a `gpu.launch_func` of a `gpu.func` in
-    `gpu.module @kernels`: 32 threads a block, the iterations linearised in the
-    x dim of the grid. Scratch is a workgroup attribution, or, where all of it
+    `gpu.module @kernels`: as many warps a block as the widest loop over warps has,
+    the iterations linearised in the x dim of the grid. Scratch is a workgroup attribution, or, where all of it
     is more than 48 KiB, a view of dynamic shared memory. A memref reaches the
     kernel as a bare pointer; what is dynamic in its layout follows as `index`.
 
@@ -63,10 +64,13 @@ def GPUInsertBarriersPass : Pass<"elfatt-gpu-insert-barriers", "::mlir::gpu::GPU
   let summary = "Insert gpu.barrier where an access conflicts with one before it";
   let description = [{
     Preconditions: a kernel at the tile level, before its ops are spread over
-    lanes: every op is executed by the whole warp.
+    threads: staging is executed by the whole block, what is in an `scf.forall`
+    by one warp an iteration, which no other iteration depends on.
 
     Postconditions: between two accesses to one buffer of which at least one is
-    a write stands a `gpu.barrier`, on every path, loops included. Buffers are
+    a write stands a `gpu.barrier`, on every path, loops included; inside of a loop
+    over warps an `nvvm.bar.warp.sync`. Boxes of one buffer that do not meet do not
+    wait for each other, nor does memory of the private space. Buffers are
     told apart by the value that a chain of views starts from; kernel arguments
     are taken not to overlap.
 
@@ -83,7 +87,7 @@ def GPUInsertBarriersPass : Pass<"elfatt-gpu-insert-barriers", "::mlir::gpu::GPU
 def GPUDistributeStagingPass : Pass<"elfatt-gpu-distribute-staging", "::mlir::gpu::GPUFuncOp"> {
   let summary = "Spread staging (linalg on memrefs) over the threads of a block";
   let description = [{
-    Preconditions: `linalg.fill`, `linalg.copy`, `linalg.transpose` and elementwise
+    Preconditions: `linalg.fill`, `linalg.copy` and elementwise
     `linalg.generic` on memrefs inside a kernel.
 
     Postconditions: no linalg op; each is a loop in which thread `t` of `n` serves
@@ -108,14 +112,18 @@ def GPUDistributeStagingPass : Pass<"elfatt-gpu-distribute-staging", "::mlir::gp
 def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> {
   let summary = "Spread the vectors of a warp over its lanes, by layouts anchored at the contractions";
   let description = [{
-    Preconditions: a kernel at the tile level with one warp a block; vectors have
-    one or two dims; extents that are spread are multiples of 8, and 16 where a
-    product needs it.
+    Preconditions: a kernel at the tile level; vectors have one or two dims; extents
+    that are spread are multiples of 8, and the rows of a product of 16. In memory of
+    the private space each warp of an `scf.forall` has rows of its own.
 
     Postconditions: every vector is what one lane holds of a tile, flat (see
     include/elfatt/GPU/FragmentLayout.h). Contractions of f16 or bf16 are
-    `nvvm.mma.sync` m16n8k16 with f32 accumulators, of f32 `math.fma` on operands
-    that lanes exchange; reductions are in-lane, then `gpu.shuffle`.
+    `nvvm.mma.sync` m16n8k16 or m16n8k8 with f32 accumulators, operands in shared
+    memory come by `nvgpu.ldmatrix`, the right one when its columns are multiplied.
+    Other contractions are `math.fma` on operands where they lie in shared memory,
+    else on what lanes exchange. Reductions are in-lane, then `gpu.shuffle`. A warp
+    runs the iteration of its number of an `scf.forall`; memory of the private space
+    becomes values that loops carry.
 
     Before: `vector.contract ... : vector<16x32xf16>, vector<64x32xf16> into vector<16x64xf32>`
     After: 16 x `nvvm.mma.sync`
@@ -129,8 +137,8 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
                            "::mlir::LLVM::LLVMDialect"];
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"",
-           "Chip whose instructions may be used, for example sm_87. Without m16n8k16 products "
-           "of f16 and bf16 are widened to f32">];
+           "Chip whose instructions may be used, for example sm_87. Without tensor cores "
+           "f16 and bf16 are widened to f32">];
   let statistics = [Statistic<"numMma", "mma", "tensor-core instructions emitted">,
                     Statistic<"numMatrices", "ldmatrix", "ldmatrix instructions emitted">,
                     Statistic<"numConverted", "layout-changes", "layouts changed by shuffles">];
