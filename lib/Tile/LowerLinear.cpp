@@ -333,11 +333,14 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     Value queryMatrix = ctx.staging(rows, channels, queryType);
     stageIn(ctx, query, queryMatrix, Padding::None);
     query = queryMatrix;
-    // Sums of all tokens, rounded once, would be the largest error of 16-bit kernels.
+    // Sums of all tokens, rounded once, would be the largest error of 16-bit kernels: where
+    // they are not too many, what rounding leaves of them is kept beside them.
     Type operandType = ctx.operandType(queryType);
     contexts[0] = ctx.staging(channels, values, operandType);
     stageIn(ctx, context, contexts[0], Padding::Rows);
-    if (typeOf(context).getElementTypeBitWidth() > operandType.getIntOrFloatBitWidth()) {
+    const int64_t bits = operandType.getIntOrFloatBitWidth();
+    const int64_t bytes = channels * stagedPitch(values, bits) * bits / 8;
+    if (typeOf(context).getElementTypeBitWidth() > bits && 4 * bytes <= limits.sharedBytes) {
       contexts.push_back(ctx.staging(channels, values, operandType));
       stageRemainder(ctx, context, contexts[1]);
     }
