@@ -334,8 +334,10 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
   };
   Value result;
   if (Access *left = inMemory(op.getLhs())) {
-    define(op.getResult(), emitFmaOfMemory(*left, *inMemory(op.getRhs()), acc, swapped),
-           contract->acc);
+    Access *right = inMemory(op.getRhs());
+    if (!right)
+      return op.emitOpError("expected a right operand that all its products read in one way");
+    define(op.getResult(), emitFmaOfMemory(*left, *right, acc, swapped), contract->acc);
     return success();
   }
   Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
@@ -350,6 +352,8 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
     }
     result = emitMma(lhs, right, acc, swapped);
   } else if (Access *right = inMemory(op.getRhs())) {
+    if (!swapped[1])
+      return op.emitOpError("expected a left operand that all its products read in one way");
     result = emitFmaOfRight(widen(lhs), *right, acc, swapped);
   } else {
     Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};

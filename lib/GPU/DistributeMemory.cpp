@@ -184,6 +184,8 @@ void Distributor::loadMatrices(const Access &access, std::array<int64_t, 2> firs
 LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
   const FragmentLayout &layout = layouts[op.getResult()];
   if (isInRegisters(op.getBase())) {
+    if (llvm::none_of(op.getBase().getUsers(), llvm::IsaPred<vector::TransferWriteOp>))
+      return op.emitOpError("reads registers that nothing writes");
     define(op.getResult(), getRegisters(op.getBase()).value, layout);
     return checkRegisterAccess(op);
   }

@@ -44,13 +44,11 @@ public:
 
 private:
   // Distributor.cpp: control flow and what all ops need.
-  mlir::LogicalResult visitBlock(mlir::Block &block);
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult visitFor(mlir::scf::ForOp op);
   mlir::LogicalResult visitWarps(mlir::scf::ForallOp op);
   mlir::LogicalResult visitIf(mlir::scf::IfOp op);
   mlir::LogicalResult visitSwitch(mlir::scf::IndexSwitchOp op);
-  mlir::LogicalResult visitYield(mlir::scf::YieldOp op);
   mlir::LogicalResult checkLayouts(mlir::Operation *op);
 
   // Memory that is held in registers: what an op writes of it is carried out of it.

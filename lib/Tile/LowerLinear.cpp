@@ -240,34 +240,32 @@ LogicalResult ContextLowering::runStaged() {
 
 /// Stages the tokens from `firstToken` on; returns how many there are, at most.
 Value ContextLowering::stageTokens(Value firstToken) {
-  OpFoldResult one = b.getIndexAttr(1), zero = b.getIndexAttr(0);
   Value left = arith::SubIOp::create(b, numTokens, firstToken);
   int64_t most = typeOf(keyScratch).getDimSize(0), extent = typeOf(key).getDimSize(0);
   Value count = !ShapedType::isDynamic(extent) && extent % most == 0
                     ? ctx.index(most)
                     : arith::MinSIOp::create(b, left, ctx.index(most)).getResult();
-  auto block = [&](Value view) -> Value {
-    OpFoldResult width = memref::getMixedSize(b, b.getLoc(), view, 1);
-    return memref::SubViewOp::create(b, view, SmallVector<OpFoldResult>{firstToken, zero},
-                                     SmallVector<OpFoldResult>{getAsOpFoldResult(count), width},
-                                     SmallVector<OpFoldResult>{one, one});
-  };
-  stageIn(ctx, block(key), keyScratch, Padding::None);
-  stageIn(ctx, block(value), valueScratch, Padding::Rows);
+  stageIn(ctx, rowsOf(ctx, key, firstToken, count), keyScratch, Padding::None);
+  stageIn(ctx, rowsOf(ctx, value, firstToken, count), valueScratch, Padding::Rows);
   return count;
+}
+
+static LogicalResult checkContextTile(ViewOpInterface op, const AttentionDims &dims) {
+  if (failed(checkTile(op, dims)))
+    return failure();
+  if (dims.keys.size() != 1)
+    return op->emitOpError("expected one token dim, got ") << dims.keys.size();
+  return success();
 }
 
 LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limits) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkTile(view, dims)))
+  if (failed(checkContextTile(view, dims)))
     return failure();
-  if (dims.keys.size() != 1)
-    return op.emitOpError("expected one token dim, got ") << dims.keys.size();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  SmallVector<int64_t> ranges = getStaticLoopRanges(view);
   TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
@@ -279,10 +277,8 @@ LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limi
 LogicalResult elfatt::tile::lowerPartialContext(PartialContextOp op, const MachineLimits &limits) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkTile(view, dims)))
+  if (failed(checkContextTile(view, dims)))
     return failure();
-  if (dims.keys.size() != 1)
-    return op.emitOpError("expected one token dim, got ") << dims.keys.size();
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};

@@ -22,16 +22,6 @@ static int64_t rowsOfLine(Value grid) {
   return rows;
 }
 
-/// `rows` of `matrix` from `first` on.
-static Value rowsOf(const TileContext &ctx, Value matrix, Value first, Value rows) {
-  ImplicitLocOpBuilder &b = ctx.b;
-  SmallVector<OpFoldResult> ones(2, b.getIndexAttr(1));
-  OpFoldResult columns = b.getIndexAttr(typeOf(matrix).getDimSize(1));
-  return memref::SubViewOp::create(
-      b, matrix, SmallVector<OpFoldResult>{getAsOpFoldResult(first), b.getIndexAttr(0)},
-      SmallVector<OpFoldResult>{getAsOpFoldResult(rows), columns}, ones);
-}
-
 static void zero(const TileContext &ctx, Value view) {
   ImplicitLocOpBuilder &b = ctx.b;
   if (typeOf(view).getDimSize(0) == 0)

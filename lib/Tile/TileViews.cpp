@@ -209,13 +209,17 @@ void elfatt::tile::stageRemainder(const TileContext &ctx, Value view, Value matr
       });
 }
 
-Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view) {
+Value elfatt::tile::rowsOf(const TileContext &ctx, Value matrix, Value first, Value rows) {
   ImplicitLocOpBuilder &b = ctx.b;
   OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
-  SmallVector<OpFoldResult> sizes = {getAsOpFoldResult(numRows(ctx, view)),
-                                     b.getIndexAttr(typeOf(matrix).getDimSize(1))};
-  return memref::SubViewOp::create(b, matrix, SmallVector<OpFoldResult>{zero, zero}, sizes,
-                                   SmallVector<OpFoldResult>{one, one});
+  SmallVector<OpFoldResult> offsets = {getAsOpFoldResult(first), zero}, strides = {one, one};
+  SmallVector<OpFoldResult> sizes = {getAsOpFoldResult(rows),
+                                     memref::getMixedSize(b, b.getLoc(), matrix, 1)};
+  return memref::SubViewOp::create(b, matrix, offsets, sizes, strides);
+}
+
+Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view) {
+  return rowsOf(ctx, matrix, ctx.index(0), numRows(ctx, view));
 }
 
 void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, Value view) {

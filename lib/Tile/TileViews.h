@@ -66,6 +66,8 @@ void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Paddi
 /// The same for what the conversion to `matrix`'s narrower type loses of `view`, rows padded.
 void stageRemainder(const TileContext &ctx, mlir::Value view, mlir::Value matrix);
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
+/// `rows` rows of the matrix `matrix` from `first` on.
+mlir::Value rowsOf(const TileContext &ctx, mlir::Value matrix, mlir::Value first, mlir::Value rows);
 /// As many rows of `matrix` as `view` [dims.., columns] has.
 mlir::Value leadingRows(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
 

@@ -86,3 +86,43 @@ gpu.module @kernels {
     gpu.return
   }
 }
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @registers_unwritten() kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %r = memref.alloca() : memref<16xf32, #gpu.address_space<private>>
+    scf.forall (%w) in (1) {
+      // expected-error @below {{reads registers that nothing writes}}
+      %x = vector.transfer_read %r[%c0], %zero {in_bounds = [true]} : memref<16xf32, #gpu.address_space<private>>, vector<16xf32>
+      %y = arith.addf %x, %x : vector<16xf32>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
+    gpu.return
+  }
+}
+
+// -----
+
+#id = affine_map<(i, j, k) -> (i, k)>
+#col = affine_map<(i, j, k) -> (j, k)>
+#out = affine_map<(i, j, k) -> (i, j)>
+#shared = #gpu.address_space<workgroup>
+gpu.module @kernels {
+  // Of two products of one right operand the second has its left one in registers.
+  gpu.func @operands_apart(%c: memref<16x8xf32>) workgroup(%a: memref<16x8xf32, #shared>, %b: memref<8x8xf32, #shared>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %acc = arith.constant dense<0.0> : vector<16x8xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x8xf32, #shared>, vector<16x8xf32>
+    %y = vector.transfer_read %b[%c0, %c0], %zero {in_bounds = [true, true]} : memref<8x8xf32, #shared>, vector<8x8xf32>
+    // expected-error @below {{expected a right operand that all its products read in one way}}
+    %p = vector.contract {indexing_maps = [#id, #col, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
+        %x, %y, %acc : vector<16x8xf32>, vector<8x8xf32> into vector<16x8xf32>
+    %r = vector.contract {indexing_maps = [#id, #col, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
+        %p, %y, %acc : vector<16x8xf32>, vector<8x8xf32> into vector<16x8xf32>
+    vector.transfer_write %r, %c[%c0, %c0] {in_bounds = [true, true]} : vector<16x8xf32>, memref<16x8xf32>
+    gpu.return
+  }
+}

@@ -161,30 +161,28 @@ static bool isContraction(AffineMap a, AffineMap b, AffineMap c, bool ownDimOfA,
   return hasB && (hasA || !ownDimOfA);
 }
 
-LogicalResult ContextOp::verify() {
-  if (failed(verifyViews(cast<ViewOpInterface>(getOperation()))))
+/// context_c1 and partial_context_c1: K's and V's maps, and that of the sums.
+static LogicalResult verifyContextMaps(ViewOpInterface op) {
+  if (failed(verifyViews(op)))
     return failure();
-  SmallVector<AffineMap> maps = getIndexingMapsArray();
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   unsigned keys;
-  // context_c1
   if (!isContraction(maps[0], maps[1], maps[2], /*ownDimOfA=*/true, keys) || keys == 0)
-    return emitOpError("expected maps (b, j, d), (b, j, e) and (b, d, e), got ")
+    return op->emitOpError("expected maps (b, j, d), (b, j, e) and (b, d, e), got ")
            << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
            << AffineMapAttr::get(maps[2]);
   return success();
 }
 
+LogicalResult ContextOp::verify() {
+  return verifyContextMaps(cast<ViewOpInterface>(getOperation()));
+}
+
 LogicalResult PartialContextOp::verify() {
   auto view = cast<ViewOpInterface>(getOperation());
-  if (failed(verifyViews(view)))
+  if (failed(verifyContextMaps(view)))
     return failure();
   SmallVector<AffineMap> maps = getIndexingMapsArray();
-  unsigned keys;
-  // partial_context_c1
-  if (!isContraction(maps[0], maps[1], maps[2], /*ownDimOfA=*/true, keys) || keys == 0)
-    return emitOpError("expected maps (b, j, d), (b, j, e) and (b, d, e), got ")
-           << AffineMapAttr::get(maps[0]) << ", " << AffineMapAttr::get(maps[1]) << " and "
-           << AffineMapAttr::get(maps[2]);
   AttentionDims dims = AttentionDims::get(*this);
   SmallVector<unsigned> perChannel = dims.batch;
   perChannel.push_back(dims.channels);
