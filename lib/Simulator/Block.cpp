@@ -155,9 +155,11 @@ void Block::store(uint32_t site, char *pointer, const void *value) {
   touch(site, pointer, sites[site].bytes, value);
 }
 
-void Block::divide(uint32_t site, uint64_t divisor) {
+void Block::divide(uint32_t site, uint64_t divisor, bool overflows) {
   if (divisor == 0)
     fail(site, " divides by zero");
+  if (overflows)
+    fail(site, " divides the lowest number by -1");
 }
 
 void Block::accessRange(uint32_t site, char *pointer, uint64_t bytes) {

@@ -66,7 +66,7 @@ public:
   // Called by kernels, on their own fibers.
   void access(uint32_t site, char *pointer);
   void store(uint32_t site, char *pointer, const void *value);
-  void divide(uint32_t site, uint64_t divisor);
+  void divide(uint32_t site, uint64_t divisor, bool overflows);
   void accessRange(uint32_t site, char *pointer, uint64_t bytes);
   void branch(uint32_t site, uint32_t where);
   void collective(uint32_t site, const uint32_t *in, uint32_t *out);

@@ -153,15 +153,34 @@ Error Instrumenter::visitAccess(Instruction &instruction, StringRef name, SiteKi
   return Error::success();
 }
 
-/// Where a GPU gives any number, the host would stop.
+/// Where a GPU gives any number, the host would stop: by zero, and the lowest number
+/// by -1, which has no quotient.
 void Instrumenter::visitDivision(Instruction &division) {
-  Value *divisor = division.getOperand(1);
-  if (!divisor->getType()->isIntegerTy() || isa<Constant>(divisor) ||
-      divisor->getType()->getIntegerBitWidth() > 64)
+  Type *type = division.getType();
+  unsigned bits = type->getScalarSizeInBits();
+  auto *constant = dyn_cast<ConstantInt>(division.getOperand(1));
+  if (bits > 64 || (constant && !constant->isZero() && !constant->isMinusOne()))
     return;
+  bool isSigned =
+      division.getOpcode() == Instruction::SDiv || division.getOpcode() == Instruction::SRem;
   IRBuilder<> b(&division);
   uint32_t index = addSite(division, division.getOpcodeName(), SiteKind::Other);
-  b.CreateCall(host(kDivide, voidType, {i32, i64}), {number(index), b.CreateZExt(divisor, i64)});
+  auto check = [&](Value *dividend, Value *divisor) {
+    Type *element = divisor->getType();
+    Value *overflows = b.getFalse();
+    if (isSigned)
+      overflows = b.CreateAnd(
+          b.CreateICmpEQ(dividend, ConstantInt::get(element, APInt::getSignedMinValue(bits))),
+          b.CreateICmpEQ(divisor, ConstantInt::getAllOnesValue(element)));
+    b.CreateCall(host(kDivide, voidType, {i32, i64, i32}),
+                 {number(index), b.CreateZExt(divisor, i64), b.CreateZExt(overflows, i32)});
+  };
+  Value *dividend = division.getOperand(0), *divisor = division.getOperand(1);
+  auto *vector = dyn_cast<FixedVectorType>(type);
+  if (!vector)
+    return check(dividend, divisor);
+  for (unsigned i = 0; i < vector->getNumElements(); ++i)
+    check(b.CreateExtractElement(dividend, i), b.CreateExtractElement(divisor, i));
 }
 
 void Instrumenter::visitRange(MemIntrinsic &copy) {

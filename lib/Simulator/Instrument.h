@@ -12,17 +12,17 @@ class Module;
 namespace elfatt::sim {
 
 /// Names of the host functions that kernels call.
-constexpr llvm::StringLiteral kAccess = "elfatt_sim_access";      // (site, pointer)
-constexpr llvm::StringLiteral kStore = "elfatt_sim_store";        // (site, pointer, i64 value)
-constexpr llvm::StringLiteral kDivide = "elfatt_sim_divide";      // (site, i64 divisor)
-constexpr llvm::StringLiteral kRange = "elfatt_sim_range";        // (site, pointer, i64 bytes)
-constexpr llvm::StringLiteral kBranch = "elfatt_sim_branch";      // (site, i32 where)
-constexpr llvm::StringLiteral kCollective = "elfatt_sim_warp";    // (site, in, out)
-constexpr llvm::StringLiteral kBarrier = "elfatt_sim_barrier";    // (site, id, count, value) -> i32
-constexpr llvm::StringLiteral kCopyAsync = "elfatt_sim_copy";     // (site, to, from, i32 bytes)
-constexpr llvm::StringLiteral kCommit = "elfatt_sim_commit";      // ()
-constexpr llvm::StringLiteral kWait = "elfatt_sim_wait";          // (i32 groups left, or -1)
-constexpr llvm::StringLiteral kSpecial = "elfatt_sim_special";    // (which) -> i32
+constexpr llvm::StringLiteral kAccess = "elfatt_sim_access";   // (site, pointer)
+constexpr llvm::StringLiteral kStore = "elfatt_sim_store";     // (site, pointer, i64 value)
+constexpr llvm::StringLiteral kDivide = "elfatt_sim_divide";   // (site, i64 divisor, i32 overflows)
+constexpr llvm::StringLiteral kRange = "elfatt_sim_range";     // (site, pointer, i64 bytes)
+constexpr llvm::StringLiteral kBranch = "elfatt_sim_branch";   // (site, i32 where)
+constexpr llvm::StringLiteral kCollective = "elfatt_sim_warp"; // (site, in, out)
+constexpr llvm::StringLiteral kBarrier = "elfatt_sim_barrier"; // (site, id, count, value) -> i32
+constexpr llvm::StringLiteral kCopyAsync = "elfatt_sim_copy";  // (site, to, from, i32 bytes)
+constexpr llvm::StringLiteral kCommit = "elfatt_sim_commit";   // ()
+constexpr llvm::StringLiteral kWait = "elfatt_sim_wait";       // (i32 groups left, or -1)
+constexpr llvm::StringLiteral kSpecial = "elfatt_sim_special"; // (which) -> i32
 constexpr llvm::StringLiteral kIsShared = "elfatt_sim_is_shared"; // (pointer) -> i32
 constexpr llvm::StringLiteral kFail = "elfatt_sim_fail";          // (site)
 constexpr llvm::StringLiteral kExit = "elfatt_sim_exit";          // ()

@@ -24,7 +24,9 @@ void hostAccess(uint32_t site, char *pointer) { Block::current()->access(site, p
 void hostStore(uint32_t site, char *pointer, uint64_t value) {
   Block::current()->store(site, pointer, &value);
 }
-void hostDivide(uint32_t site, uint64_t divisor) { Block::current()->divide(site, divisor); }
+void hostDivide(uint32_t site, uint64_t divisor, uint32_t overflows) {
+  Block::current()->divide(site, divisor, overflows != 0);
+}
 void hostRange(uint32_t site, char *pointer, uint64_t bytes) {
   Block::current()->accessRange(site, pointer, bytes);
 }

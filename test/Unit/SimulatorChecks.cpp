@@ -5,6 +5,8 @@
 #include "SimulatorKernels.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 
 using namespace elfatt::sim;
 
@@ -290,6 +292,64 @@ TEST(SimulatorEnd, DivisionsByZero) {
     EXPECT_CONTAINS(launchError(*program, "k", threads(1), {bufferOf(number)}),
                     "thread 0: udiv in k (#2) divides by zero");
   }
+}
+
+TEST(SimulatorEnd, QuotientsThatDoNotFit) {
+  for (const char *operation : {"sdiv", "srem"})
+    for (const char *type : {"i8", "i32", "i64"}) {
+      std::string text = R"(
+      define ptx_kernel void @k(ptr %numbers) {
+        %x = load TYPE, ptr %numbers
+        %at = getelementptr TYPE, ptr %numbers, i32 1
+        %y = load TYPE, ptr %at
+        %q = OPERATION TYPE %x, %y
+        store TYPE %q, ptr %numbers
+        ret void
+      })";
+      text = replace(text, "OPERATION", operation);
+      for (int i = 0; i < 5; ++i)
+        text = replace(text, "TYPE", type);
+      auto program = compile(text);
+      int64_t numbers[2] = {0, -1};
+      int64_t bytes = std::atoi(type + 1) / 8;
+      auto put = [&](int64_t x, int64_t y) {
+        std::memcpy(numbers, &x, bytes);
+        std::memcpy(reinterpret_cast<char *>(numbers) + bytes, &y, bytes);
+      };
+      int64_t lowest = -(int64_t(1) << (8 * bytes - 2)) * 2;
+      put(lowest, -1);
+      EXPECT_CONTAINS(launchError(*program, "k", threads(1), {bufferOf(numbers)}),
+                      std::string("thread 0: ") + operation +
+                          " in k (#4) divides the lowest number by -1");
+      put(lowest, 1);
+      EXPECT_EQ(launchError(*program, "k", threads(1), {bufferOf(numbers)}), "no error");
+      put(lowest + 1, -1);
+      EXPECT_EQ(launchError(*program, "k", threads(1), {bufferOf(numbers)}), "no error");
+    }
+}
+
+TEST(SimulatorEnd, QuotientsOfVectorsAndByConstants) {
+  std::string text = R"(
+    define ptx_kernel void @k(ptr %numbers) {
+      %x = load <2 x i32>, ptr %numbers
+      %q = sdiv <2 x i32> <i32 -2147483648, i32 100>, %x
+      %first = extractelement <2 x i32> %q, i32 0
+      %r = sdiv i32 %first, -1
+      store i32 %r, ptr %numbers
+      ret void
+    })";
+  auto program = compile(text);
+  int32_t numbers[2] = {-1, 1};
+  auto run = [&](int32_t x, int32_t y) {
+    numbers[0] = x;
+    numbers[1] = y;
+    return launchError(*program, "k", threads(1), {bufferOf(numbers)});
+  };
+  EXPECT_EQ(run(2, 1), "no error");
+  EXPECT_EQ(numbers[0], 1 << 30);
+  EXPECT_CONTAINS(run(-1, 1), "sdiv in k (#2) divides the lowest number by -1");
+  EXPECT_CONTAINS(run(2, 0), "sdiv in k (#2) divides by zero");
+  EXPECT_CONTAINS(run(1, 1), "sdiv in k (#4) divides the lowest number by -1");
 }
 
 TEST(SimulatorEnd, Traps) {
