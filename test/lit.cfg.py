@@ -80,7 +80,7 @@ def has_module(name):
     )
 
 
-def has_ptxas():
+def has_cuda_tool(name):
     """An installed CUDA Toolkit's, or the one of a Python package."""
     roots = [os.environ.get("CUDA_HOME", "/usr/local/cuda"), "/usr/local/cuda"]
     wheels = glob.glob(
@@ -88,7 +88,7 @@ def has_ptxas():
     )
     paths = [os.path.join(root, "bin") for root in roots] + wheels
     return bool(
-        shutil.which("ptxas", path=os.pathsep.join(paths + [os.environ["PATH"]]))
+        shutil.which(name, path=os.pathsep.join(paths + [os.environ["PATH"]]))
     )
 
 
@@ -96,8 +96,9 @@ if has_module("torch"):
     config.available_features.add("torch")
 if has_module("numpy"):
     config.available_features.add("numpy")
-if has_ptxas():
-    config.available_features.add("ptxas")
+for tool in ("ptxas", "fatbinary"):
+    if has_cuda_tool(tool):
+        config.available_features.add(tool)
 if os.path.exists("/dev/nvidiactl"):
     config.available_features.add("cuda")
 if os.uname().machine == "x86_64":

@@ -40,8 +40,8 @@ private:
   Error raise();
   Expected<json::Array> describeFunctions();
   Error compileFor(const target::ProcessorTarget &target);
-  Error compileFor(const GPUTarget &target);
-  Error assemble(llvm::StringRef ptx, const std::string &file, DeviceCode &code);
+  Error compileFor(const target::ChipTarget &target);
+  Error addKernels(std::string ptx, const target::ChipTarget &target);
   Error write();
 
   Tool &tool;
@@ -121,11 +121,12 @@ Error Compiler::compileFor(const target::ProcessorTarget &target) {
   return Error::success();
 }
 
-Error Compiler::compileFor(const GPUTarget &target) {
+Error Compiler::compileFor(const target::ChipTarget &target) {
   OwningOpRef<ModuleOp> lowered(source.module->clone());
   pipelines::GPUOptions gpu;
   gpu.chip = target.chip->name.str();
   gpu.cuda = target.cuda;
+  gpu.setTile(options.tile);
   std::string what = "compiling for " + target.chip->name.str();
   if (Error error = runPipeline(*lowered, what, [&](OpPassManager &pm) {
         pipelines::buildGPUPipeline(pm, gpu);
@@ -143,27 +144,25 @@ Error Compiler::compileFor(const GPUTarget &target) {
   }
   auto object = cast<mlir::gpu::ObjectAttr>((*binaries.begin()).getObjects()[0]);
   std::string ptx = object.getObject().getValue().rtrim('\0').str();
-  tool.setActivity("assembling for " + target.chip->name);
-  DeviceCode code;
-  code.target = target;
-  std::string stem = ("kernels." + target.chip->name).str();
-  if (Error error = assemble(ptx, stem + ".cubin", code))
-    return error;
-  code.ptxFile = stem + ".ptx";
-  files[code.ptxFile] = std::move(ptx);
-  deviceCode.push_back(std::move(code));
-  return Error::success();
+  return addKernels(std::move(ptx), target);
 }
 
-/// The cubin, where a ptxas is found. PTX needs none, unless one was asked for.
-Error Compiler::assemble(llvm::StringRef ptx, const std::string &file, DeviceCode &code) {
-  const target::Chip &chip = *code.target.chip;
-  Expected<target::Toolkit> toolkit = target::findToolkit(chip, options.cudaPath, code.target.ptx);
+/// PTX, and the cubin where a ptxas is found. PTX needs none, unless one was asked for.
+Error Compiler::addKernels(std::string ptx, const target::ChipTarget &target) {
+  const target::Chip &chip = *target.chip;
+  tool.setActivity("assembling for " + chip.name);
+  DeviceCode code;
+  code.target = target;
+  std::string stem = ("kernels." + chip.name).str();
+  Expected<target::Toolkit> toolkit = target::findToolkit(chip, options.cudaPath, target.ptx);
   if (!toolkit) {
-    if (!options.cudaPath.empty())
+    if (!options.cudaPath.empty() || options.fatbin)
       return toolkit.takeError();
     llvm::errs() << "elfatt-compile: remark: " << chip.name
                  << " gets PTX alone: " << llvm::toString(toolkit.takeError()) << "\n";
+    code.ptxFile = stem + ".ptx";
+    files[code.ptxFile] = std::move(ptx);
+    deviceCode.push_back(std::move(code));
     return Error::success();
   }
   std::string cubin;
@@ -174,8 +173,19 @@ Error Compiler::assemble(llvm::StringRef ptx, const std::string &file, DeviceCod
   llvm::sort(*usage, [](auto &a, auto &b) { return a.name < b.name; });
   code.usage = std::move(*usage);
   code.oldestDriver = target::getOldestDriver(*toolkit, chip);
-  code.cubinFile = file;
-  files[file] = std::move(cubin);
+  if (options.fatbin) {
+    Expected<std::string> fatbin = target::makeFatbin(*toolkit, chip, ptx, cubin);
+    if (!fatbin)
+      return fatbin.takeError();
+    code.fatbinFile = stem + ".fatbin";
+    files[code.fatbinFile] = std::move(*fatbin);
+  } else {
+    code.ptxFile = stem + ".ptx";
+    code.cubinFile = stem + ".cubin";
+    files[code.ptxFile] = std::move(ptx);
+    files[code.cubinFile] = std::move(cubin);
+  }
+  deviceCode.push_back(std::move(code));
   return Error::success();
 }
 
@@ -210,7 +220,7 @@ int Compiler::run() {
   for (const target::ProcessorTarget &target : options.processors)
     if (Error error = compileFor(target))
       return tool.error(llvm::toString(std::move(error)));
-  for (const GPUTarget &target : options.targets)
+  for (const target::ChipTarget &target : options.targets)
     if (Error error = compileFor(target))
       return tool.error(llvm::toString(std::move(error)));
   if (Error error = write())

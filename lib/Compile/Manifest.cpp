@@ -16,6 +16,16 @@ static json::Object describe(const HostCode &code) {
                       {"architecture", code.processor->architecture}};
 }
 
+static json::Object describeUsage(const DeviceCode &code) {
+  json::Object kernels;
+  for (const target::KernelUsage &usage : code.usage)
+    kernels[usage.name] =
+        json::Object{{"registers", usage.registers},
+                     {"shared_bytes", usage.sharedBytes},
+                     {"spill_bytes", usage.spillStoreBytes + usage.spillLoadBytes}};
+  return kernels;
+}
+
 static json::Object describePtx(const DeviceCode &code) {
   return json::Object{{"file", code.ptxFile},
                       {"format", "ptx"},
@@ -24,17 +34,17 @@ static json::Object describePtx(const DeviceCode &code) {
 }
 
 static json::Object describeCubin(const DeviceCode &code) {
-  json::Object kernels;
-  for (const target::KernelUsage &usage : code.usage)
-    kernels[usage.name] =
-        json::Object{{"registers", usage.registers},
-                     {"shared_bytes", usage.sharedBytes},
-                     {"spill_bytes", usage.spillStoreBytes + usage.spillLoadBytes}};
   return json::Object{{"file", code.cubinFile},
                       {"format", "cubin"},
                       {"target", code.target.chip->name},
                       {"cuda", code.oldestDriver},
-                      {"kernels", std::move(kernels)}};
+                      {"kernels", describeUsage(code)}};
+}
+
+static json::Object describeFatbin(const DeviceCode &code) {
+  return json::Object{{"file", code.fatbinFile},          {"format", "fatbin"},
+                      {"target", code.target.chip->name}, {"ptx", code.target.ptx.str()},
+                      {"cuda", code.oldestDriver},        {"kernels", describeUsage(code)}};
 }
 
 std::string makeChecksum(StringRef contents) {
@@ -48,6 +58,10 @@ json::Object makeManifest(json::Array functions, ArrayRef<HostCode> hostCode,
   for (const HostCode &entry : hostCode)
     code.push_back(describe(entry));
   for (const DeviceCode &entry : deviceCode) {
+    if (!entry.fatbinFile.empty()) {
+      code.push_back(describeFatbin(entry));
+      continue;
+    }
     code.push_back(describePtx(entry));
     if (!entry.cubinFile.empty())
       code.push_back(describeCubin(entry));

@@ -15,11 +15,13 @@ namespace elfatt::compile {
 /// lib/Runtime/Manifest.cpp, the description docs/Bundles.md.
 constexpr int64_t kManifestSchema = 3;
 
-/// The kernels for one chip: PTX, and what ptxas made of it where there is one.
+/// The kernels for one chip: PTX, and what ptxas made of it where there is one; or both
+/// in one file.
 struct DeviceCode {
-  GPUTarget target;
+  target::ChipTarget target;
   std::string ptxFile;
-  std::string cubinFile; ///< empty where there is none
+  std::string cubinFile;  ///< empty where there is none
+  std::string fatbinFile; ///< in place of both; empty where there is none
   /// Of the cubin: the oldest driver that loads it, 12080 for CUDA 12.8.
   int oldestDriver = 0;
   std::vector<target::KernelUsage> usage;

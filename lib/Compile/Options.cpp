@@ -26,28 +26,26 @@ and the runtime's source.
   --approximate="OPTIONS"     elfatt-approximate with these options first
   --no-raise                  take attention ops as they are
   --cuda-path=DIR             CUDA Toolkit whose ptxas makes the cubins
+  --tile="SIZES"              sizes of kernels in place of those that are chosen, for
+                              all chips; elfatt-run --list-candidates has them
+  --fatbin                    one file a chip with its cubin and PTX, in place of two;
+                              needs a ptxas and fatbinary
   --no-runtime-source         leave the runtime's source out, where many bundles
                               share one runtime
 )";
 }
 
-static Expected<GPUTarget> parseChip(StringRef text) {
-  auto [name, rest] = text.split(':');
+static Expected<target::ChipTarget> parseChip(StringRef text) {
+  StringRef name = text.split(':').first;
   if (name == "sim" || name == "cuda")
     return createStringError(
         "--target=" + text +
         ": expected cpu or a chip, for example sm_87: a bundle is for machines "
         "that are named");
-  Expected<const target::Chip *> chip = target::findChip(name);
-  if (!chip)
-    return createStringError("--target=" + text + ": " + toString(chip.takeError()));
-  if (!rest.empty() && !rest.consume_front("cuda="))
-    return createStringError("--target=" + text + ": expected cuda=RELEASE after the chip, got '" +
-                             rest + "'");
-  Expected<target::PtxVersion> ptx = target::getPtxVersion(**chip, rest);
-  if (!ptx)
-    return createStringError("--target=" + text + ": " + toString(ptx.takeError()));
-  return GPUTarget{*chip, rest.str(), *ptx};
+  Expected<target::ChipTarget> target = target::parseChipTarget(text);
+  if (!target)
+    return createStringError("--target=" + text + ": " + toString(target.takeError()));
+  return target;
 }
 
 static Error addProcessor(StringRef text, Options &options) {
@@ -62,10 +60,10 @@ static Error addProcessor(StringRef text, Options &options) {
 }
 
 static Error addChip(StringRef text, Options &options) {
-  Expected<GPUTarget> target = parseChip(text);
+  Expected<target::ChipTarget> target = parseChip(text);
   if (!target)
     return target.takeError();
-  if (any_of(options.targets, [&](const GPUTarget &t) { return t.chip == target->chip; }))
+  if (any_of(options.targets, [&](const target::ChipTarget &t) { return t.chip == target->chip; }))
     return createStringError("--target: " + target->chip->name + " is named twice");
   options.targets.push_back(*target);
   return Error::success();
@@ -109,8 +107,12 @@ Expected<Options> parseOptions(ArrayRef<const char *> args) {
       options.runtimeSource = false;
       continue;
     }
+    if (arg == "--fatbin") {
+      options.fatbin = true;
+      continue;
+    }
     bool known = false;
-    for (StringRef name : {"--target", "-o", "--approximate", "--cuda-path"}) {
+    for (StringRef name : {"--target", "-o", "--approximate", "--cuda-path", "--tile"}) {
       Expected<StringRef> value = takeValue(name, known);
       if (!value)
         return value.takeError();
@@ -121,6 +123,11 @@ Expected<Options> parseOptions(ArrayRef<const char *> args) {
           return std::move(error);
       } else if (name == "-o") {
         options.output = value->str();
+      } else if (name == "--tile") {
+        Expected<tile::TileOverrides> tile = tile::parseTileOverrides(*value);
+        if (!tile)
+          return createStringError("--tile: " + toString(tile.takeError()));
+        options.tile = *tile;
       } else if (name == "--approximate") {
         options.approximate = value->str();
       } else {
@@ -141,6 +148,9 @@ Expected<Options> parseOptions(ArrayRef<const char *> args) {
     return createStringError("expected an input file; see --help");
   if (options.targets.empty() && options.processors.empty())
     return createStringError("expected --target=TARGET[,TARGET...]; see --help");
+  if ((options.fatbin || !options.tile.isEmpty()) && options.targets.empty())
+    return createStringError(Twine(options.fatbin ? "--fatbin" : "--tile") +
+                             ": expected a chip in --target, for example sm_87");
   if (options.output.empty())
     return createStringError("expected -o DIR; see --help");
   return options;

@@ -4,27 +4,23 @@
 
 #include "elfatt/Target/Chip.h"
 #include "elfatt/Target/Processor.h"
+#include "elfatt/Tile/TileOverrides.h"
 
 #include <optional>
 #include <vector>
 
 namespace elfatt::compile {
 
-/// One GPU that the bundle serves: sm_87, or sm_87:cuda=12.6.
-struct GPUTarget {
-  const target::Chip *chip;
-  std::string cuda;
-  target::PtxVersion ptx;
-};
-
 /// The command line of elfatt-compile.
 struct Options {
   std::string file, output, cudaPath;
-  std::vector<GPUTarget> targets;
+  std::vector<target::ChipTarget> targets;
   std::vector<target::ProcessorTarget> processors;
+  tile::TileOverrides tile;
   std::optional<std::string> approximate;
   bool raise = true;
   bool runtimeSource = true;
+  bool fatbin = false;
   bool help = false;
 };
 

@@ -141,7 +141,8 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
       auto object = cast<mg::ObjectAttr>(binary.getObjects()[0]);
       auto target = cast<NVVM::NVVMTargetAttr>(object.getTarget());
       const target::Chip *chip = llvm::cantFail(target::findChip(target.getChip()));
-      llvm::Expected<target::Toolkit> toolkit = target::findToolkit(*chip, cudaPath);
+      llvm::Expected<target::Toolkit> toolkit =
+          target::findToolkit(*chip, cudaPath, target::parsePtxFeature(target.getFeatures()));
       llvm::Error error = toolkit.takeError();
       if (!error) {
         StringRef ptx = object.getObject().getValue().rtrim('\0');
@@ -176,7 +177,8 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
       llvm::Expected<const target::Chip *> chip = target::findChip(target.getChip());
       if (!chip)
         return chip.takeError();
-      llvm::Expected<target::Toolkit> toolkit = target::findToolkit(**chip, cudaPath);
+      llvm::Expected<target::Toolkit> toolkit =
+          target::findToolkit(**chip, cudaPath, target::parsePtxFeature(target.getFeatures()));
       if (!toolkit)
         return toolkit.takeError();
       StringRef ptx = object.getObject().getValue();

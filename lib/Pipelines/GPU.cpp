@@ -29,8 +29,8 @@ void addCleanup(OpPassManager &pm) {
 
 /// Two blocks of a kernel share an SM, where that leaves each what every chip gives a block.
 /// An unknown chip is the outliner's to report.
-tile::MachineLimits getLimits(llvm::StringRef name) {
-  llvm::Expected<const target::Chip *> chip = target::findChip(name);
+tile::MachineLimits getLimits(const GPUOptions &options) {
+  llvm::Expected<const target::Chip *> chip = target::findChip(options.chip);
   if (!chip) {
     llvm::consumeError(chip.takeError());
     return tile::MachineLimits::gpu();
@@ -38,12 +38,14 @@ tile::MachineLimits getLimits(llvm::StringRef name) {
   int64_t half = (*chip)->sharedPerSM / 2 - target::kReservedSharedPerBlock;
   return tile::MachineLimits::gpu(
       std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)),
-      (*chip)->reference.SMs);
+      (*chip)->reference.SMs,
+      {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
+       options.contextWarps});
 }
 
 /// Attention ops on tensors to the tile level on buffers.
 void buildTile(OpPassManager &pm, const GPUOptions &options) {
-  const tile::MachineLimits limits = getLimits(options.chip);
+  const tile::MachineLimits limits = getLimits(options);
   buildTileToForall(pm, limits);
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
@@ -90,6 +92,14 @@ void buildNVVM(OpPassManager &pm) {
 
 } // namespace
 
+void GPUOptions::setTile(const tile::TileOverrides &tile) {
+  rowsPerBlock = tile.rowsPerBlock;
+  warpsPerBlock = tile.warpsPerBlock;
+  keysPerStep = tile.keysPerStep;
+  contextTokens = tile.contextTokens;
+  contextWarps = tile.contextWarps;
+}
+
 void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {
   buildTile(pm, options);
   endStage(pm, "tile");
@@ -126,10 +136,8 @@ static void buildForeignKernels(OpPassManager &pm, const GPUOptions &options) {
   endStage(pm, "nvvm");
 }
 
-void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, llvm::StringRef chip,
+void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, const GPUOptions &options,
                                 bool countRegisters) {
-  GPUOptions options;
-  options.chip = chip.str();
   bool isForeign = module
                        .walk([](Operation *op) {
                          return isa<mlir::gpu::GPUModuleOp, mlir::gpu::LaunchOp>(op)
@@ -144,7 +152,7 @@ void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, llvm::String
   pm.addPass(gpu::createGPULaunchToCallPass());
   // Errors of the simulator name places in the source.
   pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
-  pm.addPass(gpu::createGPUSerializePass({"llvm", "", countRegisters}));
+  pm.addPass(gpu::createGPUSerializePass({"llvm", options.cudaPath, countRegisters}));
   endStage(pm, "bitcode");
 }
 

@@ -18,9 +18,11 @@ void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileSinkElementwisePass({limits.machine, limits.vectorBits,
                                                   limits.vectorRegisters, limits.sharedBytes,
                                                   limits.processors}));
-  pm.addPass(
-      tile::createTileToForallPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
-                                    limits.sharedBytes, limits.processors}));
+  const tile::TileOverrides &set = limits.overrides;
+  pm.addPass(tile::createTileToForallPass({limits.machine, limits.vectorBits,
+                                           limits.vectorRegisters, limits.sharedBytes,
+                                           limits.processors, set.rowsPerBlock, set.warpsPerBlock,
+                                           set.keysPerStep, set.contextTokens, set.contextWarps}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
@@ -33,9 +35,11 @@ void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(
       tile::createTileCleanBuffersPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
                                         limits.sharedBytes, limits.processors}));
-  pm.addPass(
-      tile::createTileToVectorPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
-                                    limits.sharedBytes, limits.processors}));
+  const tile::TileOverrides &set = limits.overrides;
+  pm.addPass(tile::createTileToVectorPass({limits.machine, limits.vectorBits,
+                                           limits.vectorRegisters, limits.sharedBytes,
+                                           limits.processors, set.rowsPerBlock, set.warpsPerBlock,
+                                           set.keysPerStep, set.contextTokens, set.contextWarps}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

@@ -202,18 +202,19 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   auto profile = std::make_unique<Profile>();
   profile->count(*module);
   SmallVector<cpu::JIT::Function> functions;
-  if (!options.simulatedChip.empty()) {
+  if (options.simulated) {
     // The kernels first: what is left is for the host.
-    auto chip = target::findChip(options.simulatedChip);
-    if (!chip)
-      return chip.takeError();
-    pipelines::buildGPUSimulationPipeline(pm, *module, options.simulatedChip,
-                                          options.countRegisters);
+    const target::Chip &chip = *options.simulated->chip;
+    pipelines::GPUOptions gpu;
+    gpu.chip = chip.name.str();
+    gpu.cuda = options.simulated->cuda;
+    gpu.setTile(options.tile);
+    pipelines::buildGPUSimulationPipeline(pm, *module, gpu, options.countRegisters);
     tool.follow(pm);
     if (failed(pm.run(*module)))
-      return makeError("the model could not be compiled for " + options.simulatedChip);
+      return makeError("the model could not be compiled for " + chip.name);
     pm.clear();
-    auto simulation = Simulation::take(*module, **chip, *profile);
+    auto simulation = Simulation::take(*module, chip, *profile);
     if (!simulation)
       return simulation.takeError();
     model.simulation = std::move(*simulation);

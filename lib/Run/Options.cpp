@@ -40,10 +40,11 @@ std::function<bool(StringRef)> intoTolerance(double &place) {
   };
 }
 
-std::vector<Option> getOptions(Options &o) {
+/// `why` gets what a `read` has to say beyond what it expected.
+std::vector<Option> getOptions(Options &o, std::string &why) {
   return {
       {"help", Option::None, "", [&](StringRef) { return o.help = true; }},
-      {"target", Option::Required, "cpu, sim:CHIP or cuda", intoString(o.target)},
+      {"target", Option::Required, "cpu, sim:CHIP[:cuda=RELEASE] or cuda", intoString(o.target)},
       {"inputs", Option::Required, "a .npz file", intoString(o.inputs)},
       {"expect", Option::Required, "a .npz file", intoString(o.expect)},
       {"save", Option::Required, "a .npz file", intoString(o.save)},
@@ -71,6 +72,16 @@ std::vector<Option> getOptions(Options &o) {
          o.guard = value == "before" ? GuardedEnd::Before : GuardedEnd::After;
          return value == "before" || value == "after";
        }},
+      {"tile", Option::Required, "sizes such as 'rows-per-block=64 keys-per-step=32'",
+       [&](StringRef value) {
+         Expected<tile::TileOverrides> tile = tile::parseTileOverrides(value);
+         if (!tile) {
+           why = llvm::toString(tile.takeError());
+           return false;
+         }
+         o.tile = *tile;
+         return !o.tile.isEmpty();
+       }},
       {"sample-blocks", Option::None, "", [&](StringRef) { return o.sampleBlocks = true; }},
       {"list-instructions", Option::None, "", [&](StringRef) { return o.listInstructions = true; }},
       {"threads", Option::Required, "a number from 1 to 1024",
@@ -84,7 +95,8 @@ std::vector<Option> getOptions(Options &o) {
 
 Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
   Options result;
-  std::vector<Option> options = getOptions(result);
+  std::string why;
+  std::vector<Option> options = getOptions(result, why);
   for (size_t i = 0; i < args.size(); ++i) {
     StringRef arg = args[i];
     if (!arg.starts_with("-") || arg == "-") {
@@ -106,14 +118,19 @@ Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
       value = args[i];
     }
     if (!option->read(value))
-      return makeError("--" + name + ": expected " + option->expected + ", got '" + value + "'");
+      return makeError(
+          "--" + name + ": " +
+          (why.empty() ? "expected " + option->expected + ", got '" + value + "'" : why));
   }
   if (result.help || result.listInstructions)
     return result;
   if (result.file.empty())
     return makeError("no file given; see --help");
+  bool simulates = StringRef(result.target).starts_with("sim:");
+  if (!result.tile.isEmpty() && !simulates)
+    return makeError("--tile needs --target=sim:CHIP");
   if (result.sampleBlocks) {
-    if (!StringRef(result.target).starts_with("sim:"))
+    if (!simulates)
       return makeError("--sample-blocks needs --target=sim:CHIP");
     if (!result.save.empty() || !result.expect.empty() || result.compareExact)
       return makeError("--sample-blocks leaves the results incomplete: not with --save, --expect "
@@ -132,7 +149,8 @@ elfatt-compile runs as it is, with the best of its code or that of
 --target=cpu:LEVEL.
 
   --target=cpu            where to run: cpu is this machine, sim:CHIP (sim:sm_87) the
-                          simulator, for attention or for the module's own kernels
+                          simulator, for attention or for the module's own kernels;
+                          sim:sm_87:cuda=12.6 with what drivers of CUDA 12.6 load
   --inputs=in.npz         arrays arg0, arg1, ...; a missing one is random with a
                           fixed seed: normal for floats, 0 or 1 for integers.
                           float32 serves f16 and bf16 by rounding; uint16 is bf16
@@ -150,6 +168,9 @@ elfatt-compile runs as it is, with the best of its code or that of
                           code that reads or writes beyond it ends with a signal
   --sample-blocks         on a simulated chip, count one full wave of blocks and the
                           last ones of each launch, and scale; results are incomplete
+  --tile="SIZES"          on a simulated chip, sizes of kernels in place of those that
+                          are chosen: rows-per-block, warps-per-block, keys-per-step,
+                          context-tokens, context-warps (rows-per-block=64)
   --list-instructions     print what kernels may use on the simulator
   --threads=N             threads (the cores that the process may use)
   --stats=stats.json      write the figures as JSON

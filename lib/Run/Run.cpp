@@ -131,10 +131,8 @@ llvm::json::Object benchmark(const Model &model, const std::vector<Array> &input
 /// One run of elfatt-run: the parsed module and what becomes of it.
 class Session {
 public:
-  Session(Tool &tool, const Options &options) : tool(tool), options(options) {
-    if (llvm::StringRef chip = options.target; chip.consume_front("sim:"))
-      simulatedChip = chip.str();
-  }
+  Session(Tool &tool, const Options &options, std::optional<target::ChipTarget> simulated)
+      : tool(tool), options(options), simulated(std::move(simulated)) {}
 
   int run() {
     elfatt_set_threads(options.threads);
@@ -210,10 +208,11 @@ private:
     for (Type type : types)
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
-    auto model = compile(approximates ? "approximate" : "exact",
-                         {options.raise, options.approximate, simulatedChip, options.guard,
-                          /*countRegisters=*/!options.stats.empty()},
-                         !options.compareExact);
+    auto model =
+        compile(approximates ? "approximate" : "exact",
+                {options.raise, options.approximate, simulated, options.tile, options.guard,
+                 /*countRegisters=*/!options.stats.empty()},
+                !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
     return executeModel(*model);
@@ -256,7 +255,8 @@ private:
     if (!options.compareExact)
       return Error::success();
     auto exact =
-        compile("exact", {options.raise, std::nullopt, simulatedChip, options.guard, false}, true);
+        compile("exact",
+                {options.raise, std::nullopt, simulated, options.tile, options.guard, false}, true);
     if (!exact)
       return exact.takeError();
     Results reference = exact->run(prepared);
@@ -340,7 +340,7 @@ private:
   Tool &tool;
   const Options &options;
   std::optional<HostRates> rates;
-  std::string simulatedChip;
+  std::optional<target::ChipTarget> simulated;
   ArrayMap inputs, expected;
   SourceModule source;
   std::vector<bool> isBF16;
@@ -369,9 +369,12 @@ int runMain(Tool &tool, int argc, char **argv) {
     llvm::outs() << sim::listInstructions();
     return kDone;
   }
+  std::optional<target::ChipTarget> simulated;
   if (llvm::StringRef chip = options->target; chip.consume_front("sim:")) {
-    if (Error error = target::findChip(chip).takeError())
-      return tool.error("--target=" + options->target + ": " + llvm::toString(std::move(error)));
+    Expected<target::ChipTarget> target = target::parseChipTarget(chip);
+    if (!target)
+      return tool.error("--target=" + options->target + ": " + llvm::toString(target.takeError()));
+    simulated = std::move(*target);
     if (llvm::sys::fs::is_directory(options->file))
       return tool.error("--target=" + options->target + ": a bundle runs on cpu or cpu:LEVEL");
   } else if (chip = options->target; options->target != "cpu") {
@@ -383,7 +386,7 @@ int runMain(Tool &tool, int argc, char **argv) {
   elfatt_set_failure_handler(endWithFailure);
   registerAllPasses();
   registerAllPipelines();
-  return Session(tool, *options).run();
+  return Session(tool, *options, std::move(simulated)).run();
 }
 
 } // namespace elfatt::run

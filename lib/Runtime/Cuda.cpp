@@ -100,20 +100,22 @@ bool runsCubin(int known, int architecture) {
 
 std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest> &code,
                                                  int architecture, int driverVersion) {
+  auto fitsCubin = [&](const CodeManifest &entry) {
+    return (entry.format == "cubin" || entry.format == "fatbin") &&
+           runsCubin(parseArchitecture(entry.target), architecture) &&
+           entry.cudaVersion <= driverVersion;
+  };
+  auto fitsPtx = [&](const CodeManifest &entry) {
+    return (entry.format == "ptx" || entry.format == "fatbin") &&
+           parseArchitecture(entry.target) <= architecture &&
+           entry.ptxVersion <= newestPtx(driverVersion);
+  };
   std::vector<const CodeManifest *> usable;
-  for (const CodeManifest &entry : code) {
-    int known = parseArchitecture(entry.target);
-    if (known == 0)
-      continue;
-    bool fits = entry.format == "cubin"
-                    ? runsCubin(known, architecture) && entry.cudaVersion <= driverVersion
-                    : entry.format == "ptx" && known <= architecture &&
-                          entry.ptxVersion <= newestPtx(driverVersion);
-    if (fits)
+  for (const CodeManifest &entry : code)
+    if (parseArchitecture(entry.target) != 0 && (fitsCubin(entry) || fitsPtx(entry)))
       usable.push_back(&entry);
-  }
-  auto rank = [](const CodeManifest *entry) {
-    return std::tuple(entry->format == "cubin", parseArchitecture(entry->target),
+  auto rank = [&](const CodeManifest *entry) {
+    return std::tuple(fitsCubin(*entry), parseArchitecture(entry->target),
                       entry->ptxVersion + entry->cudaVersion);
   };
   std::stable_sort(usable.begin(), usable.end(),

@@ -14,8 +14,8 @@ namespace elfatt::runtime {
 
 /// The code that the current device and its driver may load, best first: a cubin
 /// of the device's own architecture, cubins of older ones that it runs, PTX from the
-/// newest on. Throws ELFATT_NO_DEVICE, or ELFATT_NOT_SUPPORTED with what the bundle
-/// has.
+/// newest on; a fatbin is where the better of its two would be. Throws ELFATT_NO_DEVICE, or
+/// ELFATT_NOT_SUPPORTED with what the bundle has.
 std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest> &code);
 
 /// The same for a device of that architecture (87) and a driver of that version

@@ -235,15 +235,17 @@ CodeManifest readCode(const Json &value) {
   code.file = getFileName(value, "file");
   code.format = getString(value, "format");
   code.target = getString(value, "target");
-  if (code.format == "elf") {
+  if (code.format == "elf")
     code.architecture = getString(value, "architecture");
-  } else if (code.format == "ptx") {
+  bool isFatbin = code.format == "fatbin";
+  if (code.format == "ptx" || isFatbin) {
     std::string version = getString(value, "ptx");
     auto isDigit = [](char c) { return c >= '0' && c <= '9'; };
     if (version.size() != 3 || !isDigit(version[0]) || version[1] != '.' || !isDigit(version[2]))
       fail("'ptx': expected a version such as 8.5, got '" + version + "'");
     code.ptxVersion = (version[0] - '0') * 10 + (version[2] - '0');
-  } else if (code.format == "cubin") {
+  }
+  if (code.format == "cubin" || isFatbin) {
     int64_t version = toInteger(get(value, "cuda"), "cuda");
     if (version < 0 || version > 1000000)
       fail("'cuda': expected a version such as 12000");

@@ -63,11 +63,11 @@ struct FunctionManifest {
 
 struct CodeManifest {
   std::string file;
-  std::string format;       ///< elf, ptx or cubin
+  std::string format;       ///< elf, ptx, cubin, or fatbin, which is both of these
   std::string target;       ///< x86-64-v3, sm_87
   std::string architecture; ///< of elf: x86_64 or aarch64
-  int ptxVersion = 0;       ///< of ptx: 85 for 8.5
-  int cudaVersion = 0;      ///< of cubin: the oldest driver that loads it, 12000 for 12.0
+  int ptxVersion = 0;       ///< of the PTX: 85 for 8.5
+  int cudaVersion = 0;      ///< of the cubin: the oldest driver that loads it, 12000 for 12.0
 };
 
 struct FileManifest {

@@ -84,6 +84,20 @@ int Chip::version() const {
   return number;
 }
 
+Expected<ChipTarget> elfatt::target::parseChipTarget(StringRef text) {
+  auto [name, cuda] = text.split(':');
+  Expected<const Chip *> chip = findChip(name);
+  if (!chip)
+    return chip.takeError();
+  bool hasOption = text.size() > name.size();
+  if (hasOption && (!cuda.consume_front("cuda=") || cuda.empty()))
+    return createStringError("expected cuda=RELEASE after the chip, got '" + cuda + "'");
+  Expected<PtxVersion> ptx = getPtxVersion(**chip, cuda);
+  if (!ptx)
+    return ptx.takeError();
+  return ChipTarget{*chip, cuda.str(), *ptx};
+}
+
 double elfatt::target::getCopyFraction(const Chip &chip) {
   // Boards share their memory with the CPU; it is LPDDR.
   return chip.reference.bandwidthGBs < 300 ? 0.85 : 0.9;

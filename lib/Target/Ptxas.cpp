@@ -258,10 +258,10 @@ Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolk
 Expected<std::string> elfatt::target::makeFatbin(const Toolkit &toolkit, const Chip &chip,
                                                  StringRef ptx, StringRef cubin) {
   if (toolkit.fatbinary.empty())
-    return createStringError("format=fatbin needs fatbinary, which was not found beside '" +
+    return createStringError("a fatbin needs fatbinary, which was not found beside '" +
                              toolkit.ptxas() +
                              "' or elsewhere; install a CUDA Toolkit and name it with --cuda-path, "
-                             "or the Python package nvidia-cuda-nvcc, or use format=cubin or ptx");
+                             "or the Python package nvidia-cuda-nvcc, or use cubin and PTX");
   Expected<TemporaryFile> elf = TemporaryFile::create("cubin", cubin);
   if (!elf)
     return elf.takeError();
@@ -275,7 +275,9 @@ Expected<std::string> elfatt::target::makeFatbin(const Toolkit &toolkit, const C
   std::string elfImage = "--image3=kind=elf,sm=" + sm + ",file=" + elf->getPath().str();
   std::string ptxImage = "--image3=kind=ptx,sm=" + sm + ",file=" + text->getPath().str();
   std::string create = "--create=" + output->getPath().str();
-  Expected<ToolOutput> result = runTool(toolkit.fatbinary, {"-64", elfImage, ptxImage, create});
+  // What newer releases compress with, older drivers do not read.
+  Expected<ToolOutput> result =
+      runTool(toolkit.fatbinary, {"-64", "--compress=false", elfImage, ptxImage, create});
   if (!result)
     return result.takeError();
   if (result->status != 0)

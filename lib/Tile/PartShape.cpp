@@ -97,6 +97,30 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
   return shape;
 }
 
+/// Warps of 32 threads, of which a block has at most 1024.
+static constexpr int64_t kMostWarps = 32;
+
+LogicalResult elfatt::tile::checkOverrides(Operation *op, const MachineLimits &limits) {
+  if (limits.overrides.isEmpty())
+    return success();
+  if (limits.machine != Machine::GPU)
+    return op->emitOpError("expected machine=gpu with ") << limits.overrides.str();
+  if (llvm::Error error = checkTileOverrides(limits.overrides))
+    return op->emitOpError() << llvm::toString(std::move(error));
+  if (!isa<ContextOp>(op))
+    return success();
+  TileExtents extents = getPartShape(op).extents;
+  if (ShapedType::isDynamic(extents.channels))
+    return success();
+  TileParams params = getTileParams(limits, extents);
+  const int64_t parts = roundUp(extents.channels, params.contextRows) / params.contextRows;
+  if (params.contextWarps * parts > kMostWarps)
+    return op->emitOpError("expected at most ")
+           << kMostWarps / parts << " context-warps, each for " << params.contextRows << " of "
+           << extents.channels << " channels, got " << params.contextWarps;
+  return success();
+}
+
 LogicalResult elfatt::tile::checkUnitBatch(Operation *op) {
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
   for (unsigned dim : getPartShape(op).batch)

@@ -19,6 +19,9 @@ struct PartShape {
 /// the grid dims are rows and the last dim holds the values.
 PartShape getPartShape(mlir::Operation *op);
 
+/// An error at `op` where it cannot have the tile sizes that a user asked for.
+llvm::LogicalResult checkOverrides(mlir::Operation *op, const MachineLimits &limits);
+
 /// Every batch dim of a tile has extent 1; an error at `op` where one has not.
 llvm::LogicalResult checkUnitBatch(mlir::Operation *op);
 

@@ -75,6 +75,7 @@ static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps 
 /// fragment of rows.
 static TileParams gpuParams(const MachineLimits &limits, const TileExtents &extents) {
   TileParams params;
+  const TileOverrides &wanted = limits.overrides;
   params.padTo = 8;
   params.staged = true;
   params.narrowOperands = true;
@@ -106,24 +107,31 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   const int64_t keyTile = isNarrow ? kKeyTileOfNarrowHeads : kKeyTile;
   const int64_t allTiles = (std::max<int64_t>(extents.keys, 1) + keyTile - 1) / keyTile;
   const int64_t allKeys = roundUp(std::max<int64_t>(extents.keys, 1), params.padTo * allTiles);
-  const bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow &&
-                        bytesOf(kFragmentRows, allKeys) <= limits.sharedBytes;
+  bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow &&
+                  bytesOf(kFragmentRows, allKeys) <= limits.sharedBytes;
+  if (wanted.keysPerStep != 0)
+    wholeRow = extents.keys > 0 && extents.keys <= wanted.keysPerStep;
   // Where there are no keys the rows meet the context.
   const bool noKeys = extents.keys == 0;
   params.warps = wholeRow ? kWarps : kLongRowWarps;
-  const int64_t mostRows = wholeRow || noKeys ? kWholeRow : kFragmentRows * kLongRowWarps;
+  if (wanted.warpsPerBlock != 0)
+    params.warps = wanted.warpsPerBlock;
+  const int64_t mostRows = wholeRow || noKeys ? kWholeRow : kFragmentRows * params.warps;
   params.keys = wholeRow ? allKeys : extents.keys > 0 ? std::min(allKeys, kKeyTile) : kKeyTile;
   if (noKeys)
     params.keys = channels;
-  while (params.keys > params.padTo && bytesOf(kFragmentRows, params.keys) > limits.sharedBytes)
+  else if (wanted.keysPerStep != 0)
+    params.keys = wholeRow ? allKeys : wanted.keysPerStep;
+  while (wanted.keysPerStep == 0 && params.keys > params.padTo &&
+         bytesOf(kFragmentRows, params.keys) > limits.sharedBytes)
     params.keys -= params.padTo;
   // Register tiles of about the same width.
   const int64_t tiles = (params.keys + keyTile - 1) / keyTile;
   params.keyTile = roundUp((params.keys + tiles - 1) / tiles, params.padTo);
   if (!noKeys)
     params.keys = params.keyTile * tiles;
-  params.rowsPerWorker = kFragmentRows;
-  while (params.rowsPerWorker < mostRows &&
+  params.rowsPerWorker = wanted.rowsPerBlock != 0 ? wanted.rowsPerBlock : kFragmentRows;
+  while (wanted.rowsPerBlock == 0 && params.rowsPerWorker < mostRows &&
          bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= limits.sharedBytes)
     params.rowsPerWorker += kFragmentRows;
   // The context: a warp holds the state of some channels in registers, and takes a part
@@ -135,7 +143,11 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   while (channelRows % params.contextRows != 0)
     params.contextRows -= kFragmentRows;
   params.contextWarps = std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows);
+  if (wanted.contextWarps != 0)
+    params.contextWarps = wanted.contextWarps;
   params.contextTokens = kWarpLanes * kContextRegisters / params.contextRows;
+  if (wanted.contextTokens != 0)
+    params.contextTokens = wanted.contextTokens;
   auto contextBytes = [&] {
     // Parts of the tokens meet in shared memory.
     const int64_t state = params.contextWarps == 1 ? 0 : channelRows * (values + 2) * computed;
@@ -145,9 +157,10 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
     return params.contextWarps * (params.contextTokens * tokenBytes + state) +
            channelRows * stagedPitch(values, extents.bits) * computed;
   };
-  while (params.contextTokens > 16 && contextBytes() > limits.sharedBytes)
+  while (wanted.contextTokens == 0 && params.contextTokens > 16 &&
+         contextBytes() > limits.sharedBytes)
     params.contextTokens -= 16;
-  while (params.contextWarps > 1 && contextBytes() > limits.sharedBytes)
+  while (wanted.contextWarps == 0 && params.contextWarps > 1 && contextBytes() > limits.sharedBytes)
     --params.contextWarps;
   return params;
 }

@@ -157,7 +157,10 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   using TileToForallPassBase::TileToForallPassBase;
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes, processors};
+    MachineLimits limits{
+        machine,         vectorBits,
+        vectorRegisters, sharedBytes,
+        processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps}};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(
@@ -166,6 +169,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
           !op->getParentOfType<scf::ForallOp>())
         parts.push_back(op);
     });
+    if (llvm::any_of(parts, [&](Operation *op) { return failed(checkOverrides(op, limits)); }))
+      return signalPassFailure();
     IRRewriter rewriter(&getContext());
     for (Operation *&part : parts) {
       rewriter.setInsertionPoint(part);

@@ -3,6 +3,7 @@
 
 #include "ElementwiseTerm.h"
 #include "LepeTerm.h"
+#include "PartShape.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -88,7 +89,10 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
   }
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes, processors};
+    MachineLimits limits{
+        machine,         vectorBits,
+        vectorRegisters, sharedBytes,
+        processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps}};
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))
@@ -103,6 +107,8 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
         op->emitOpError("expected buffers; run bufferization first");
         return signalPassFailure();
       }
+      if (failed(checkOverrides(op, limits)))
+        return signalPassFailure();
       LogicalResult lowered =
           llvm::TypeSwitch<Operation *, LogicalResult>(op)
               .Case([&](SdpaOp sdpa) { return lowerSdpa(sdpa, limits, followers.lookup(op)); })

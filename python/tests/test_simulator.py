@@ -323,6 +323,46 @@ def test_agrees_with_the_code_for_the_host(run_tool, tmp_path: Path, dtype: str)
     assert sim.returncode == 0, sim.stdout + sim.stderr
 
 
+def test_the_release_must_know_the_chip(run_tool) -> None:
+    text = SDPA.format(**types(*draw(9, "f16", *[(1, 1, 16, 16)] * 3), "f16"), causal="")
+    assert run_tool(text, "--target=sim:sm_87:cuda=12.6").returncode == 0
+    old = run_tool(text, "--target=sim:sm_87:cuda=10.2")
+    assert old.returncode == 2
+    assert "sm_87 needs PTX 7.4, but drivers of CUDA 10.2 load PTX up to 6.5" in old.stderr
+    wrong = run_tool(text, "--target=sim:sm_87,cuda=12.6")
+    assert wrong.returncode == 2 and "unknown chip 'sm_87,cuda=12.6'" in wrong.stderr
+
+
+# sm_75 has ex2 of f16, PTX from 7.0 on.
+EX2 = """
+module attributes {gpu.container_module} {
+  gpu.module @kernels {
+    gpu.func @k(%x: memref<32xf16>) kernel {
+      %i = gpu.thread_id x
+      %v = memref.load %x[%i] : memref<32xf16>
+      %t = llvm.call_intrinsic "llvm.nvvm.ex2.approx.f16"(%v) : (f16) -> f16
+      memref.store %t, %x[%i] : memref<32xf16>
+      gpu.return
+    }
+  }
+  func.func @main(%x: memref<32xf16>) {
+    %one = arith.constant 1 : index
+    %n = arith.constant 32 : index
+    gpu.launch_func @kernels::@k blocks in (%one, %one, %one) threads in (%n, %one, %one)
+      args(%x : memref<32xf16>)
+    return
+  }
+}
+"""
+
+
+def test_instructions_follow_from_the_release(run_tool) -> None:
+    assert run_tool(EX2, "--target=sim:sm_75:cuda=11.4").returncode == 0
+    old = run_tool(EX2, "--target=sim:sm_75:cuda=10.2")
+    assert old.returncode == 2
+    assert "sm_75 with PTX 6.5 has no ex2 of f16 (it needs PTX 7.0); there is: ex2 of f32" in old.stderr
+
+
 @pytest.mark.parametrize("chip", ["sm_53", "sm_87"])
 def test_stats(run_tool, tmp_path: Path, chip: str) -> None:
     q, k, v = draw(9, "f16", *[(2, 4, 98, 32)] * 3)

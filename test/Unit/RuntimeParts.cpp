@@ -123,6 +123,25 @@ CodeManifest cubin(const char *target, int oldestDriver) {
   return {std::string(target) + ".cubin", "cubin", target, "", 0, oldestDriver};
 }
 
+CodeManifest fatbin(const char *target, int ptxVersion, int oldestDriver) {
+  return {std::string(target) + ".fatbin", "fatbin", target, "", ptxVersion, oldestDriver};
+}
+
+TEST(RuntimeCuda, FatbinsAreChosenByEitherPart) {
+  std::vector<CodeManifest> code{fatbin("sm_80", 74, 12000), fatbin("sm_87", 74, 12000)};
+  auto list = [&](int architecture, int driver) {
+    std::string files;
+    for (const CodeManifest *entry : listDeviceCode(code, architecture, driver))
+      files += entry->file + " ";
+    return files;
+  };
+  EXPECT_EQ(list(87, 12060), "sm_87.fatbin sm_80.fatbin ");
+  EXPECT_EQ(list(87, 11040), "sm_87.fatbin sm_80.fatbin ") << "its PTX";
+  EXPECT_EQ(list(86, 12060), "sm_80.fatbin ") << "its cubin; the PTX of sm_87 is too new";
+  EXPECT_EQ(list(90, 12060), "sm_87.fatbin sm_80.fatbin ") << "PTX alone";
+  EXPECT_EQ(list(87, 11030), "");
+}
+
 TEST(RuntimeCuda, ChoosesCodeByDeviceAndDriver) {
   std::vector<CodeManifest> code{ptx("sm_80", 70), ptx("sm_87", 74), ptx("sm_90", 85)};
   auto choose = [&](int architecture, int driver) -> std::string {
@@ -166,6 +185,19 @@ TEST(RuntimeCuda, CubinsRunOnLaterMinorsButNotToOrFromTegra) {
   EXPECT_FALSE(runsCubin(80, 87));
   EXPECT_FALSE(runsCubin(87, 89));
   EXPECT_TRUE(runsCubin(87, 87));
+}
+
+TEST(RuntimeManifest, FatbinsHaveBothVersions) {
+  auto parse = [](const std::string &entry) {
+    return parseManifest(R"({"schema": 3, "constants": null, "files": {}, "functions": [],
+        "code": [{"file": "k.fatbin", "format": "fatbin", "target": "sm_87")" +
+                         entry + "}]}");
+  };
+  Manifest manifest = parse(R"(, "ptx": "7.4", "cuda": 12000)");
+  EXPECT_EQ(manifest.code[0].ptxVersion, 74);
+  EXPECT_EQ(manifest.code[0].cudaVersion, 12000);
+  EXPECT_THROW(parse(R"(, "ptx": "7.4")"), Error);
+  EXPECT_THROW(parse(R"(, "cuda": 12000)"), Error);
 }
 
 const char *const kDevices =

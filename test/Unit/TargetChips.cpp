@@ -61,6 +61,20 @@ TEST(TargetChips, PtxFollowsTheDriver) {
   EXPECT_EQ(getPtxVersion(chip("sm_87"), "12.6")->feature(), "+ptx85");
 }
 
+TEST(TargetChips, TargetsNameAChipAndADriver) {
+  auto parse = [](llvm::StringRef text) {
+    llvm::Expected<ChipTarget> target = parseChipTarget(text);
+    return target ? target->chip->name.str() + " " + target->cuda + " " + target->ptx.str()
+                  : messageOf(target.takeError());
+  };
+  EXPECT_EQ(parse("sm_87"), "sm_87  7.4");
+  EXPECT_EQ(parse("sm_87:cuda=12.6"), "sm_87 12.6 8.5");
+  EXPECT_EQ(parse("sm_87:12.6"), "expected cuda=RELEASE after the chip, got '12.6'");
+  EXPECT_EQ(parse("sm_87:"), "expected cuda=RELEASE after the chip, got ''");
+  EXPECT_EQ(parse("sm_90:cuda=11.4"), ptx("sm_90", "11.4"));
+  EXPECT_NE(parse("sm_88").find("unknown chip 'sm_88'"), std::string::npos);
+}
+
 TEST(TargetChips, DriverTooOldForTheChip) {
   EXPECT_EQ(ptx("sm_90", "11.4"),
             "sm_90 needs PTX 7.8, but drivers of CUDA 11.4 load PTX up to 7.4");

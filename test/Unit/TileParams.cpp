@@ -123,6 +123,71 @@ TEST(TileParams, ContextWarpsHoldAllChannels) {
   }
 }
 
+TileParams withOverrides(const TileOverrides &overrides, TileExtents extents) {
+  extents.storageBits = 16;
+  return getTileParams(MachineLimits::gpu(80 * 1024, 16, overrides), extents);
+}
+
+TEST(TileParams, OverridesTakeThePlaceOfWhatIsChosen) {
+  TileOverrides overrides;
+  overrides.rowsPerBlock = 32;
+  overrides.warpsPerBlock = 2;
+  overrides.keysPerStep = 24;
+  overrides.contextTokens = 48;
+  overrides.contextWarps = 3;
+  TileParams params = withOverrides(overrides, {14, 196, 32, 32});
+  EXPECT_EQ(params.rowsPerWorker, 32);
+  EXPECT_EQ(params.warps, 2);
+  EXPECT_EQ(params.keys, 24);
+  EXPECT_EQ(params.keyTile, 24);
+  EXPECT_EQ(params.contextTokens, 48);
+  EXPECT_EQ(params.contextWarps, 3);
+}
+
+TEST(TileParams, OneOverrideLeavesTheOthersChosen) {
+  TileExtents extents{14, 196, 32, 32};
+  TileParams chosen = withOverrides({}, extents);
+  TileOverrides overrides;
+  overrides.warpsPerBlock = 2;
+  TileParams params = withOverrides(overrides, extents);
+  EXPECT_EQ(params.keys, chosen.keys);
+  EXPECT_EQ(params.rowsPerWorker, chosen.rowsPerWorker);
+  EXPECT_EQ(params.contextTokens, chosen.contextTokens);
+  // Blocks of keys pass by, and each warp has sixteen rows.
+  overrides = {};
+  overrides.keysPerStep = 64;
+  params = withOverrides(overrides, extents);
+  EXPECT_EQ(params.keys, 64);
+  EXPECT_EQ(params.rowsPerWorker, 16 * params.warps);
+  // As many keys as there are, or more, are the whole row.
+  overrides.keysPerStep = 512;
+  EXPECT_EQ(withOverrides(overrides, extents).keys, chosen.keys);
+}
+
+TEST(TileOverrides, AreReadAsTheyAreWritten) {
+  llvm::Expected<TileOverrides> read =
+      parseTileOverrides("keys-per-step=24  rows-per-block=64 context-warps=2");
+  ASSERT_TRUE(static_cast<bool>(read));
+  EXPECT_EQ(read->str(), "rows-per-block=64 keys-per-step=24 context-warps=2");
+  EXPECT_TRUE(parseTileOverrides("")->isEmpty());
+}
+
+TEST(TileOverrides, RefuseWhatIsNoSize) {
+  auto message = [](const char *text) {
+    llvm::Expected<TileOverrides> read = parseTileOverrides(text);
+    return read ? "none" : llvm::toString(read.takeError());
+  };
+  EXPECT_EQ(message("rows-per-block=24"),
+            "expected rows-per-block to be a multiple of 16 from 16 to 1024, got 24");
+  EXPECT_EQ(message("warps-per-block=33"), "expected warps-per-block to be from 1 to 32, got 33");
+  EXPECT_EQ(message("keys-per-step=-8"),
+            "expected keys-per-step to be a multiple of 8 from 8 to 4096, got -8");
+  EXPECT_EQ(message("context-tokens"), "expected context-tokens=NUMBER, got 'context-tokens'");
+  EXPECT_EQ(message("context-tokens=0"), "expected context-tokens=NUMBER, got 'context-tokens=0'");
+  EXPECT_EQ(message("rows=16"), "unknown tile size 'rows', expected one of rows-per-block, "
+                                "warps-per-block, keys-per-step, context-tokens, context-warps");
+}
+
 TEST(TileParams, StagedRowsLieInDifferentBanks) {
   for (int64_t columns : {8, 16, 24, 32, 40, 64, 128})
     for (int64_t bits : {16, 32}) {

@@ -4,6 +4,8 @@
 #ifndef ELFATT_PIPELINES_GPU_H
 #define ELFATT_PIPELINES_GPU_H
 
+#include "elfatt/Tile/TileOverrides.h"
+
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
@@ -24,6 +26,26 @@ struct GPUOptions : public mlir::PassPipelineOptions<GPUOptions> {
   Option<std::string> cudaPath{*this, "cuda-path",
                                llvm::cl::desc("CUDA Toolkit to take ptxas and fatbinary from"),
                                llvm::cl::init("")};
+  /// Tile sizes in place of those that are chosen, 0: include/elfatt/Tile/TileOverrides.h.
+  Option<int64_t> rowsPerBlock{*this, "rows-per-block",
+                               llvm::cl::desc("Query rows of a block, a multiple of 16"),
+                               llvm::cl::init(0)};
+  Option<int64_t> warpsPerBlock{*this, "warps-per-block",
+                                llvm::cl::desc("Warps that share a block's rows"),
+                                llvm::cl::init(0)};
+  Option<int64_t> keysPerStep{*this, "keys-per-step",
+                              llvm::cl::desc("Keys that a block takes at once, a multiple of 8"),
+                              llvm::cl::init(0)};
+  Option<int64_t> contextTokens{
+      *this, "context-tokens",
+      llvm::cl::desc("Tokens that a warp adds to a context at once, a multiple of 16"),
+      llvm::cl::init(0)};
+  Option<int64_t> contextWarps{
+      *this, "context-warps",
+      llvm::cl::desc("Warps that share the tokens of some of a context's channels"),
+      llvm::cl::init(0)};
+
+  void setTile(const tile::TileOverrides &tile);
 };
 
 /// The attention ops of a module become gpu.func kernels in NVVM and launches of
@@ -37,9 +59,9 @@ void buildGPUPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
 /// elfatt_launch in their place. Stage: bitcode. A module that has kernels of its own
 /// (gpu.launch, gpu.launch_func) keeps them, lowered as upstream lowers them, and its
 /// attention goes to the host. With `countRegisters` ptxas, where there is one, adds its
-/// figures to the objects' properties.
+/// figures to the objects' properties. `options.format` is of no account.
 void buildGPUSimulationPipeline(mlir::OpPassManager &pm, mlir::ModuleOp module,
-                                llvm::StringRef chip, bool countRegisters);
+                                const GPUOptions &options, bool countRegisters);
 
 /// Makes `--elfatt-to-gpu` known.
 void registerGPUPipelines();

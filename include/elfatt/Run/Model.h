@@ -8,6 +8,7 @@
 #include "elfatt/Run/Array.h"
 #include "elfatt/Run/Guard.h"
 #include "elfatt/Run/Simulation.h"
+#include "elfatt/Tile/TileOverrides.h"
 #include "elfatt/Tools/Tool.h"
 
 #include "mlir/IR/BuiltinTypes.h"
@@ -18,8 +19,10 @@ namespace elfatt::run {
 struct CompileOptions {
   bool raise = true;
   std::optional<std::string> approximate;
-  /// Chip whose kernels the simulator runs; empty: all is for the host.
-  std::string simulatedChip;
+  /// Chip whose kernels the simulator runs; none: all is for the host.
+  std::optional<target::ChipTarget> simulated;
+  /// Sizes of its kernels, in place of those that are chosen.
+  tile::TileOverrides tile;
   /// Where set, arguments, results and the host's buffers lie against guards.
   std::optional<GuardedEnd> guard;
   /// Lets ptxas count the registers of simulated kernels, where there is one.

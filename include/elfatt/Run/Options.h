@@ -3,6 +3,7 @@
 #define ELFATT_RUN_OPTIONS_H
 
 #include "elfatt/Run/Guard.h"
+#include "elfatt/Tile/TileOverrides.h"
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
@@ -26,6 +27,7 @@ struct Options {
   std::optional<double> benchmarkSeconds;
   int threads = 0; ///< 0: the cores that the process may use
   bool sampleBlocks = false;
+  tile::TileOverrides tile;
   bool listInstructions = false;
   bool help = false;
 };

@@ -91,6 +91,15 @@ llvm::ArrayRef<CudaRelease> getCudaReleases();
 /// know the chip: LLVM would abort on that pair.
 llvm::Expected<PtxVersion> getPtxVersion(const Chip &chip, llvm::StringRef cuda);
 
+/// A chip, and the oldest driver that code for it must load on.
+struct ChipTarget {
+  const Chip *chip = nullptr;
+  std::string cuda; ///< "11.4"; empty: the chip's default
+  PtxVersion ptx;
+};
+/// Reads "sm_87" or "sm_87:cuda=11.4", as users name a target.
+llvm::Expected<ChipTarget> parseChipTarget(llvm::StringRef text);
+
 /// Reads "+ptx74,..." as LLVM has it; nothing where it names no PTX version.
 std::optional<PtxVersion> parsePtxFeature(llvm::StringRef features);
 

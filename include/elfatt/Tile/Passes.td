@@ -21,6 +21,18 @@ class ElfattTilePass<string name> : Pass<name> {
            "Multiprocessors of the GPU: as many (batch, head) pairs make a context in the kernel "
            "that applies it">
   ];
+  list<Option> kernelOptions = [
+    Option<"rowsPerBlock", "rows-per-block", "int64_t", "0",
+           "Query rows of a GPU block, a multiple of 16; 0: chosen">,
+    Option<"warpsPerBlock", "warps-per-block", "int64_t", "0",
+           "Warps that share a block's rows, 1 to 32; 0: chosen">,
+    Option<"keysPerStep", "keys-per-step", "int64_t", "0",
+           "Keys that a GPU block takes at once, a multiple of 8; 0: chosen">,
+    Option<"contextTokens", "context-tokens", "int64_t", "0",
+           "Tokens that a warp adds to a context at once, a multiple of 16; 0: chosen">,
+    Option<"contextWarps", "context-warps", "int64_t", "0",
+           "Warps that share the tokens of some of a context's channels, 1 to 32; 0: chosen">
+  ];
 }
 
 def TileDecomposePass : Pass<"elfatt-tile-decompose"> {
@@ -97,7 +109,7 @@ def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
       batch dims of extent 1.
     - Changes numerics: no.
   }];
-  let options = machineOptions;
+  let options = machineOptions # kernelOptions;
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::gpu::GPUDialect", "mlir::scf::SCFDialect",
     "mlir::tensor::TensorDialect"];
@@ -136,7 +148,7 @@ def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
     - Postconditions: no attention op is left.
     - Changes numerics: sums are reordered; exponentials are powers of two.
   }];
-  let options = machineOptions;
+  let options = machineOptions # kernelOptions;
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::gpu::GPUDialect",
     "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",

@@ -4,6 +4,8 @@
 #ifndef ELFATT_TILE_TILEPARAMS_H
 #define ELFATT_TILE_TILEPARAMS_H
 
+#include "elfatt/Tile/TileOverrides.h"
+
 #include <cstdint>
 #include <optional>
 
@@ -21,12 +23,15 @@ struct MachineLimits {
   int64_t sharedBytes = 48 * 1024;
   /// Multiprocessors, which run blocks at the same time (GPU).
   int64_t processors = 16;
+  /// What a user asked for instead (GPU).
+  TileOverrides overrides = {};
 
   static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters) {
-    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0};
+    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0, {}};
   }
-  static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16) {
-    return {Machine::GPU, 0, 0, sharedBytes, processors};
+  static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16,
+                           const TileOverrides &overrides = {}) {
+    return {Machine::GPU, 0, 0, sharedBytes, processors, overrides};
   }
 };
 

@@ -4,7 +4,7 @@
    $FAKE_CUDA_LOG and does nothing. $FAKE_CUDA_VERSION is the driver's version,
    $FAKE_CUDA_CHIP the device's compute capability, as 87; $FAKE_CUDA_FAIL the call
    that fails, with the error $FAKE_CUDA_ERROR; $FAKE_CUDA_REFUSE the kind of image,
-   cubin or ptx, that the driver says is not for its device. */
+   cubin, fatbin or ptx, that the driver says is not for its device. */
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,12 +63,14 @@ int cuDevicePrimaryCtxRelease(int device) {
   return record("cuDevicePrimaryCtxRelease", "%d", device);
 }
 int cuModuleLoadData(void **loaded, const void *image) {
-  int is_cubin = memcmp(image, "\177ELF", 4) == 0;
-  const char *target = is_cubin ? "cubin" : strstr(image, ".target ");
+  const char *kind = memcmp(image, "\177ELF", 4) == 0            ? "cubin"
+                     : memcmp(image, "\x50\xed\x55\xba", 4) == 0 ? "fatbin"
+                                                                 : "ptx";
+  const char *target = strcmp(kind, "ptx") == 0 ? strstr(image, ".target ") : kind;
   const char *refused = getenv("FAKE_CUDA_REFUSE");
   *loaded = &module;
   int failed = record("cuModuleLoadData", "%.13s", target ? target : "no target");
-  return refused && strcmp(refused, is_cubin ? "cubin" : "ptx") == 0 ? 209 : failed;
+  return refused && strcmp(refused, kind) == 0 ? 209 : failed;
 }
 int cuModuleUnload(void *unloaded) { return record("cuModuleUnload", "%d", unloaded == &module); }
 int cuModuleGetFunction(void **function, void *from, const char *name) {
