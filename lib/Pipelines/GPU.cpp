@@ -20,16 +20,9 @@
 using namespace mlir;
 
 namespace elfatt::pipelines {
-namespace {
-
-void addCleanup(OpPassManager &pm) {
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-}
-
 /// Two blocks of a kernel share an SM, where that leaves each what every chip gives a block.
 /// An unknown chip is the outliner's to report.
-tile::MachineLimits getLimits(const GPUOptions &options) {
+tile::MachineLimits getTileLimits(const GPUOptions &options) {
   llvm::Expected<const target::Chip *> chip = target::findChip(options.chip);
   if (!chip) {
     llvm::consumeError(chip.takeError());
@@ -43,9 +36,16 @@ tile::MachineLimits getLimits(const GPUOptions &options) {
        options.contextWarps});
 }
 
+namespace {
+
+void addCleanup(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
 /// Attention ops on tensors to the tile level on buffers.
 void buildTile(OpPassManager &pm, const GPUOptions &options) {
-  const tile::MachineLimits limits = getLimits(options);
+  const tile::MachineLimits limits = getTileLimits(options);
   buildTileToForall(pm, limits);
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;

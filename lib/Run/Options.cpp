@@ -84,6 +84,7 @@ std::vector<Option> getOptions(Options &o, std::string &why) {
        }},
       {"sample-blocks", Option::None, "", [&](StringRef) { return o.sampleBlocks = true; }},
       {"list-instructions", Option::None, "", [&](StringRef) { return o.listInstructions = true; }},
+      {"list-candidates", Option::None, "", [&](StringRef) { return o.listCandidates = true; }},
       {"threads", Option::Required, "a number from 1 to 1024",
        [&](StringRef value) {
          return !value.getAsInteger(10, o.threads) && o.threads >= 1 && o.threads <= 1024;
@@ -129,6 +130,14 @@ Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
   bool simulates = StringRef(result.target).starts_with("sim:");
   if (!result.tile.isEmpty() && !simulates)
     return makeError("--tile needs --target=sim:CHIP");
+  if (result.listCandidates) {
+    if (!simulates)
+      return makeError("--list-candidates needs --target=sim:CHIP");
+    if (!result.save.empty() || !result.expect.empty() || result.compareExact ||
+        result.benchmarkSeconds)
+      return makeError("--list-candidates compares tile sizes: not with --save, --expect, "
+                       "--compare or --benchmark");
+  }
   if (result.sampleBlocks) {
     if (!simulates)
       return makeError("--sample-blocks needs --target=sim:CHIP");
@@ -171,6 +180,10 @@ elfatt-compile runs as it is, with the best of its code or that of
   --tile="SIZES"          on a simulated chip, sizes of kernels in place of those that
                           are chosen: rows-per-block, warps-per-block, keys-per-step,
                           context-tokens, context-warps (rows-per-block=64)
+  --list-candidates       on a simulated chip, print what the kernels' sizes could be,
+                          each with its registers, shared memory, spills, bytes and
+                          predicted time; those of --tile stay; --threads at once;
+                          --stats has all figures
   --list-instructions     print what kernels may use on the simulator
   --threads=N             threads (the cores that the process may use)
   --stats=stats.json      write the figures as JSON

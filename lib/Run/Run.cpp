@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Run/Run.h"
 
+#include "Candidates.h"
 #include "Profile.h"
 
 #include "elfatt/InitAll.h"
@@ -14,6 +15,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/Threading.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 #include <chrono>
@@ -135,14 +137,15 @@ public:
       : tool(tool), options(options), simulated(std::move(simulated)) {}
 
   int run() {
-    elfatt_set_threads(options.threads);
+    // Processes that try candidates have one each, and this one none to lose.
+    elfatt_set_threads(options.listCandidates ? 1 : options.threads);
     if (Error error = readArrays())
       return tool.error(llvm::toString(std::move(error)));
     if (llvm::sys::fs::is_directory(options.file))
       return executeBundle();
     if (!parse())
       return 2;
-    return execute();
+    return options.listCandidates ? listCandidates() : execute();
   }
 
 private:
@@ -196,6 +199,18 @@ private:
     for (RankedTensorType type : model->getResultTypes())
       isBF16.push_back(type.getElementType().isBF16());
     return executeModel(*model);
+  }
+
+  int listCandidates() {
+    CompileOptions compileOptions{options.raise, options.approximate, simulated,
+                                  options.tile,  options.guard,       /*countRegisters=*/true};
+    int jobs =
+        options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
+    auto record = run::listCandidates(tool, *source.module, compileOptions, inputs, jobs);
+    if (!record)
+      return tool.error(llvm::toString(record.takeError()));
+    stats = std::move(*record);
+    return writeFiles({});
   }
 
   int execute() {

@@ -97,9 +97,6 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
   return shape;
 }
 
-/// Warps of 32 threads, of which a block has at most 1024.
-static constexpr int64_t kMostWarps = 32;
-
 LogicalResult elfatt::tile::checkOverrides(Operation *op, const MachineLimits &limits) {
   if (limits.overrides.isEmpty())
     return success();
@@ -114,9 +111,9 @@ LogicalResult elfatt::tile::checkOverrides(Operation *op, const MachineLimits &l
     return success();
   TileParams params = getTileParams(limits, extents);
   const int64_t parts = roundUp(extents.channels, params.contextRows) / params.contextRows;
-  if (params.contextWarps * parts > kMostWarps)
+  if (params.contextWarps * parts > kWarpsPerBlock)
     return op->emitOpError("expected at most ")
-           << kMostWarps / parts << " context-warps, each for " << params.contextRows << " of "
+           << kWarpsPerBlock / parts << " context-warps, each for " << params.contextRows << " of "
            << extents.channels << " channels, got " << params.contextWarps;
   return success();
 }

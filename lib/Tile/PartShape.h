@@ -10,6 +10,9 @@
 
 namespace elfatt::tile {
 
+/// Of 32 threads, in a block of at most 1024.
+constexpr int64_t kWarpsPerBlock = 32;
+
 struct PartShape {
   llvm::SmallVector<unsigned> batch, rows;
   TileExtents extents;

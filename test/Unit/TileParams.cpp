@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "elfatt/Tile/TileParams.h"
+#include "elfatt/Tile/TileCandidates.h"
 
 #include "gtest/gtest.h"
+
+#include <set>
 
 using namespace elfatt::tile;
 
@@ -186,6 +188,66 @@ TEST(TileOverrides, RefuseWhatIsNoSize) {
   EXPECT_EQ(message("context-tokens=0"), "expected context-tokens=NUMBER, got 'context-tokens=0'");
   EXPECT_EQ(message("rows=16"), "unknown tile size 'rows', expected one of rows-per-block, "
                                 "warps-per-block, keys-per-step, context-tokens, context-warps");
+}
+
+CandidatePart makePart(CandidatePart::Kind kind, TileExtents extents, int64_t rows) {
+  extents.storageBits = 16;
+  return {kind, "part", extents, rows};
+}
+
+TEST(TileCandidates, DifferInWhatTheyMake) {
+  // 49 rows are four fragments, and 49 keys one block of 56.
+  CandidatePart window = makePart(CandidatePart::Softmax, {7, 49, 32, 32}, 49);
+  MachineLimits limits = MachineLimits::gpu(80 * 1024);
+  std::vector<TileOverrides> candidates = listCandidates(limits, window);
+  EXPECT_GT(candidates.size(), 10u);
+  std::set<std::string> names;
+  for (const TileOverrides &sizes : candidates) {
+    EXPECT_FALSE(static_cast<bool>(checkTileOverrides(sizes)));
+    EXPECT_TRUE(names.insert(sizes.str()).second) << sizes.str();
+    EXPECT_LE(sizes.rowsPerBlock, 64) << "more rows than there are";
+    EXPECT_LE(sizes.warpsPerBlock * 16, sizes.rowsPerBlock) << "warps without rows";
+    EXPECT_EQ(sizes.contextTokens, 0) << "there is no context";
+  }
+  TileParams chosen = getTileParams(limits, window.extents);
+  for (const TileOverrides &sizes : candidates) {
+    TileParams params = getTileParams(MachineLimits::gpu(80 * 1024, 16, sizes), window.extents);
+    bool isSame =
+        params.rowsPerWorker >= 64 && params.warps == chosen.warps && params.keys == chosen.keys;
+    EXPECT_FALSE(isSame) << sizes.str() << " is what is chosen";
+  }
+}
+
+TEST(TileCandidates, KeepWhatIsSet) {
+  CandidatePart rows = makePart(CandidatePart::Softmax, {3136, 3136, 32, 32}, 3136);
+  MachineLimits limits = MachineLimits::gpu(80 * 1024);
+  limits.overrides.keysPerStep = 64;
+  limits.overrides.warpsPerBlock = 2;
+  std::vector<TileOverrides> candidates = listCandidates(limits, rows);
+  EXPECT_FALSE(candidates.empty());
+  for (const TileOverrides &sizes : candidates) {
+    EXPECT_EQ(sizes.keysPerStep, 64);
+    EXPECT_EQ(sizes.warpsPerBlock, 2);
+  }
+}
+
+TEST(TileCandidates, ContextsVaryInTokensAndWarps) {
+  CandidatePart context = makePart(CandidatePart::Context, {128, 3136, 128, 128}, 128);
+  MachineLimits limits = MachineLimits::gpu(80 * 1024);
+  std::vector<TileOverrides> candidates = listCandidates(limits, context);
+  EXPECT_FALSE(candidates.empty());
+  for (const TileOverrides &sizes : candidates) {
+    EXPECT_EQ(sizes.rowsPerBlock, 0);
+    TileParams params = getTileParams(MachineLimits::gpu(80 * 1024, 16, sizes), context.extents);
+    EXPECT_LE(128 / params.contextRows * params.contextWarps, 32) << "warps of a block";
+  }
+}
+
+TEST(TileCandidates, UnknownExtentsHaveSizesToo) {
+  CandidatePart part = makePart(CandidatePart::Softmax, {kDynamic, kDynamic, 64, 64}, kDynamic);
+  EXPECT_FALSE(listCandidates(MachineLimits::gpu(80 * 1024), part).empty());
+  CandidatePart one = makePart(CandidatePart::Apply, {1, 0, 1, 1}, 1);
+  EXPECT_TRUE(listCandidates(MachineLimits::gpu(80 * 1024), one).empty()) << "one row, one way";
 }
 
 TEST(TileParams, StagedRowsLieInDifferentBanks) {

@@ -4,7 +4,7 @@
 #ifndef ELFATT_PIPELINES_GPU_H
 #define ELFATT_PIPELINES_GPU_H
 
-#include "elfatt/Tile/TileOverrides.h"
+#include "elfatt/Tile/TileParams.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -47,6 +47,10 @@ struct GPUOptions : public mlir::PassPipelineOptions<GPUOptions> {
 
   void setTile(const tile::TileOverrides &tile);
 };
+
+/// What tile sizes are chosen for: the chip, with the sizes of `options` in place of those
+/// that are chosen.
+tile::MachineLimits getTileLimits(const GPUOptions &options);
 
 /// The attention ops of a module become gpu.func kernels in NVVM and launches of
 /// them; everything else stays, on buffers. Stages: tile, kernels, nvvm.

@@ -29,6 +29,7 @@ struct Options {
   bool sampleBlocks = false;
   tile::TileOverrides tile;
   bool listInstructions = false;
+  bool listCandidates = false;
   bool help = false;
 };
 

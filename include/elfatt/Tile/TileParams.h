@@ -49,6 +49,8 @@ struct TileExtents {
   bool hasLepe = false;
   /// Softmax steps that share the scratch of one worker (prefix and window: 2).
   int64_t steps = 1;
+
+  bool operator==(const TileExtents &) const = default;
 };
 
 /// Sizes of the tile level; see docs/TileLevel.md.
