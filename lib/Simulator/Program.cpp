@@ -6,6 +6,7 @@
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/TargetSelect.h"
 
 #include <bit>
@@ -17,6 +18,10 @@ using namespace llvm;
 using namespace elfatt::sim;
 
 namespace {
+/// Neighbouring blocks may have unlike work (rows of a causal softmax): small chips run more than
+/// one wave of them.
+constexpr uint64_t kFewestSampledBlocks = 128;
+
 /// What a thread's stack has beside its local arrays: fragments that are registers on a GPU.
 constexpr size_t kStackBytes = 512 * 1024;
 
@@ -304,7 +309,8 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
   };
   std::vector<Part> parts = {{0, config.grid.count(), 1}};
   if (config.sampleBlocks) {
-    Expected<std::vector<Part>> sample = sampleBlocks(config.grid.count(), wave, findPath);
+    uint64_t sampled = alignTo(std::max(wave, kFewestSampledBlocks), wave);
+    Expected<std::vector<Part>> sample = sampleBlocks(config.grid.count(), sampled, findPath);
     if (!sample)
       return sample.takeError();
     parts = std::move(*sample);
@@ -332,6 +338,10 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
       cache->flush();
       counts.dramRead = (cache->getSectorsRead() - readBefore) * kSectorBytes;
       counts.dramWritten = (cache->getSectorsWritten() - writtenBefore) * kSectorBytes;
+      // The blocks that this part stands for would leave nothing of what these have read.
+      if ((counts.dramRead + counts.dramWritten) * (part.times - 1) >=
+          static_cast<uint64_t>(config.chip->reference.l2Bytes))
+        cache.emplace(config.chip->reference.l2Bytes);
     }
     addScaled(sum, counts, part.times);
   }

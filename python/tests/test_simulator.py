@@ -8,6 +8,7 @@ import json
 import re
 import resource
 import subprocess
+import sys
 from pathlib import Path
 from typing import Callable, Dict, Sequence, Tuple
 
@@ -15,6 +16,10 @@ import numpy as np
 import pytest
 import reference
 from elfatt.tools import find_tool
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "cpu"))
+
+import shapes  # noqa: E402
 
 # Relative to the largest output. Inputs are the rounded ones on both sides.
 # f32: sums in another order, and ex2.approx (2^-22). 16 bit: probabilities and
@@ -361,6 +366,33 @@ def test_instructions_follow_from_the_release(run_tool) -> None:
     old = run_tool(EX2, "--target=sim:sm_75:cuda=10.2")
     assert old.returncode == 2
     assert "sm_75 with PTX 6.5 has no ex2 of f16 (it needs PTX 7.0); there is: ex2 of f32" in old.stderr
+
+
+# Launches of several parts: windows, heads with their context, prefix rows; larger than
+# the Nano's L2 and than what is sampled.
+@pytest.mark.parametrize(
+    "shape",
+    [
+        shapes.Elfatt(size=14, channels=32, heads=2, window=7, batch=64),
+        shapes.Elfatt(size=7, channels=64, heads=4, window=7, batch=64, prefix=1),
+    ],
+    ids=["merged", "prefix"],
+)
+def test_a_sample_of_merged_parts_counts_as_the_whole(run_tool, tmp_path: Path, shape) -> None:
+    stats, kernels = tmp_path / "stats.json", []
+    for option in ([], ["--sample-blocks"]):
+        done = run_tool(shape.mlir("f16"), "--target=sim:sm_53", f"--stats={stats}", *option)
+        assert done.returncode == 0, done.stderr
+        kernels.append(json.loads(stats.read_text())["kernels"])
+    for whole, sample in zip(*kernels):
+        assert whole["grid"][0] > 256, "more than is sampled"
+        for key in (
+            "global_bytes_read", "global_bytes_written", "dram_bytes_written", "mma", "ex2",
+            "barriers", "issue_slots", "shared_wavefronts", "bank_conflicts",
+        ):  # fmt: skip
+            assert sample[key] == whole[key], key
+        # A wave begins with a cold cache, and ends with what it has read.
+        assert sample["dram_bytes_read"] == pytest.approx(whole["dram_bytes_read"], rel=0.04)
 
 
 @pytest.mark.parametrize("chip", ["sm_53", "sm_87"])

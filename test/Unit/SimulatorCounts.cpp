@@ -353,12 +353,12 @@ TEST(SimulatorDram, BehindTheL2WithResidentBlocks) {
 }
 
 TEST(SimulatorSample, OneWaveAndTheRest) {
-  std::vector<char> in(100 * 4096);
-  LaunchConfig config = makeConfig(100, 32, "sm_53");
+  std::vector<char> in(1000 * 4096);
+  LaunchConfig config = makeConfig(1000, 32, "sm_53");
   LaunchCounts all = count(*twice(4096, false), config, {bufferOf(in)});
   config.sampleBlocks = true;
   LaunchCounts sample = count(*twice(4096, false), config, {bufferOf(in)});
-  EXPECT_EQ(sample.blocks, 100u);
+  EXPECT_EQ(sample.blocks, 1000u);
   EXPECT_EQ(sample.globalRead, all.globalRead);
   EXPECT_EQ(sample.issueSlots, all.issueSlots);
   EXPECT_NEAR(double(sample.dramRead), double(all.dramRead), 0.05 * all.dramRead);
