@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -19,16 +20,17 @@ from typing import Counter, Dict, FrozenSet, List, Optional, Sequence, Set
 
 _TEXT = re.compile(r"\s*\.section\s+\.text\.([^,\s]+)")
 _LABEL = re.compile(r"(\.L_x_\d+|\.L_\d+):")
-_CODE = re.compile(r"\s*/\*([0-9a-f]+)\*/\s+(.*?)\s*;")
+# On sm_53 "{" and "}" hold two instructions that are issued together.
+_CODE = re.compile(r"\s*/\*([0-9a-f]+)\*/\s+\{?\s*(.*?)\s*[;}]")
 _PREDICATED = re.compile(r"@!?U?P\w+\s+(.*)")
-_TARGET = re.compile(r"`\((\.L_\w+)\)")
+_TARGET = re.compile(r"(?:`\(|BRANCH_TARGETS )(\.L_\w+)")
 _CONDITION = re.compile(r"BRA\S*\s+!?U?P\w+,")
 
 CLASSES = {
     "HMMA": r"HMMA",
     "EX2": r"MUFU\.EX2",
-    "FFMA/FMUL": r"FFMA2?|FMUL2?",
-    "FADD": r"FADD2?",
+    "FFMA/FMUL": r"(FFMA|FMUL)(2|32I)?",
+    "FADD": r"FADD(2|32I)?",
     "FMNMX": r"FMNMX3?",
     "F2F": r"F2F|F2FP",
     "LDG": r"LDG",
@@ -61,24 +63,28 @@ class Kernel:
     labels: Dict[str, int]  # label -> index into code
 
 
-def find_nvdisasm() -> Optional[str]:
-    """On PATH, of this Python's packages (nvidia-cuda-nvdisasm) or a Toolkit's."""
+def find_nvdisasms() -> List[str]:
+    """On PATH, of this Python's packages (nvidia-cuda-nvdisasm, and triton, which has
+    one of CUDA 12) or a Toolkit's."""
     found = shutil.which("nvdisasm")
-    if found:
-        return found
-    roots = [Path(p) / "nvidia" for p in sys.path] + [Path("/usr/local")]
-    for root in roots:
-        for path in sorted(root.glob("*/bin/nvdisasm")):
-            return str(path)
-    return None
+    paths = [found] if found else []
+    for package in sys.path:
+        for pattern in ("nvidia/*/bin", "triton/backends/nvidia/bin"):
+            paths += map(str, sorted(Path(package).glob(f"{pattern}/nvdisasm")))
+    paths += map(str, sorted(Path("/usr/local").glob("*/bin/nvdisasm")))
+    return [path for path in dict.fromkeys(paths) if os.access(path, os.X_OK)]
 
 
-def disassemble(nvdisasm: str, cubin: Path) -> Dict[str, Kernel]:
-    """The kernels of a cubin. Raises RuntimeError with what nvdisasm says."""
-    done = subprocess.run([nvdisasm, "-c", str(cubin)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"nvdisasm: {done.stderr.strip()[:300]}")
-    return parse(done.stdout)
+def disassemble(nvdisasms: Sequence[str], cubin: Path) -> Dict[str, Kernel]:
+    """The kernels of a cubin, by the first tool that knows the chip. Raises
+    RuntimeError with what the first one says."""
+    said = None
+    for nvdisasm in nvdisasms:
+        done = subprocess.run([nvdisasm, "-c", str(cubin)], capture_output=True, text=True)
+        if done.returncode == 0:
+            return parse(done.stdout)
+        said = said or done.stderr.strip()[:300]
+    raise RuntimeError(f"nvdisasm: {said}")
 
 
 def parse(text: str) -> Dict[str, Kernel]:
@@ -166,14 +172,19 @@ class Flow:
     @staticmethod
     def _jumps(x: Instruction) -> bool:
         """BRA.DIV goes where a warp goes whose lanes have parted. For sm_80 ptxas
-        writes some jumps within a kernel as calls that do not come back."""
+        writes some jumps within a kernel as calls that do not come back, for sm_53
+        those to where lanes meet again as SYNC and BRK."""
         if x.opcode.startswith("BRA"):
             return not x.opcode.startswith("BRA.DIV")
+        if x.opcode in ("SYNC", "BRK"):
+            return x.target is not None
         return x.opcode.startswith("CALL") and x.target is not None
 
     @staticmethod
     def _goes_on(x: Instruction) -> bool:
-        ends = x.opcode.split(".")[0] in ("BRA", "EXIT", "RET", "BRX", "JMP")
+        ends = x.opcode.split(".")[0] in (
+            "BRA", "EXIT", "RET", "BRX", "JMP", "SYNC", "BRK",
+        )  # fmt: skip
         return not ends or x.predicated or x.opcode.startswith("BRA.DIV")
 
     @classmethod

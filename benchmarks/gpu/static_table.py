@@ -83,7 +83,7 @@ def call(*words: str) -> None:
 # ----------------------------------------------------------------------------
 
 
-def measure(case: Case, nvdisasm: Optional[str]) -> Record:
+def measure(case: Case, nvdisasms: Sequence[str]) -> Record:
     """The record of a case: its sums, and one record a kernel; or why it failed."""
     record: Record = {
         **gpu_shapes.to_json(case.shape),
@@ -94,14 +94,14 @@ def measure(case: Case, nvdisasm: Optional[str]) -> Record:
     begin = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            record.update(_measure_in(Path(folder), case, nvdisasm))
+            record.update(_measure_in(Path(folder), case, nvdisasms))
     except Failed as failure:
         record["failed"] = str(failure)
     record["seconds"] = round(time.monotonic() - begin, 1)
     return record
 
 
-def _measure_in(folder: Path, case: Case, nvdisasm: Optional[str]) -> Record:
+def _measure_in(folder: Path, case: Case, nvdisasms: Sequence[str]) -> Record:
     ir, stats, bundle = folder / "op.mlir", folder / "stats.json", folder / "bundle"
     ir.write_text(case.shape.mlir(case.element))
     call(
@@ -118,11 +118,11 @@ def _measure_in(folder: Path, case: Case, nvdisasm: Optional[str]) -> Record:
     note = None
     if not cubin.exists():
         note = "no ptxas for this chip"
-    elif not nvdisasm:
+    elif not nvdisasms:
         note = "no nvdisasm: install requirements-sass.txt"
     else:
         try:
-            code = sass.disassemble(nvdisasm, cubin)
+            code = sass.disassemble(nvdisasms, cubin)
         except RuntimeError as error:
             note = str(error)
     for kernel in kernels:
@@ -224,6 +224,11 @@ def describe_region(region: sass.Region, shape: Any) -> Record:
     D = gpu_shapes.head_dim(shape)
     counts = sass.count(region.code)
     kind, elements = tile_elements(region.code, D)
+    if not counts["HMMA"] and counts["EX2"] and region.inner_loops:
+        # A loop inside holds products that run more than once; exponentials do not.
+        elements = 32.0 * counts["EX2"]
+    if isinstance(shape, gpu_shapes.Exact) and kind == "channels":
+        kind = "scores"
     mix = {k: 32 * counts[k] / elements for k in (*sass.CLASSES, "all")}
     needed = dict(NEEDED)
     if not counts["HMMA"]:
@@ -424,7 +429,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     for tool in ("elfatt-compile", "elfatt-run"):
         if not shutil.which(tool):
             sys.exit(f"error: {tool} is not built")
-    nvdisasm = sass.find_nvdisasm()
+    nvdisasms = sass.find_nvdisasms()
     cases = [
         Case(shape, element, chip)
         for shape in arguments.shapes
@@ -436,7 +441,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     begin = time.monotonic()
     done: List[Record] = []
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        running = [pool.submit(measure, case, nvdisasm) for case in cases]
+        running = [pool.submit(measure, case, nvdisasms) for case in cases]
         for future in concurrent.futures.as_completed(running):
             record = future.result()
             done.append(record)

@@ -107,6 +107,52 @@ def test_calls_within_a_kernel_are_jumps() -> None:
     assert sass.count_products(sass.find_main_regions(kernel)[0].code) == 0.5
 
 
+def test_instructions_of_maxwell_are_read_two_at_a_time() -> None:
+    """As nvdisasm prints them for sm_53: pairs in braces, and jumps to where lanes that
+    have parted meet again, which do not close a loop."""
+    lines = [
+        '\t.section\t.text.k,"ax",@progbits',
+        ".L_x_0:",
+        "        /*0008*/         {         FFMA32I R2, R2, 0x6, R3 ;",
+        "        /*0010*/                   SSY `(.L_x_2)         }",
+        "        /*0018*/         {    @!P2 IADD.X R49, R14, R47 ;",
+        "        /*0028*/              @!P2 LDS.U.128 R44, [R44+0x80]         }",
+        '        /*0030*/               @P0 SYNC                 (*"BRANCH_TARGETS .L_x_2"*);',
+        "        /*0038*/                   RRO.EX2 R5, R4 ;",
+        '        /*0048*/                   SYNC                 (*"BRANCH_TARGETS .L_x_2"*);',
+        ".L_x_2:",
+        "        /*0050*/                   MUFU.EX2 R4, R5 ;",
+        "        /*0058*/              @!P1 BRA `(.L_x_0) ;",
+        "        /*0068*/                   EXIT ;",
+    ]
+    kernel = sass.parse("\n".join(lines))["k"]
+    assert [x.opcode.split(".")[0] for x in kernel.code] == [
+        "FFMA32I", "SSY", "IADD", "LDS", "SYNC", "RRO", "SYNC", "MUFU", "BRA", "EXIT",
+    ]  # fmt: skip
+    assert kernel.code[3].predicated and not kernel.code[1].predicated
+    assert loop_addresses(kernel) == [[x.address for x in kernel.code[:-1]]]
+    (region,) = sass.find_main_regions(kernel)
+    counts = sass.count(region.code)
+    assert counts["FFMA/FMUL"] == counts["EX2"] == counts["LDS"] == 1
+
+
+def test_another_nvdisasm_is_asked_where_one_does_not_know_the_chip(
+    tmp_path: Path,
+) -> None:
+    def make(name: str, *lines: str) -> str:
+        path = tmp_path / name
+        path.write_text("\n".join(["#!/bin/sh", *lines]))
+        path.chmod(0o755)
+        return str(path)
+
+    new = make("new", "echo 'CUDA architecture SM53 is deprecated' >&2", "exit 1")
+    old = make("old", "printf '\\t.section\\t.text.k,\\n /*0000*/ EXIT ;\\n'")
+    cubin = tmp_path / "k.cubin"
+    assert list(sass.disassemble([new, old], cubin)) == ["k"]
+    with pytest.raises(RuntimeError, match="SM53 is deprecated"):
+        sass.disassemble([new, new], cubin)
+
+
 def test_disjoint_main_loops_and_what_lies_outside() -> None:
     loop = """
         .L_x_{0}:
@@ -239,18 +285,18 @@ def test_a_case_as_a_whole(monkeypatch: Any) -> None:
     monkeypatch.setenv("PATH", f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
     shape = gpu_shapes.Exact("x", 2, 2, 49, 49, 32)
-    nvdisasm = sass.find_nvdisasm()
+    nvdisasms = sass.find_nvdisasms()
     case = static_table.Case(shape, "bf16", "sm_87")
-    record = static_table.measure(case, nvdisasm)
+    record = static_table.measure(case, nvdisasms)
     assert "failed" not in record
     assert record["sums"]["no_cache"] >= 1 and record["sums"]["predicted_us"] > 0
-    bad = static_table.measure(static_table.Case(shape, "bf16", "sm_88"), nvdisasm)
+    bad = static_table.measure(static_table.Case(shape, "bf16", "sm_88"), nvdisasms)
     assert "unknown chip 'sm_88'" in bad["failed"]
     page = static_table.make_page(
         {"date": "2025-01-01", "revision": "a", "command": "c", "cases": [record, bad]}
     )
     assert "failed: " in page and "No figure here is a time of a GPU" in page
-    if nvdisasm is None or record["sass_note"]:
+    if not nvdisasms or record["sass_note"]:
         pytest.skip("no nvdisasm or ptxas: install requirements-sass.txt")
     (loop,) = record["kernels"][0]["loops"]
     assert loop["kind"] == "scores" and loop["per_element"]["EX2"] >= 1
