@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import Any, Callable, Dict
 
 import pytest
 from elfatt.tools import find_tool
@@ -91,3 +91,133 @@ def test_release_that_does_not_know_the_chip(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no ptxas for sm_53 in" in done.stderr
     assert "what was found is of another release: " in done.stderr
+
+
+FAKE_PTXAS = """#!/bin/sh
+if [ "$1" = --version ]; then
+  echo "Cuda compilation tools, release RELEASE, VRELEASE.1"
+  exit
+fi
+printf '\\177ELF made by NAME' > "$5"
+echo "ptxas info    : Compiling entry function 'main_0' for 'sm_87'"
+echo "ptxas info    : Used 40 registers, 128 bytes smem"
+"""
+
+
+def make_toolkit(folder: Path, release: str) -> Path:
+    """A folder like a CUDA Toolkit's, whose ptxas writes its folder's name."""
+    tool = folder / "bin" / "ptxas"
+    tool.parent.mkdir(parents=True)
+    text = FAKE_PTXAS.replace("RELEASE", release).replace("NAME", folder.name)
+    tool.write_text(text)
+    tool.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[..., str]:
+    """Toolkits of the releases given by where they are found; which one assembles."""
+
+    def choose(options: str, **releases: str) -> str:
+        nvidia = "wheels/lib/python3.11/site-packages/nvidia"
+        places = {
+            "named": "named",
+            "home": "home",
+            "path": "path",
+            "wheel12": f"{nvidia}/cuda_nvcc",
+            "wheel13": f"{nvidia}/cu13",
+        }
+        names = {}
+        for place, release in releases.items():
+            toolkit = make_toolkit(tmp_path / places[place], release)
+            names[toolkit.name] = place
+        environment = {
+            "CUDA_HOME": str(tmp_path / "home"),
+            "PATH": str(tmp_path / "path/bin"),
+            "VIRTUAL_ENV": str(tmp_path / "wheels"),
+        }
+        if "named" in releases:
+            options += f" cuda-path={tmp_path / 'named'}"
+        done = lower(f"format=cubin {options}", **environment)
+        if done.returncode:
+            return re.search(r"error: (.*)", done.stderr)[1]
+        made = re.search(r"made by (\w+)", done.stdout)
+        return names[made[1]] if made else "this machine's"
+
+    return choose
+
+
+def test_a_toolkit_without_libdevice_is_no_error(tmp_path: Path) -> None:
+    for home in (tmp_path, tmp_path / "nowhere"):
+        done = lower("chip=sm_87 format=ptx", CUDA_HOME=str(home))
+        assert done.returncode == 0 and not done.stderr
+
+
+# A Toolkit of this machine is looked for where CMake found it, whatever the environment.
+bare = pytest.mark.skipif(
+    Path("/usr/local/cuda/bin/ptxas").exists(), reason="this machine has a Toolkit"
+)
+
+
+def test_the_named_toolkit_comes_first(machine: Any) -> None:
+    everywhere = {"home": "12.9", "path": "12.9", "wheel12": "12.9", "wheel13": "13.0"}
+    assert machine("chip=sm_87", named="12.6", **everywhere) == "named"
+
+
+def test_the_named_toolkit_alone_is_looked_at(machine: Any) -> None:
+    message = machine("chip=sm_53", named="13.0", wheel12="12.9")
+    assert "no ptxas for sm_53 in" in message and "(13.0)" in message
+
+
+@pytest.mark.parametrize(
+    "releases, chosen",
+    [
+        ({"home": "12.9", "path": "12.9", "wheel12": "12.9"}, "home"),
+        ({"path": "12.9", "wheel12": "12.9"}, "path"),
+        ({"wheel12": "12.9", "wheel13": "13.0"}, "wheel12"),
+    ],
+)
+def test_a_toolkit_comes_before_the_packages(
+    machine: Any, releases: Dict[str, str], chosen: str
+) -> None:
+    assert machine("chip=sm_53", **releases) == chosen
+
+
+@pytest.mark.parametrize(
+    "options, chosen",
+    [
+        # 13.0 does not know them.
+        ("chip=sm_53", "wheel12"),
+        ("chip=sm_72", "wheel12"),
+        # Drivers of CUDA 12.6 load no cubin of 13.0.
+        ("chip=sm_87 cuda=12.6", "wheel12"),
+        ("chip=sm_90", "wheel12"),
+        # 12.9 does not know it.
+        ("chip=sm_110", "wheel13"),
+        # PTX 9.0 is not for 12.9.
+        ("chip=sm_120", "wheel13"),
+    ],
+)
+def test_the_package_is_picked_by_chip_and_driver(
+    machine: Any, options: str, chosen: str
+) -> None:
+    # A Toolkit of this machine may be there too; it does not take the older one's place.
+    taken = machine(options, wheel12="12.9", wheel13="13.0")
+    assert taken == chosen or (taken, chosen) == ("this machine's", "wheel13")
+
+
+@bare
+def test_what_is_missing_is_said(machine: Any) -> None:
+    assert "no ptxas for sm_110; install a CUDA Toolkit" in machine("chip=sm_110")
+    message = machine("chip=sm_110", wheel12="12.9")
+    assert "what was found is of another release" in message
+    assert "the Python package nvidia-cuda-nvcc; PTX needs none" in message
+
+
+def test_fatbinary_may_be_of_another_toolkit_but_must_be_there(
+    tmp_path: Path,
+) -> None:
+    toolkit = make_toolkit(tmp_path / "toolkit", "12.9")
+    done = lower(f"chip=sm_87 format=fatbin cuda-path={toolkit}")
+    assert done.returncode == 2
+    assert "a fatbin needs fatbinary, which was not found beside" in done.stderr
