@@ -109,7 +109,9 @@ LogicalResult Outliner::checkScratch() {
   if (placement.bytes > chip.sharedPerBlock)
     return emitError(loc) << "needs " << placement.bytes
                           << " bytes of shared memory a block, expected at most "
-                          << chip.sharedPerBlock << " (" << chip.name << ")";
+                          << chip.sharedPerBlock << " (" << chip.name
+                          << "); fewer channels a head, shorter lines of the grid, no prefix or "
+                             "operands of 16 bits need less";
   return success();
 }
 

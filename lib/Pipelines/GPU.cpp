@@ -33,7 +33,8 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
       std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)),
       (*chip)->reference.SMs,
       {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
-       options.contextWarps});
+       options.contextWarps},
+      (*chip)->sharedPerBlock);
 }
 
 namespace {

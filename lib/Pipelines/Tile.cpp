@@ -19,10 +19,10 @@ void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
                                                   limits.vectorRegisters, limits.sharedBytes,
                                                   limits.processors}));
   const tile::TileOverrides &set = limits.overrides;
-  pm.addPass(tile::createTileToForallPass({limits.machine, limits.vectorBits,
-                                           limits.vectorRegisters, limits.sharedBytes,
-                                           limits.processors, set.rowsPerBlock, set.warpsPerBlock,
-                                           set.keysPerStep, set.contextTokens, set.contextWarps}));
+  pm.addPass(tile::createTileToForallPass(
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes,
+       limits.processors, set.rowsPerBlock, set.warpsPerBlock, set.keysPerStep, set.contextTokens,
+       set.contextWarps, limits.mostSharedBytes}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

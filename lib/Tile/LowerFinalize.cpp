@@ -28,12 +28,12 @@ LogicalResult elfatt::tile::lowerFinalize(FinalizeOp op, const MachineLimits &li
   Value sum = projectView(b, op.getSum(), maps[1], shape.rows);
   Value init = projectView(b, op.getInit(), maps[2], order);
   Formulas formulas(b, type);
+  const int64_t columns = params.staged ? roundUp(ranges[values], params.padTo) : ranges[values];
   RowEpilogue epilogue(followers, ctx);
   if (failed(epilogue.prepare(op)))
     return failure();
   forEachRowBlock(ctx, init, [&](const RowBlock &block) {
-    OnlineState state{readRows(ctx, acc, block, ranges[values]), Value(),
-                      readPerRow(ctx, sum, block)};
+    OnlineState state{readRows(ctx, acc, block, columns), Value(), readPerRow(ctx, sum, block)};
     Value rowsOut = formulas.finalize(state, /*emptyRowsAreZero=*/true);
     epilogue.write(block, rowsOut, init);
   });

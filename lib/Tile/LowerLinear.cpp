@@ -204,18 +204,16 @@ LogicalResult ContextLowering::runStaged() {
       write(block, formulas.online(&s, scores, tokensOfValue, ScoreBase::E), acc, max, sum);
     });
   }
-  Value result = ctx.staging(channelRows, columns, typeOf(output).getElementType());
   auto finish = [&](const TileContext &at, const RowBlock &block, OnlineState joined) {
     joined.sum = arith::AddFOp::create(
         b, joined.sum, formulas.splat(noTokens(), cast<VectorType>(joined.sum.getType())));
     Value finished = formulas.finalize(joined, /*emptyRowsAreZero=*/false);
-    writeRows(at, formulas.narrow(finished, typeOf(result).getElementType()), result, block);
+    writeRows(at, formulas.narrow(finished, typeOf(output).getElementType()), output, block);
   };
   if (parts == 1) {
     forEachRowBlock(state, acc, [&](const RowBlock &block) {
       finish(state, block, read(state, block, acc, max, sum));
     });
-    stageOut(ctx, result, output);
     return success();
   }
   Value parted[3] = {ctx.staging(parts * channelRows, columns, ctx.type),
@@ -224,7 +222,7 @@ LogicalResult ContextLowering::runStaged() {
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
     write(block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
   });
-  forEachRowBlock(ctx, result, [&](const RowBlock &block) {
+  forEachRowBlock(ctx, output, [&](const RowBlock &block) {
     OnlineState joined = read(ctx, block, parted[0], parted[1], parted[2]);
     for (int64_t part = 1; part < parts; ++part) {
       RowBlock other = block;
@@ -234,7 +232,6 @@ LogicalResult ContextLowering::runStaged() {
     }
     finish(ctx, block, joined);
   });
-  stageOut(ctx, result, output);
   return success();
 }
 
@@ -334,9 +331,8 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     Type operandType = ctx.operandType(queryType);
     contexts[0] = ctx.staging(channels, values, operandType);
     stageIn(ctx, context, contexts[0], Padding::Rows);
-    const int64_t bits = operandType.getIntOrFloatBitWidth();
-    const int64_t bytes = channels * stagedPitch(values, bits) * bits / 8;
-    if (typeOf(context).getElementTypeBitWidth() > bits && 4 * bytes <= limits.sharedBytes) {
+    if (typeOf(context).getElementTypeBitWidth() > operandType.getIntOrFloatBitWidth() &&
+        keepsRemainder(limits, getPartShape(op).extents)) {
       contexts.push_back(ctx.staging(channels, values, operandType));
       stageRemainder(ctx, context, contexts[1]);
     }

@@ -155,8 +155,15 @@ LogicalResult SoftmaxLowering::stageRows() {
   return success();
 }
 
-/// The op's own state passes through scratch too, its rows flattened alike.
+/// The op's own state, its rows flattened alike: where it lies if that is scratch, else it
+/// passes through scratch.
 void SoftmaxLowering::stageState(int64_t rows) {
+  Value acc = flattenScratch(ctx, tile.acc, 1), max = flattenScratch(ctx, tile.max, 0),
+        sum = flattenScratch(ctx, tile.sum, 0);
+  if (acc && max && sum) {
+    std::tie(tile.acc, tile.max, tile.sum) = std::tie(acc, max, sum);
+    return;
+  }
   auto through = [&](Value &view, Value matrix, Value source) {
     stageIn(ctx, source, matrix, Padding::None);
     stagedState.emplace_back(matrix, source);

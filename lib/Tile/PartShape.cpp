@@ -19,7 +19,7 @@ static int64_t product(ArrayRef<int64_t> ranges, ArrayRef<unsigned> dims) {
 }
 
 static PartShape fromDims(const AttentionDims &dims, ArrayRef<int64_t> ranges) {
-  PartShape shape{dims.batch, dims.rows, {}};
+  PartShape shape{dims.batch, dims.rows, dims.values, {}};
   shape.extents.keys = product(ranges, dims.keys);
   if (dims.keys.empty())
     shape.extents.keys = 0;
@@ -41,6 +41,7 @@ static PartShape finalizeShape(FinalizeOp op, ArrayRef<int64_t> ranges) {
   for (unsigned dim = 0, e = ranges.size(); dim < e; ++dim) {
     if (!maps[1].isFunctionOfDim(dim)) {
       shape.extents.channels = shape.extents.values = ranges[dim];
+      shape.values = dim;
       continue;
     }
     bool isRow = ranges[dim] != 1;
@@ -61,6 +62,7 @@ static PartShape lepeShape(LepeOp op, ArrayRef<int64_t> ranges) {
   PartShape shape;
   for (unsigned dim = 0, e = ranges.size() - 1; dim < e; ++dim)
     (llvm::is_contained(op.getGridDims(), dim) ? shape.rows : shape.batch).push_back(dim);
+  shape.values = ranges.size() - 1;
   shape.extents.rows = ranges[op.getGridDims().back()];
   shape.extents.keys = 0;
   shape.extents.channels = shape.extents.values = ranges.back();

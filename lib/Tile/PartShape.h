@@ -15,6 +15,7 @@ constexpr int64_t kWarpsPerBlock = 32;
 
 struct PartShape {
   llvm::SmallVector<unsigned> batch, rows;
+  unsigned values = 0; ///< the dim of the result's columns
   TileExtents extents;
 };
 

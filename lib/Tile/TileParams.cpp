@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/TileParams.h"
 
+#include "llvm/Support/ErrorHandling.h"
+
 #include <algorithm>
 
 using namespace elfatt::tile;
@@ -69,6 +71,51 @@ static constexpr int64_t kKeyTile = 64, kKeyTileOfNarrowHeads = 112, kNarrowHead
 
 /// Of the context: registers of a lane for its state, as many for its weights, and warps.
 static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps = 8;
+/// Registers of a block's threads, on most chips.
+static constexpr int64_t kBlockRegisters = 64 * 1024;
+
+/// Padding of staged extents: a row or a column of a fragment.
+static constexpr int64_t kFragmentPad = 8;
+
+bool elfatt::tile::keepsRemainder(const MachineLimits &limits, const TileExtents &extents) {
+  const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentPad);
+  const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
+  const int64_t bits = extents.storageBits;
+  return bits < extents.bits &&
+         4 * channels * stagedPitch(values, bits) * bits / 8 <= limits.sharedBytes;
+}
+
+/// Bytes of shared memory for `rows` rows beside `keys` keys, or beside as many rows of the
+/// context where there are no keys.
+static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents, int64_t rows,
+                        int64_t keys) {
+  const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentPad);
+  const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
+  const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
+  const int64_t valueBytes = stagedPitch(values, extents.storageBits) * stored;
+  const int64_t keyBytes = stagedPitch(channels, extents.storageBits) * stored;
+  const int64_t state = rows * (values + 2) * computed;
+  // O takes the place of Q where it fits.
+  int64_t bytes = rows * (channels == values ? valueBytes : keyBytes + valueBytes);
+  if (extents.keys != 0)
+    bytes += keys * (valueBytes + keyBytes);
+  else
+    bytes += keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
+  if (extents.hasBias)
+    bytes += (rows + kFragmentRows) * keys * computed;
+  // Nine taps and a bias, and V a line and a row further on both sides; the rows between
+  // are there already where they are the keys.
+  if (extents.hasLepe) {
+    const bool areKeys = extents.keys > 0 && rows >= extents.keys;
+    bytes += 10 * values * computed + ((areKeys ? roundUp(keys, kFragmentRows) - keys : rows) +
+                                       2 * (std::max<int64_t>(extents.rows, 1) + 1)) *
+                                          valueBytes;
+  }
+  if (extents.ownsContext)
+    bytes += channels * values * computed;
+  // Several steps hand the state on in scratch.
+  return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
+}
 
 /// Rows and keys of one block. Short rows lie in shared memory whole, all rows that see
 /// them beside each other; of longer ones blocks pass by, and each warp has one
@@ -76,31 +123,14 @@ static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps 
 static TileParams gpuParams(const MachineLimits &limits, const TileExtents &extents) {
   TileParams params;
   const TileOverrides &wanted = limits.overrides;
-  params.padTo = 8;
+  params.padTo = kFragmentPad;
   params.staged = true;
   params.narrowOperands = true;
   params.rows = kFragmentRows;
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), params.padTo);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), params.padTo);
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
-  const int64_t valueBytes = stagedPitch(values, extents.storageBits) * stored;
-  const int64_t rowBytes = stagedPitch(channels, extents.storageBits) * stored + valueBytes;
-  auto bytesOf = [&](int64_t rows, int64_t keys) {
-    const int64_t state = rows * (values + 2) * computed;
-    // O takes the place of Q where it fits.
-    int64_t bytes = rows * (channels == values ? valueBytes : rowBytes) + keys * rowBytes;
-    if (extents.hasBias)
-      bytes += (rows + params.rows) * keys * computed;
-    // Nine taps and a bias, and V a line and a row further on both sides; the rows between
-    // are there already where they are the keys.
-    if (extents.hasLepe) {
-      const bool areKeys = extents.keys > 0 && rows >= extents.keys;
-      bytes += 10 * values * computed +
-               ((areKeys ? 0 : rows) + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) * valueBytes;
-    }
-    // Several steps hand the state on in scratch.
-    return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
-  };
+  auto bytesOf = [&](int64_t rows, int64_t keys) { return rowBytes(limits, extents, rows, keys); };
   // Without tensor cores operands take registers beside the scores.
   const bool isNarrow =
       std::max(channels, values) <= kNarrowHead && extents.storageBits < extents.bits;
@@ -181,6 +211,37 @@ ContextSplit elfatt::tile::getContextSplit(int64_t tokens, int64_t workers, int6
     if (tokens % (segments * step) == 0)
       return {segments, tokens / segments};
   return {most, tokens / most / step * step};
+}
+
+bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const TileExtents &extents,
+                             int64_t rows, int64_t keys) {
+  rows = roundUp(std::max<int64_t>(rows, 1), kFragmentRows);
+  const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentRows);
+  const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
+  switch (kind) {
+  case PartKind::Softmax:
+    return rowBytes(limits, extents, rows, roundUp(keys, kFragmentPad)) <= limits.sharedBytes;
+  case PartKind::Apply:
+    return rowBytes(limits, extents, rows, channels) <= limits.sharedBytes;
+  case PartKind::Context: {
+    const int64_t context = extents.ownsContext ? channels * values * extents.bits / 8 : 0;
+    // All channels have a warp that holds their state, beside as many weights and addresses.
+    const int64_t registers = kFragmentRows * values / kWarpLanes + 2 * kContextRegisters;
+    const int64_t pitches =
+        stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits);
+    return channels / kFragmentRows * kWarpLanes * registers <= kBlockRegisters &&
+           context + kFragmentRows * pitches * extents.storageBits / 8 <= limits.sharedBytes;
+  }
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
+std::optional<int64_t> elfatt::tile::chooseColumns(int64_t values,
+                                                   llvm::function_ref<bool(int64_t)> fits) {
+  for (int64_t columns = values; columns > 0; --columns)
+    if (values % columns == 0 && fits(columns))
+      return columns;
+  return std::nullopt;
 }
 
 TileParams elfatt::tile::getTileParams(const MachineLimits &limits, const TileExtents &extents) {

@@ -40,6 +40,93 @@ static Operation *previousPart(Operation *op) {
   return isa_and_nonnull<SdpaOp, ApplyOp, OnlineOp, FinalizeOp>(producer) ? producer : nullptr;
 }
 
+/// The elementwise op that works on what `part`, the last of a chain, makes; or null.
+static linalg::GenericOp findFollower(Operation *part, Machine machine) {
+  if (part->getNumResults() != 1 || !part->hasOneUse())
+    return {};
+  auto op = dyn_cast<linalg::GenericOp>(*part->user_begin());
+  if (!op || op->getBlock() != part->getBlock() || !op.hasPureTensorSemantics() ||
+      !findRowsOperand(op, part->getResult(0), machine))
+    return {};
+  // Kernels have no scratch for rows of another type.
+  if (machine == Machine::GPU && op.getDpsInits()[0] != part->getResult(0))
+    return {};
+  return op;
+}
+
+/// What of a part's demand for memory the sizes of a chain's tiles depend on.
+static TileExtents getExtents(Operation *part, int64_t columns, bool ownsContext) {
+  TileExtents extents = getPartShape(part).extents;
+  // Rows that were made before have the result's columns alone.
+  if (isa<LepeOp, FinalizeOp>(part))
+    extents.channels = columns;
+  extents.values = columns;
+  extents.ownsContext = ownsContext;
+  return extents;
+}
+
+/// Keys of one line of the outermost key dim, which a worker takes at once.
+static int64_t keysOfLine(Operation *part) {
+  auto sdpa = dyn_cast<SdpaOp>(part);
+  if (!sdpa)
+    return 1;
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(part));
+  int64_t keys = 1;
+  for (unsigned dim : ArrayRef(AttentionDims::get(sdpa).keys).drop_front())
+    keys *= ShapedType::isDynamic(ranges[dim]) ? 1 : ranges[dim];
+  return std::max<int64_t>(1, keys);
+}
+
+/// Rows of one line of the outermost row dim, which a worker takes at once.
+static int64_t rowsOfLine(Operation *part) {
+  PartShape shape = getPartShape(part);
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(part));
+  int64_t rows = 1;
+  for (unsigned dim : ArrayRef(shape.rows).drop_front(shape.rows.empty() ? 0 : 1))
+    rows = ShapedType::isDynamic(ranges[dim]) ? 64 : rows * std::max<int64_t>(1, ranges[dim]);
+  return rows;
+}
+
+/// The columns of its result that one worker makes, for all parts of the chain of `last` and
+/// `context`, if the worker makes that too: all, where a block of the GPU has room; none, where
+/// it has room for nothing.
+static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &limits,
+                                          ContextOp context) {
+  const int64_t values = getPartShape(last).extents.values, rows = rowsOfLine(last);
+  // The state between online steps is one for all columns.
+  bool hasSteps = false;
+  for (Operation *part = last; part; part = previousPart(part))
+    hasSteps |= isa<OnlineOp>(part);
+  if (limits.machine != Machine::GPU || ShapedType::isDynamic(values) || hasSteps)
+    return values;
+  auto fitsWithin = [&](int64_t sharedBytes, int64_t columns) {
+    MachineLimits within = limits;
+    within.sharedBytes = sharedBytes;
+    auto fits = [&](PartKind kind, Operation *part) {
+      return fitsBlock(within, kind, getExtents(part, columns, bool(context)), rows,
+                       keysOfLine(part));
+    };
+    if (context && !fits(PartKind::Context, context))
+      return false;
+    for (Operation *part = last; part; part = previousPart(part)) {
+      // LePE and the division are counted with the part before them.
+      if (isa<LepeOp, FinalizeOp>(part) && previousPart(part))
+        continue;
+      PartKind kind = isa<ContextOp>(part) ? PartKind::Context
+                      : isa<SdpaOp>(part)  ? PartKind::Softmax
+                                           : PartKind::Apply;
+      if (!fits(kind, part))
+        return false;
+    }
+    return true;
+  };
+  for (int64_t bytes : {limits.sharedBytes, limits.mostSharedBytes})
+    if (auto columns =
+            chooseColumns(values, [&](int64_t columns) { return fitsWithin(bytes, columns); }))
+      return columns;
+  return std::nullopt;
+}
+
 /// One worker for a whole head, beside those of windows, where heads are no fewer than this
 /// part of the multiprocessors.
 static constexpr int64_t kProcessorsOfHead = 8;
@@ -61,25 +148,14 @@ static ContextOp findOwnContext(Operation *last, const MachineLimits &limits) {
   int64_t heads = 1;
   for (unsigned dim : getPartShape(apply).batch)
     heads = ShapedType::isDynamic(ranges[dim]) ? limits.processors : heads * ranges[dim];
-  return heads * kProcessorsOfHead >= limits.processors ? context : ContextOp();
+  if (heads * kProcessorsOfHead < limits.processors || !findColumns(last, limits, context))
+    return {};
+  return context;
 }
 
-/// The elementwise op that works on what `part`, the last of a chain, makes; or null.
-static linalg::GenericOp findFollower(Operation *part, Machine machine) {
-  if (part->getNumResults() != 1 || !part->hasOneUse())
-    return {};
-  auto op = dyn_cast<linalg::GenericOp>(*part->user_begin());
-  if (!op || op->getBlock() != part->getBlock() || !op.hasPureTensorSemantics() ||
-      !findRowsOperand(op, part->getResult(0), machine))
-    return {};
-  // Kernels have no scratch for rows of another type.
-  if (machine == Machine::GPU && op.getDpsInits()[0] != part->getResult(0))
-    return {};
-  return op;
-}
-
-/// Workers take one index of every batch dim, and a block of rows of the
-/// outermost row dim where rows are many. Zero means not tiled.
+/// Workers take one index of every batch dim, a block of rows of the outermost row dim
+/// where rows are many, and some of the columns where they are too many for a block. Zero
+/// means not tiled.
 static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &limits) {
   PartShape shape = getPartShape(op);
   auto view = cast<ViewOpInterface>(op);
@@ -87,20 +163,23 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
   SmallVector<int64_t> sizes(ranges.size(), 0);
   for (unsigned dim : shape.batch)
     sizes[dim] = 1;
+  const int64_t inner = rowsOfLine(op);
+  const ContextOp context = findOwnContext(op, limits);
+  const int64_t columns = findColumns(op, limits, context).value_or(shape.extents.values);
+  if (columns != shape.extents.values)
+    sizes[shape.values] = columns;
   if (shape.rows.empty()) {
     // A lone context is one tile; some loop has to hold it.
     for (auto [dim, type] : llvm::enumerate(view.getViewIteratorTypes()))
-      if (shape.batch.empty() && type == utils::IteratorType::parallel)
+      if (shape.batch.empty() && type == utils::IteratorType::parallel && sizes[dim] == 0)
         sizes[dim] = ShapedType::isDynamic(ranges[dim]) ? 0 : ranges[dim];
     return sizes;
   }
-  int64_t inner = 1;
-  for (unsigned dim : ArrayRef(shape.rows).drop_front())
-    inner = ShapedType::isDynamic(ranges[dim]) ? 64 : inner * std::max<int64_t>(1, ranges[dim]);
   int64_t rowsPerWorker = std::numeric_limits<int64_t>::max();
   for (Operation *part = op; part; part = previousPart(part))
     rowsPerWorker =
-        std::min(rowsPerWorker, getTileParams(limits, getPartShape(part).extents).rowsPerWorker);
+        std::min(rowsPerWorker,
+                 getTileParams(limits, getExtents(part, columns, bool(context))).rowsPerWorker);
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
   // The state between online steps is scratch, so it needs a static size.
@@ -123,6 +202,15 @@ static SmallVector<Attribute> blockMapping(MLIRContext *ctx, ArrayRef<int64_t> s
       mapping.push_back(gpu::GPUBlockMappingAttr::get(
           ctx, gpu::MappingId(uint64_t(gpu::MappingId::LinearDim0) + mapping.size())));
   return mapping;
+}
+
+/// Kernels compute in f32: many chips for them have hardly any f64.
+static LogicalResult checkTypes(Operation *op, Machine machine) {
+  FloatType type = getComputeType(cast<ViewOpInterface>(op));
+  if (machine == Machine::GPU && !type.isF32())
+    return op->emitOpError("no kernel computes in ")
+           << type << ", expected operands of type f16, bf16 or f32";
+  return success();
 }
 
 /// Replaces a part that has nothing to compute, which tiling would reject: no
@@ -160,7 +248,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     MachineLimits limits{
         machine,         vectorBits,
         vectorRegisters, sharedBytes,
-        processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps}};
+        processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps},
+        mostSharedBytes};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(
@@ -169,7 +258,9 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
           !op->getParentOfType<scf::ForallOp>())
         parts.push_back(op);
     });
-    if (llvm::any_of(parts, [&](Operation *op) { return failed(checkOverrides(op, limits)); }))
+    if (llvm::any_of(parts, [&](Operation *op) {
+          return failed(checkOverrides(op, limits)) || failed(checkTypes(op, machine));
+        }))
       return signalPassFailure();
     IRRewriter rewriter(&getContext());
     for (Operation *&part : parts) {

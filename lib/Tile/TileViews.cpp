@@ -93,6 +93,9 @@ Value elfatt::tile::projectView(ImplicitLocOpBuilder &b, Value buffer, AffineMap
 FailureOr<int64_t> elfatt::tile::staticBound(Operation *op, Value view, int64_t dim) {
   if (!typeOf(view).isDynamicDim(dim))
     return typeOf(view).getDimSize(dim);
+  // A transposition has no bounds of its own.
+  if (auto transpose = view.getDefiningOp<memref::TransposeOp>())
+    return staticBound(op, transpose.getIn(), transpose.getPermutation().getDimPosition(dim));
   FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
       presburger::BoundType::UB, ValueBoundsConstraintSet::Variable(view, dim),
       /*stopCondition=*/nullptr, /*closedUB=*/true);
@@ -216,6 +219,19 @@ Value elfatt::tile::rowsOf(const TileContext &ctx, Value matrix, Value first, Va
   SmallVector<OpFoldResult> sizes = {getAsOpFoldResult(rows),
                                      memref::getMixedSize(b, b.getLoc(), matrix, 1)};
   return memref::SubViewOp::create(b, matrix, offsets, sizes, strides);
+}
+
+Value elfatt::tile::flattenScratch(const TileContext &ctx, Value view, int64_t columns) {
+  MemRefType type = typeOf(view);
+  SmallVector<ReassociationIndices> groups(1);
+  for (int64_t dim = 0; dim < type.getRank() - columns; ++dim)
+    groups[0].push_back(dim);
+  if (columns != 0)
+    groups.push_back({type.getRank() - 1});
+  if (!gpu::GPUDialect::hasWorkgroupMemoryAddressSpace(type) || !type.hasStaticShape() ||
+      !memref::CollapseShapeOp::isGuaranteedCollapsible(type, groups))
+    return Value();
+  return memref::CollapseShapeOp::create(ctx.b, view, groups);
 }
 
 Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view) {

@@ -68,6 +68,9 @@ void stageRemainder(const TileContext &ctx, mlir::Value view, mlir::Value matrix
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
 /// `rows` rows of the matrix `matrix` from `first` on.
 mlir::Value rowsOf(const TileContext &ctx, mlir::Value matrix, mlir::Value first, mlir::Value rows);
+/// `view` [rows.., E] (`columns` 1) or [rows..] (0) with its rows flattened, if it is scratch and
+/// its rows are neighbours, else null.
+mlir::Value flattenScratch(const TileContext &ctx, mlir::Value view, int64_t columns);
 /// As many rows of `matrix` as `view` [dims.., columns] has.
 mlir::Value leadingRows(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
 

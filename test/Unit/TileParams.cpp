@@ -72,6 +72,24 @@ TEST(TileParams, SharedMemoryHoldsABlock) {
       }
 }
 
+TEST(TileParams, ColumnsFitABlock) {
+  auto columns = [](int64_t channels, int64_t stored, int64_t shared, PartKind kind, int64_t rows) {
+    return chooseColumns(channels, [&](int64_t columns) {
+      TileExtents extents{rows, kind == PartKind::Softmax ? 64 : 0, channels, columns};
+      extents.storageBits = stored;
+      return fitsBlock(MachineLimits::gpu(shared), kind, extents, rows, 1);
+    });
+  };
+  // What fits is not split; what does not is split evenly.
+  EXPECT_EQ(columns(64, 16, 49152, PartKind::Apply, 16), 64);
+  EXPECT_EQ(columns(160, 16, 49152, PartKind::Apply, 16), 80);
+  EXPECT_EQ(columns(251, 32, 49152, PartKind::Apply, 16), 1);
+  EXPECT_EQ(columns(256, 32, 49152, PartKind::Softmax, 16), 256);
+  // 16 warps hold the state of 256 channels, half of the values each time.
+  EXPECT_EQ(columns(256, 16, 166912, PartKind::Context, 1), 128);
+  EXPECT_EQ(columns(256, 32, 49152, PartKind::Softmax, 64), std::nullopt);
+}
+
 TEST(TileParams, FewLongContextsAreSplit) {
   // One head of one image, in whole steps where that leaves no rest.
   ContextSplit split = getContextSplit(65536, 1, 32);

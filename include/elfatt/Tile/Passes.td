@@ -102,14 +102,18 @@ def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
   let description = [{
     Every chain of parts that write one destination (softmax or apply, then LePE)
     becomes one `scf.forall` whose iteration is the work of one worker: one
-    batch entry, head and window, and a block of rows where rows are many.
+    batch entry, head and window, a block of rows where rows are many, and some of
+    the result's columns where shared memory has no room for all.
 
     - Preconditions: `elfatt-tile-decompose` ran; ops on tensors.
     - Postconditions: every attention part is inside an `scf.forall`, with
       batch dims of extent 1.
     - Changes numerics: no.
   }];
-  let options = machineOptions # kernelOptions;
+  let options = machineOptions # kernelOptions # [
+    Option<"mostSharedBytes", "most-shared-bytes", "int64_t", "49152",
+           "Shared memory that a GPU block can have where it cannot do with less, in bytes">
+  ];
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::gpu::GPUDialect", "mlir::scf::SCFDialect",
     "mlir::tensor::TensorDialect"];

@@ -6,6 +6,8 @@
 
 #include "elfatt/Tile/TileOverrides.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
+
 #include <cstdint>
 #include <optional>
 
@@ -25,13 +27,16 @@ struct MachineLimits {
   int64_t processors = 16;
   /// What a user asked for instead (GPU).
   TileOverrides overrides = {};
+  /// Shared memory that a block can have where it cannot do with less, in bytes (GPU).
+  int64_t mostSharedBytes = 48 * 1024;
 
   static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters) {
-    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0, {}};
+    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0, {}, 0};
   }
   static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16,
-                           const TileOverrides &overrides = {}) {
-    return {Machine::GPU, 0, 0, sharedBytes, processors, overrides};
+                           const TileOverrides &overrides = {},
+                           int64_t mostSharedBytes = 48 * 1024) {
+    return {Machine::GPU, 0, 0, sharedBytes, processors, overrides, mostSharedBytes};
   }
 };
 
@@ -49,9 +54,14 @@ struct TileExtents {
   bool hasLepe = false;
   /// Softmax steps that share the scratch of one worker (prefix and window: 2).
   int64_t steps = 1;
+  /// A context and the rows that meet it have one worker, where it lies in scratch (GPU).
+  bool ownsContext = false;
 
   bool operator==(const TileExtents &) const = default;
 };
+
+/// What decides of the shared memory that a part needs.
+enum class PartKind { Softmax, Context, Apply };
 
 /// Sizes of the tile level; see docs/TileLevel.md.
 struct TileParams {
@@ -99,6 +109,17 @@ struct ContextSplit {
 ContextSplit getContextSplit(int64_t tokens, int64_t workers, int64_t step);
 
 TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
+
+/// Whether what is lost of a context when it is rounded to 16 bits is kept beside it (GPU).
+bool keepsRemainder(const MachineLimits &limits, const TileExtents &extents);
+
+/// Whether a block can make `extents.values` columns of at least `rows` rows of a part's result,
+/// with at least `keys` keys, or the fewest tokens, at a time (GPU).
+bool fitsBlock(const MachineLimits &limits, PartKind kind, const TileExtents &extents, int64_t rows,
+               int64_t keys);
+
+/// The largest divisor of `values` that `fits`, if one does.
+std::optional<int64_t> chooseColumns(int64_t values, llvm::function_ref<bool(int64_t)> fits);
 
 } // namespace elfatt::tile
 
