@@ -155,8 +155,9 @@ def make_page(record: Dict[str, Any]) -> str:
     device, cases = record["device"], record["cases"]
     out = ["# Attention on GPUs", ""]
     if record["is_gpu_time"]:
+        did = "Measured" if record["rounds"] else "Checked, with nothing timed,"
         out.append(
-            f"Measured on {device['name']} (compute capability {device['capability']}, "
+            f"{did} on {device['name']} (compute capability {device['capability']}, "
             f"{device['sms']} SMs), CUDA {device['cuda']}, PyTorch {device['torch']};"
         )
     else:

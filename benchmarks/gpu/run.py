@@ -2,6 +2,7 @@
 """Attention on a GPU, side by side: checked against float64, then measured.
 
     python run.py [--quick] [--only=TEXT]... [--types=bf16,...] [--rounds=5]
+    python run.py --check-only      # every kernel against float64, nothing timed
 
 Ours (bundles through libelfatt_runtime, on PyTorch's stream and tensors) beside a
 device copy of the same bytes; the same formula in PyTorch eager, torch.compile and
@@ -221,6 +222,9 @@ def parse(words: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="three shapes")
     parser.add_argument("--only", action="append", default=[], help="part of a name")
     parser.add_argument("--types", default="", help="f16, bf16, f32")
+    parser.add_argument(
+        "--check-only", action="store_true", help="check the kernels, time nothing"
+    )
     parser.add_argument("--peers", default="", help="these contestants alone")
     parser.add_argument("--chips", default="sm_90", help="of the simulator")
     parser.add_argument(
@@ -252,6 +256,9 @@ def find_bundles() -> Path:
 
 def split_peers(arguments: argparse.Namespace) -> List[str]:
     """Names contain commas, so that they are divided by semicolons."""
+    if arguments.check_only and not arguments.peers:
+        # The bound of our error follows from that of the same formula there.
+        return [peers.OURS, peers.EAGER]
     return [name.strip() for name in arguments.peers.split(";") if name.strip()]
 
 
@@ -270,7 +277,7 @@ def make_head(arguments: argparse.Namespace, words: Sequence[str]) -> Dict[str, 
         "machine": common.machine(),
         "device": None,
         "is_gpu_time": False,
-        "rounds": arguments.rounds,
+        "rounds": 0 if arguments.check_only else arguments.rounds,
         "samples": arguments.samples,
     }
 
@@ -286,7 +293,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     record = results.record
     if arguments.device == "cuda":
         has_gpu, reason = devices.find_gpu()
-        record["status"] = "measured" if has_gpu else f"not measured: no GPU ({reason})"
+        did = "checked" if arguments.check_only else "measured"
+        record["status"] = did if has_gpu else f"not {did}: no GPU ({reason})"
         if not has_gpu:
             results.write()
             gpu_report.write(record, folder)
@@ -339,7 +347,7 @@ def run_device(
             "bundle": str(bundle) if bundle.exists() else None,
             "library": library,
             "who": [name for name in names if not wanted or name in wanted],
-            "rounds": arguments.rounds,
+            "rounds": 0 if arguments.check_only else arguments.rounds,
             "samples": arguments.samples,
         }
         figures = session.measure(request)

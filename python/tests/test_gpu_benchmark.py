@@ -61,9 +61,21 @@ def test_the_folder_works_alone_and_says_what_it_did_not_measure(
     )
     assert "a call on the host's CPU" in page
 
+    options = ["--device=host", "--check-only", "--types=bf16", "--only=7x7 c512"]
+    done = subprocess.run(
+        [sys.executable, "run.py", *options, "--output=checked"],
+        cwd=kit, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (case,) = json.loads((kit / "checked/gpu-attention.json").read_text())["cases"]
+    assert list(case["figures"]) == ["ours", "eager"]
+    assert not any(figure["rounds"] for figure in case["figures"].values())
+
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="there is a GPU")
 def test_without_a_gpu_the_results_say_so(tmp_path: Path, capsys: Any) -> None:
+    assert run.main(["--check-only", f"--output={tmp_path}"]) == 2
+    assert "error: not checked: no GPU (" in capsys.readouterr().err
     assert run.main(["--quick", f"--output={tmp_path}"]) == 2
     assert "error: not measured: no GPU (" in capsys.readouterr().err
     record = json.loads((tmp_path / "gpu-attention.json").read_text())
