@@ -37,6 +37,11 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import paths
 
+try:
+    import numpy  # noqa: F401
+except ImportError:
+    sys.exit("error: this Python has no NumPy; all that is needed is NumPy and PyTorch")
+
 import common
 import device as devices
 import gpu_report
