@@ -129,13 +129,23 @@ std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest>
   std::vector<const CodeManifest *> usable = listDeviceCode(code, architecture, version);
   if (!usable.empty())
     return usable;
+  auto release = [](int number) {
+    return "CUDA " + std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
+  };
   std::string present;
-  for (const CodeManifest &entry : code)
+  for (const CodeManifest &entry : code) {
+    if (parseArchitecture(entry.target) == 0)
+      continue;
     present += (present.empty() ? "" : ", ") + entry.file;
+    if (entry.ptxVersion)
+      present += " (PTX " + std::to_string(entry.ptxVersion / 10) + "." +
+                 std::to_string(entry.ptxVersion % 10) + ")";
+    if (entry.cudaVersion)
+      present += " (" + release(entry.cudaVersion) + ")";
+  }
   throw Error(ELFATT_NOT_SUPPORTED,
-              "the bundle has no code for sm_" + std::to_string(architecture) +
-                  " on a driver of CUDA " + std::to_string(version / 1000) + "." +
-                  std::to_string(version % 1000 / 10) + "; it has " + present);
+              "the bundle has no code for sm_" + std::to_string(architecture) + " on a driver of " +
+                  release(version) + "; it has " + (present.empty() ? "none for GPUs" : present));
 }
 
 CudaModule::CudaModule(const std::string &image, const std::string &name) {

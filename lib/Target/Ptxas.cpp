@@ -176,8 +176,11 @@ Expected<Toolkit> elfatt::target::findToolkit(const Chip &chip, StringRef cudaPa
     if (!output)
       return output.takeError();
     SmallVector<StringRef> groups;
-    if (!Regex("release ([0-9]+)\\.([0-9]+)").match(output->text, &groups))
+    if (!Regex("release ([0-9]+)\\.([0-9]+)").match(output->text, &groups)) {
+      // A tool that cannot start, or a full disk.
+      found += (found.empty() ? "" : ", ") + toolkit.ptxas() + " (names no release)";
       continue;
+    }
     groups[1].getAsInteger(10, toolkit.major);
     groups[2].getAsInteger(10, toolkit.minor);
     toolkit.fatbinary = findFatbinary(root, roots);

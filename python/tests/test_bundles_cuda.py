@@ -266,7 +266,12 @@ def test_nothing_that_loads_is_a_status(run: Run) -> None:
             bundles.NOT_SUPPORTED,
             "no code for sm_75 on a driver of CUDA 12.6",
         ),
-        ({"version": 10020}, bundles.NOT_SUPPORTED, "on a driver of CUDA 10.2"),
+        (
+            {"version": 10020},
+            bundles.NOT_SUPPORTED,
+            "on a driver of CUDA 10.2; it has kernels.sm_80.ptx (PTX 7.4), "
+            "kernels.sm_87.ptx (PTX 8.5)",
+        ),
         ({"fail": "cuInit"}, bundles.NO_DEVICE, "the CUDA driver does not start"),
         (
             {"fail": "cuModuleLoadData"},

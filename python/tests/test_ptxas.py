@@ -206,6 +206,12 @@ def test_the_package_is_picked_by_chip_and_driver(
     assert taken == chosen or (taken, chosen) == ("this machine's", "wheel13")
 
 
+def test_a_tool_that_says_nothing_is_named(tmp_path: Path) -> None:
+    make_toolkit(tmp_path / "mute", "12.9").joinpath("bin/ptxas").write_text("#!/bin/sh\n")
+    done = lower(f"chip=sm_87 format=cubin cuda-path={tmp_path}/mute")
+    assert done.returncode == 2 and "bin/ptxas (names no release)" in done.stderr
+
+
 @bare
 def test_what_is_missing_is_said(machine: Any) -> None:
     assert "no ptxas for sm_110; install a CUDA Toolkit" in machine("chip=sm_110")
