@@ -21,7 +21,8 @@ and the runtime's source.
   --target=cpu:aarch64-linux-gnu, cpu:x86_64-linux-gnu:x86-64-v3+x86-64-v4
                               another architecture; some of its levels alone
   --target=sm_87[:cuda=11.4]  a chip, and the oldest CUDA release whose driver
-                              must load the code (default: by chip)
+                              must load the code (default: by chip); with :tf32
+                              products of f32 are rounded to tf32 (sm_80 and newer)
   -o DIR                      the bundle; replaced if it is one, else created
   --approximate="OPTIONS"     elfatt-approximate with these options first
   --no-raise                  take attention ops as they are

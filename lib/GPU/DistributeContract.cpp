@@ -66,18 +66,26 @@ bool Distributor::isReadInContract(vector::TransferReadOp op) {
 /// acc[i, n] += sum_k lhs[i, k] rhs[n, k] by m16n8k16, and m16n8k8 for what is left of k or
 /// where a chip has no longer one. `swapped` says of lhs and rhs that k is their first dim.
 /// Local coordinates: a row block is two of i (g and g + 8), one of n for the right operand, two
-/// of n (2q, 2q + 1) for the result; eight of k are two (2q, 2q + 1).
+/// of n (2q, 2q + 1) for the result; eight of k are two (2q, 2q + 1). The order of k is free as
+/// long as both operands have it: a product of tf32 takes 2q for q and 2q + 1 for q + 4.
 Value Distributor::emitMma(const Fragment &lhs, RightOperand &rhs, const Fragment &acc,
                            ArrayRef<bool> swapped) {
   Type element = cast<VectorType>(lhs.value.getType()).getElementType();
   Type f32 = b.getF32Type();
-  bool isBF16 = element.isBF16();
-  // A register: two neighbours of k; bf16 travels as bits.
-  auto pack = [&](Value first, Value second) -> Value {
+  const bool isBF16 = element.isBF16(), isTF32 = element.isF32();
+  // Appends the registers of two neighbours of k: one of 16-bit elements, where bf16 travels as
+  // bits, or two.
+  auto addRegisters = [&](SmallVector<Value> &registers, Value first, Value second) {
+    if (isTF32) {
+      for (Value value : {first, second})
+        registers.push_back(NVVM::ConvertFloatToTF32Op::create(b, loc, b.getI32Type(), value,
+                                                               NVVM::FPRoundingMode::RNA));
+      return;
+    }
     Value pair = fromElements({first, second}, element);
-    if (!isBF16)
-      return pair;
-    return LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
+    if (isBF16)
+      pair = LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
+    registers.push_back(pair);
   };
   auto leftAt = [&](int64_t i, int64_t k) {
     return extract(lhs.value, flatOf(lhs.layout, swapped[0], i, k));
@@ -90,20 +98,28 @@ Value Distributor::emitMma(const Fragment &lhs, RightOperand &rhs, const Fragmen
   std::optional<std::array<NVVM::MMATypes, 2>> types;
   if (isBF16)
     types = {NVVM::MMATypes::bf16, NVVM::MMATypes::bf16};
+  else if (isTF32)
+    types = {NVVM::MMATypes::tf32, NVVM::MMATypes::tf32};
+  // Registers of eight of k in one row of an operand.
+  const int64_t width = isTF32 ? 2 : 1;
 
   // Registers of the left operand, by row block, k and half of the rows.
   SmallVector<SmallVector<Value>> left(rows / kMmaM);
   for (int64_t i = 0; i < rows / kMmaM; ++i)
-    for (int64_t k = 0; k < steps; ++k)
+    for (int64_t k = 0; k < steps; ++k) {
+      SmallVector<SmallVector<Value>, 2> halves(2);
       for (int64_t half : {0, 1})
-        left[i].push_back(pack(leftAt(2 * i + half, 2 * k), leftAt(2 * i + half, 2 * k + 1)));
+        addRegisters(halves[half], leftAt(2 * i + half, 2 * k), leftAt(2 * i + half, 2 * k + 1));
+      for (auto [upper, lower] : llvm::zip(halves[0], halves[1]))
+        left[i].append({upper, lower});
+    }
 
   SmallVector<Value> results(accLayout.numLocal());
   for (int64_t n = 0; n < columns / kMmaN; ++n) {
     // The right operand's registers serve every block of rows.
     SmallVector<Value> right;
     for (int64_t k = 0; k < steps; ++k)
-      right.push_back(pack(rhs.get(n, 2 * k), rhs.get(n, 2 * k + 1)));
+      addRegisters(right, rhs.get(n, 2 * k), rhs.get(n, 2 * k + 1));
     for (int64_t i = 0; i < rows / kMmaM; ++i) {
       SmallVector<int64_t> places = {
           accLayout.flatten({2 * i, 2 * n}), accLayout.flatten({2 * i, 2 * n + 1}),
@@ -114,8 +130,9 @@ Value Distributor::emitMma(const Fragment &lhs, RightOperand &rhs, const Fragmen
       for (int64_t k = 0; k < steps;) {
         int64_t taken = std::min(stepsOfOne, steps - k);
         Value d = NVVM::MmaOp::create(
-            b, loc, resultType, ArrayRef(left[i]).slice(2 * k, 2 * taken),
-            ArrayRef(right).slice(k, taken), c, ArrayRef<int64_t>{kMmaM, kMmaN, kMmaStep * taken},
+            b, loc, resultType, ArrayRef(left[i]).slice(2 * width * k, 2 * width * taken),
+            ArrayRef(right).slice(width * k, width * taken), c,
+            ArrayRef<int64_t>{kMmaM, kMmaN, kMmaStep * taken},
             /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt, types,
             std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
         ++numMma;
@@ -286,6 +303,8 @@ Value Distributor::emitFmaOfRight(const Fragment &lhs, const Access &rhs, const 
 }
 
 int64_t Distributor::getMmaK(Type element) const {
+  if (element.isF32())
+    return tf32 ? 8 : 0;
   if (element.isBF16())
     return chip.bf16 ? 16 : 0;
   if (!element.isF16() || chip.f16 < target::Mma::M16N8K8)

@@ -9,8 +9,9 @@ using namespace elfatt::gpu;
 namespace mg = mlir::gpu;
 
 Distributor::Distributor(mg::GPUFuncOp func, const LayoutAnalysis &layouts,
-                         const target::Chip &chip)
-    : func(func), layouts(layouts), chip(chip), b(func.getContext()), loc(func.getLoc()) {}
+                         const target::Chip &chip, bool tf32)
+    : func(func), layouts(layouts), chip(chip), tf32(tf32), b(func.getContext()),
+      loc(func.getLoc()) {}
 
 VectorType Distributor::localType(Type element, const FragmentLayout &layout) {
   return VectorType::get(layout.numLocal(), element);

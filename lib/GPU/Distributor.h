@@ -35,7 +35,9 @@ struct Access {
 
 class Distributor {
 public:
-  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts, const target::Chip &chip);
+  /// `tf32` says that operands of f32 products may be rounded to it.
+  Distributor(mlir::gpu::GPUFuncOp func, const LayoutAnalysis &layouts, const target::Chip &chip,
+              bool tf32);
 
   /// Replaces the kernel's body.
   mlir::LogicalResult run();
@@ -125,6 +127,7 @@ private:
   mlir::gpu::GPUFuncOp func;
   const LayoutAnalysis &layouts;
   const target::Chip &chip;
+  bool tf32;
   mlir::OpBuilder b;
   mlir::Location loc;
   mlir::IRMapping mapping;

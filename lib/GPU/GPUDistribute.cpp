@@ -18,8 +18,12 @@ struct GPUDistributePass : impl::GPUDistributePassBase<GPUDistributePass> {
       mlir::emitError(func.getLoc()) << llvm::toString(found.takeError());
       return signalPassFailure();
     }
+    if (llvm::Error error = tf32 ? target::checkTF32(**found) : llvm::Error::success()) {
+      mlir::emitError(func.getLoc()) << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
     LayoutAnalysis layouts(func);
-    Distributor distributor(func, layouts, **found);
+    Distributor distributor(func, layouts, **found, tf32);
     if (mlir::failed(distributor.run()))
       return signalPassFailure();
     numMma += distributor.numMma;

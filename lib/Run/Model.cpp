@@ -208,6 +208,7 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     pipelines::GPUOptions gpu;
     gpu.chip = chip.name.str();
     gpu.cuda = options.simulated->cuda;
+    gpu.tf32 = options.simulated->tf32;
     gpu.setTile(options.tile);
     pipelines::buildGPUSimulationPipeline(pm, *module, gpu, options.countRegisters);
     tool.follow(pm);

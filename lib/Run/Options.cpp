@@ -44,7 +44,8 @@ std::function<bool(StringRef)> intoTolerance(double &place) {
 std::vector<Option> getOptions(Options &o, std::string &why) {
   return {
       {"help", Option::None, "", [&](StringRef) { return o.help = true; }},
-      {"target", Option::Required, "cpu, sim:CHIP[:cuda=RELEASE] or cuda", intoString(o.target)},
+      {"target", Option::Required, "cpu, sim:CHIP[:cuda=RELEASE][:tf32] or cuda",
+       intoString(o.target)},
       {"inputs", Option::Required, "a .npz file", intoString(o.inputs)},
       {"expect", Option::Required, "a .npz file", intoString(o.expect)},
       {"save", Option::Required, "a .npz file", intoString(o.save)},
@@ -160,6 +161,7 @@ elfatt-compile runs as it is, with the best of its code or that of
   --target=cpu            where to run: cpu is this machine, sim:CHIP (sim:sm_87) the
                           simulator, for attention or for the module's own kernels;
                           sim:sm_87:cuda=12.6 with what drivers of CUDA 12.6 load
+                          sim:sm_87:tf32 with products of f32 rounded to tf32
   --inputs=in.npz         arrays arg0, arg1, ...; a missing one is random with a
                           fixed seed: normal for floats, 0 or 1 for integers.
                           float32 serves f16 and bf16 by rounding; uint16 is bf16

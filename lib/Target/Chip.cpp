@@ -84,18 +84,36 @@ int Chip::version() const {
   return number;
 }
 
+Error elfatt::target::checkTF32(const Chip &chip) {
+  if (chip.version() >= 80)
+    return Error::success();
+  return createStringError(chip.name + " multiplies no tf32, expected sm_80 or newer");
+}
+
 Expected<ChipTarget> elfatt::target::parseChipTarget(StringRef text) {
-  auto [name, cuda] = text.split(':');
-  Expected<const Chip *> chip = findChip(name);
+  SmallVector<StringRef> parts;
+  text.split(parts, ':');
+  Expected<const Chip *> chip = findChip(parts.front());
   if (!chip)
     return chip.takeError();
-  bool hasOption = text.size() > name.size();
-  if (hasOption && (!cuda.consume_front("cuda=") || cuda.empty()))
-    return createStringError("expected cuda=RELEASE after the chip, got '" + cuda + "'");
-  Expected<PtxVersion> ptx = getPtxVersion(**chip, cuda);
+  ChipTarget target{*chip, "", {}};
+  for (StringRef part : ArrayRef(parts).drop_front()) {
+    StringRef cuda = part;
+    if (part == "tf32" && !target.tf32)
+      target.tf32 = true;
+    else if (cuda.consume_front("cuda=") && !cuda.empty() && target.cuda.empty())
+      target.cuda = cuda.str();
+    else
+      return createStringError("expected cuda=RELEASE or tf32 after the chip, got '" + part + "'");
+  }
+  if (target.tf32)
+    if (Error error = checkTF32(**chip))
+      return std::move(error);
+  Expected<PtxVersion> ptx = getPtxVersion(**chip, target.cuda);
   if (!ptx)
     return ptx.takeError();
-  return ChipTarget{*chip, cuda.str(), *ptx};
+  target.ptx = *ptx;
+  return target;
 }
 
 double elfatt::target::getCopyFraction(const Chip &chip) {

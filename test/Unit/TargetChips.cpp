@@ -69,9 +69,14 @@ TEST(TargetChips, TargetsNameAChipAndADriver) {
   };
   EXPECT_EQ(parse("sm_87"), "sm_87  7.4");
   EXPECT_EQ(parse("sm_87:cuda=12.6"), "sm_87 12.6 8.5");
-  EXPECT_EQ(parse("sm_87:12.6"), "expected cuda=RELEASE after the chip, got '12.6'");
-  EXPECT_EQ(parse("sm_87:"), "expected cuda=RELEASE after the chip, got ''");
+  EXPECT_EQ(parse("sm_87:12.6"), "expected cuda=RELEASE or tf32 after the chip, got '12.6'");
+  EXPECT_EQ(parse("sm_87:"), "expected cuda=RELEASE or tf32 after the chip, got ''");
   EXPECT_EQ(parse("sm_90:cuda=11.4"), ptx("sm_90", "11.4"));
+  EXPECT_EQ(parse("sm_87:tf32:cuda=12.6"), "sm_87 12.6 8.5");
+  EXPECT_TRUE(parseChipTarget("sm_87:tf32")->tf32);
+  EXPECT_FALSE(parseChipTarget("sm_87:cuda=12.6")->tf32);
+  EXPECT_EQ(parse("sm_87:tf32:tf32"), "expected cuda=RELEASE or tf32 after the chip, got 'tf32'");
+  EXPECT_EQ(parse("sm_75:tf32"), "sm_75 multiplies no tf32, expected sm_80 or newer");
   EXPECT_NE(parse("sm_88").find("unknown chip 'sm_88'"), std::string::npos);
 }
 

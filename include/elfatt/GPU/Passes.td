@@ -117,8 +117,9 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
     the private space each warp of an `scf.forall` has rows of its own.
 
     Postconditions: every vector is what one lane holds of a tile, flat (see
-    include/elfatt/GPU/FragmentLayout.h). Contractions of f16 or bf16 are
-    `nvvm.mma.sync` m16n8k16 or m16n8k8 with f32 accumulators, operands in shared
+    include/elfatt/GPU/FragmentLayout.h). Contractions of f16 or bf16, with `tf32`
+    also of f32, are
+    `nvvm.mma.sync` m16n8k16 or m16n8k8 with f32 accumulators, operands of 16 bits in shared
     memory come by `nvgpu.ldmatrix`, the right one when its columns are multiplied.
     Other contractions are `math.fma` on operands where they lie in shared memory,
     else on what lanes exchange. Reductions are in-lane, then `gpu.shuffle`. A warp
@@ -128,7 +129,8 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
     Before: `vector.contract ... : vector<16x32xf16>, vector<64x32xf16> into vector<16x64xf32>`
     After: 16 x `nvvm.mma.sync`
 
-    Changes numerics: the order of sums.
+    Changes numerics: the order of sums; with `tf32` operands of f32 products are rounded
+    to 11 bits.
   }];
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect",
                            "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
@@ -138,7 +140,9 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
   let options = [
     Option<"chip", "chip", "std::string", "\"sm_80\"",
            "Chip whose instructions may be used, for example sm_87. Without tensor cores "
-           "f16 and bf16 are widened to f32">];
+           "f16 and bf16 are widened to f32">,
+    Option<"tf32", "tf32", "bool", "false",
+           "Round operands of f32 products to tf32, which tensor cores of sm_80 and newer multiply">];
   let statistics = [Statistic<"numMma", "mma", "tensor-core instructions emitted">,
                     Statistic<"numMatrices", "ldmatrix", "ldmatrix instructions emitted">,
                     Statistic<"numConverted", "layout-changes", "layouts changed by shuffles">];

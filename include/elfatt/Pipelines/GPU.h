@@ -26,6 +26,9 @@ struct GPUOptions : public mlir::PassPipelineOptions<GPUOptions> {
   Option<std::string> cudaPath{*this, "cuda-path",
                                llvm::cl::desc("CUDA Toolkit to take ptxas and fatbinary from"),
                                llvm::cl::init("")};
+  Option<bool> tf32{*this, "tf32",
+                    llvm::cl::desc("Round operands of f32 products to tf32 (sm_80 and newer)"),
+                    llvm::cl::init(false)};
   /// Tile sizes in place of those that are chosen, 0: include/elfatt/Tile/TileOverrides.h.
   Option<int64_t> rowsPerBlock{*this, "rows-per-block",
                                llvm::cl::desc("Query rows of a block, a multiple of 16"),

@@ -91,13 +91,17 @@ llvm::ArrayRef<CudaRelease> getCudaReleases();
 /// know the chip: LLVM would abort on that pair.
 llvm::Expected<PtxVersion> getPtxVersion(const Chip &chip, llvm::StringRef cuda);
 
+/// An error if the chip has no products of tf32.
+llvm::Error checkTF32(const Chip &chip);
+
 /// A chip, and the oldest driver that code for it must load on.
 struct ChipTarget {
   const Chip *chip = nullptr;
   std::string cuda; ///< "11.4"; empty: the chip's default
   PtxVersion ptx;
+  bool tf32 = false; ///< products of f32 may be rounded to tf32
 };
-/// Reads "sm_87" or "sm_87:cuda=11.4", as users name a target.
+/// Reads "sm_87", "sm_87:cuda=11.4" or "sm_87:cuda=11.4:tf32", as users name a target.
 llvm::Expected<ChipTarget> parseChipTarget(llvm::StringRef text);
 
 /// Reads "+ptx74,..." as LLVM has it; nothing where it names no PTX version.
