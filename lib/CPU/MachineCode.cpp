@@ -5,6 +5,7 @@
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
@@ -54,6 +55,8 @@ static void setTargetAttributes(llvm::Module &module, const llvm::TargetMachine 
 Expected<std::unique_ptr<llvm::Module>> makeLLVMModule(ModuleOp module, llvm::LLVMContext &context,
                                                        llvm::TargetMachine &target,
                                                        int64_t vectorBits) {
+  if (failed(mlir::verify(module)))
+    return llvm::createStringError("the lowered module is not valid");
   std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context, "elfatt");
   if (!code)
     return llvm::createStringError("translation to LLVM IR failed");

@@ -60,7 +60,7 @@ Error Compiler::runPipeline(ModuleOp target, llvm::StringRef what,
   PassManager pm(source.context.get());
   if (failed(build(pm)))
     return llvm::createStringError("cannot set up " + what);
-  tool.follow(pm);
+  tool.followCompilation(pm);
   if (failed(pm.run(target)))
     return llvm::createStringError(what + " failed");
   return Error::success();

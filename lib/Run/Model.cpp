@@ -234,7 +234,7 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   pipelines::CPUOptions cpuOptions;
   cpuOptions.vectorBits = cpu::getHostVectorBits();
   pipelines::buildCPUPipeline(pm, cpuOptions);
-  tool.follow(pm);
+  tool.followCompilation(pm);
   if (failed(pm.run(*module)))
     return makeError("the model could not be compiled");
   if (model.profile)

@@ -102,6 +102,13 @@ struct FollowPasses : mlir::PassInstrumentation {
 
 } // namespace
 
+void Tool::followCompilation(mlir::PassManager &pm) {
+#ifdef NDEBUG
+  pm.enableVerifier(false);
+#endif
+  follow(pm);
+}
+
 void Tool::follow(mlir::PassManager &pm) {
   if (!state)
     return;

@@ -69,6 +69,10 @@ public:
   /// run once more with upstream's reproducer enabled here.
   void follow(mlir::PassManager &pm);
 
+  /// The same for passes between our own input and machine code, whose result is verified
+  /// once: after each of them it takes as long as the passes do. elfatt-opt still does so.
+  void followCompilation(mlir::PassManager &pm);
+
 private:
   std::string name;
   ToolState *state;
