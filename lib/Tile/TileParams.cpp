@@ -1,58 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/TileParams.h"
 
+#include "elfatt/Target/Core.h"
+
 #include "llvm/Support/ErrorHandling.h"
 
 #include <algorithm>
 
+using namespace elfatt;
 using namespace elfatt::tile;
 
-/// The largest divisor of `extent` that is at most `most`, unless a remainder block
-/// costs less: where it is small, or where there are many blocks; then `most`.
-static int64_t preferDivisor(int64_t extent, int64_t most) {
-  if (extent <= 0 || extent > 8 * most)
-    return most;
-  if (extent <= most)
-    return extent;
-  for (int64_t divisor = most; 2 * divisor > most; --divisor)
-    if (extent % divisor == 0)
-      return divisor;
-  return most;
-}
-
-/// Rows of up to this many keys are one block: one maximum, no state in memory.
+/// Rows of up to this many keys are one block: one maximum, no state in memory (GPU).
 static constexpr int64_t kWholeRow = 256;
-/// Registers of keys in a block of a longer row: K^T and V of a block stay in L1.
-static constexpr int64_t kLongRowBlock = 8;
-/// Rows of a register tile: with two registers of keys, 16 accumulators hide the
-/// latency of two multiply-adds a cycle.
-static constexpr int64_t kRegisterRows = 8;
-/// Registers of a tile of scores, and of a tile of channels or values. Code is unrolled
-/// over them: this bounds its size and the time to compile it.
-static constexpr int64_t kScoreRegisters = 128;
-static constexpr int64_t kTileRegisters = 64;
 
+/// What costs a core least, by the model in Target/Core.h.
 static TileParams cpuParams(const MachineLimits &limits, const TileExtents &extents) {
-  const int64_t lanes = std::max<int64_t>(1, limits.vectorBits / extents.bits);
-  auto registersOf = [&](int64_t extent) {
-    return std::max<int64_t>(1, roundUp(extent, lanes) / lanes);
-  };
-  // Four registers hold one row of B and broadcasts; the others accumulate.
-  const int64_t accumulators = std::max<int64_t>(4, limits.vectorRegisters - 4);
+  const auto core = target::Core::of(limits.vectorBits, limits.vectorRegisters, extents.bits);
   TileParams params;
-  const bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow;
-  params.keys = (wholeRow ? registersOf(extents.keys) : kLongRowBlock) * lanes;
+  params.rows = target::chooseApplyRows(core, extents.rows, extents.channels, extents.values);
+  params.keys = core.lanes;
+  if (extents.keys != 0) {
+    const target::SoftmaxTiles tiles = target::chooseSoftmaxTiles(
+        core, {extents.rows, extents.keys, extents.channels, extents.values});
+    params.rows = tiles.rows;
+    params.keys = tiles.keys;
+  }
   params.keyTile = params.keys;
   params.warps = params.contextWarps = 1;
-  int64_t rows = kTileRegisters / registersOf(std::max(extents.channels, extents.values));
-  if (wholeRow)
-    rows = std::min(rows, kScoreRegisters * lanes / params.keys);
-  params.rows = preferDivisor(extents.rows, std::clamp<int64_t>(rows, 1, kRegisterRows));
-  params.rowsPerWorker = 16 * params.rows;
-  params.contextTokens = std::clamp<int64_t>(kTileRegisters / registersOf(extents.channels), 4, 32);
-  params.contextRows = preferDivisor(
-      extents.channels, std::clamp<int64_t>(accumulators / registersOf(extents.values), 1, 8));
-  params.padTo = lanes;
+  params.rowsPerWorker = target::kRowBlocksOfWorker * params.rows;
+  const target::ContextTiles context =
+      target::chooseContextTiles(core, extents.channels, extents.values);
+  params.contextTokens = context.tokens;
+  params.contextRows = context.rows;
+  params.padTo = core.lanes;
   params.staged = false;
   params.narrowOperands = false;
   return params;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "elfatt/Target/Core.h"
+
+#include <algorithm>
+#include <limits>
+
+using namespace elfatt::target;
+
+/// Code is unrolled over the registers of a tile of scores, and of one of channels or
+/// values: this bounds its size and the time to compile it.
+static constexpr int64_t kScoreRegisters = 128, kTileRegisters = 64;
+/// Rows of a register tile: scalars of so many rows are at hand.
+static constexpr int64_t kMostRows = 8;
+/// Registers of keys in one block.
+static constexpr int64_t kMostKeyRegisters = 32;
+/// Tokens of a step of the context, whose positions are unrolled too.
+static constexpr int64_t kLeastTokens = 4, kMostTokens = 32;
+/// What stands for an extent that is not known: a long row.
+static constexpr int64_t kUnknown = 4096;
+
+static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t known(int64_t extent) {
+  return extent < 0 ? kUnknown : std::max<int64_t>(extent, 1);
+}
+
+Core Core::of(int64_t registerBits, int64_t registers, int64_t elementBits) {
+  Core core{std::max<int64_t>(1, registerBits / elementBits), registers, elementBits / 8};
+  return core;
+}
+
+int64_t Core::registersOf(int64_t extent) const {
+  return std::max<int64_t>(1, ceilDiv(extent, lanes));
+}
+
+double elfatt::target::getProductCycles(const Core &core, int64_t rows, int64_t columns,
+                                        int64_t depth) {
+  // Beside the accumulators, one broadcast and a row of the right operand.
+  const int64_t together = std::max<int64_t>(1, (core.registers - 1) / (rows + 1));
+  double cycles = 0;
+  for (int64_t left = columns, panels = ceilDiv(columns, together); panels > 0; --panels) {
+    const int64_t width = ceilDiv(left, panels);
+    const double sums = rows * width;
+    cycles +=
+        depth * std::max({sums / core.multiplyAdds, (rows + width) / core.loads, core.latency}) +
+        core.panel + sums * core.accumulator;
+    left -= width;
+  }
+  return cycles;
+}
+
+double elfatt::target::getSoftmaxCycles(const Core &core, const SoftmaxSizes &sizes,
+                                        const SoftmaxTiles &tiles) {
+  const int64_t rows = known(sizes.rows), keys = known(sizes.keys);
+  const int64_t blocks = tiles.wholeRow ? 1 : ceilDiv(keys, tiles.keys);
+  const int64_t keyRegisters = core.registersOf(ceilDiv(keys, blocks));
+  const int64_t valueRegisters = core.registersOf(sizes.values);
+  const double scores = tiles.rows * keyRegisters, result = tiles.rows * valueRegisters;
+  // Q K^T, the weights, P V and, from block to block of the keys, the state.
+  double cycles = getProductCycles(core, tiles.rows, keyRegisters, sizes.channels) +
+                  getProductCycles(core, tiles.rows, valueRegisters,
+                                   std::min(keys, keyRegisters * core.lanes)) +
+                  scores * core.exponential + core.rowBlock;
+  if (scores > core.registers)
+    cycles += scores * core.spilled;
+  if (blocks * keyRegisters * core.lanes != keys)
+    cycles += scores * core.masked;
+  cycles += tiles.wholeRow ? result : result * core.state;
+  // K^T and V of a block stay in the first cache, if that is large enough.
+  const int64_t blockBytes =
+      keyRegisters * core.lanes * (sizes.channels + sizes.values) * core.bytes;
+  if (blockBytes > core.l1Bytes)
+    cycles += (blockBytes - core.l1Bytes) / core.l2Bytes;
+  const int64_t rowBlocks = ceilDiv(rows, tiles.rows);
+  const double staged =
+      ceilDiv(rowBlocks, kRowBlocksOfWorker) * keyRegisters * core.lanes * sizes.channels;
+  return blocks * (rowBlocks * cycles + staged * core.transposed);
+}
+
+SoftmaxTiles elfatt::target::chooseSoftmaxTiles(const Core &core, const SoftmaxSizes &sizes) {
+  const int64_t mostRows = std::clamp<int64_t>(
+      kTileRegisters / core.registersOf(std::max(sizes.channels, sizes.values)), 1, kMostRows);
+  SoftmaxTiles best{};
+  double least = std::numeric_limits<double>::infinity();
+  auto consider = [&](SoftmaxTiles tiles) {
+    if (tiles.rows * core.registersOf(tiles.keys) > kScoreRegisters)
+      return;
+    const double cycles = getSoftmaxCycles(core, sizes, tiles);
+    if (cycles < least) {
+      least = cycles;
+      best = tiles;
+    }
+  };
+  // Of equals the first: whole rows, and as many as there can be.
+  for (bool wholeRow : {true, false})
+    for (int64_t rows = mostRows; rows >= 1; --rows) {
+      if (wholeRow && sizes.keys >= 0)
+        consider({rows, core.registersOf(sizes.keys) * core.lanes, true});
+      for (int64_t block = 1; !wholeRow && block <= kMostKeyRegisters; ++block)
+        consider({rows, block * core.lanes, false});
+    }
+  return best;
+}
+
+double elfatt::target::getContextCycles(const Core &core, int64_t channels, int64_t values,
+                                        const ContextTiles &tiles) {
+  const int64_t channelRegisters = core.registersOf(channels);
+  const int64_t valueRegisters = core.registersOf(values);
+  // Weights of the step's tokens, then the context in blocks of rows, each rescaled and
+  // kept in memory.
+  const double state = tiles.rows * valueRegisters * core.state;
+  const double products =
+      ceilDiv(channels, tiles.rows) *
+      (getProductCycles(core, tiles.rows, valueRegisters, tiles.tokens) + state);
+  const double weights = tiles.tokens * channelRegisters * (core.exponential + core.spilled);
+  return (weights + products + core.rowBlock + channelRegisters * core.exponential) / tiles.tokens;
+}
+
+ContextTiles elfatt::target::chooseContextTiles(const Core &core, int64_t channels,
+                                                int64_t values) {
+  ContextTiles best{};
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t tokens = kMostTokens; tokens >= kLeastTokens; tokens /= 2)
+    for (int64_t rows = kMostRows; rows >= 1; --rows) {
+      if (tokens > kLeastTokens && tokens * core.registersOf(channels) > kTileRegisters)
+        continue;
+      const double cycles = getContextCycles(core, channels, values, {tokens, rows});
+      if (cycles < least) {
+        least = cycles;
+        best = {tokens, rows};
+      }
+    }
+  return best;
+}
+
+double elfatt::target::getApplyCycles(const Core &core, int64_t rows, int64_t channels,
+                                      int64_t values, int64_t tileRows) {
+  const int64_t valueRegisters = core.registersOf(values);
+  const double weights = tileRows * core.registersOf(channels) * core.exponential;
+  return ceilDiv(known(rows), tileRows) *
+         (getProductCycles(core, tileRows, valueRegisters, channels) + weights + core.rowBlock +
+          tileRows * valueRegisters);
+}
+
+int64_t elfatt::target::chooseApplyRows(const Core &core, int64_t rows, int64_t channels,
+                                        int64_t values) {
+  int64_t most = std::clamp<int64_t>(kTileRegisters / core.registersOf(std::max(channels, values)),
+                                     1, kMostRows);
+  int64_t best = most;
+  for (int64_t tileRows = most - 1; tileRows >= 1; --tileRows)
+    if (getApplyCycles(core, rows, channels, values, tileRows) <
+        getApplyCycles(core, rows, channels, values, best))
+      best = tileRows;
+  return best;
+}
