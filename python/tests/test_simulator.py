@@ -93,12 +93,16 @@ def simulate(tmp_path: Path) -> Callable[..., np.ndarray]:
     tool = find_tool("elfatt-run")
     assert tool, "elfatt-run is not built: run 'cmake --build --preset release'"
 
-    def run(text: str, arrays: Sequence[np.ndarray], chip: str = "sm_87") -> np.ndarray:
+    def run(
+        text: str, arrays: Sequence[np.ndarray], chip: str = "sm_87", tile: str = ""
+    ) -> np.ndarray:
         source, inputs, out = (tmp_path / name for name in ("m.mlir", "in.npz", "out.npz"))
         source.write_text(text)
         np.savez(inputs, **{f"arg{i}": a for i, a in enumerate(arrays)})
+        options = [f"--tile={tile}"] if tile else []
         done = subprocess.run(
-            [tool, str(source), f"--target=sim:{chip}", f"--inputs={inputs}", f"--save={out}"],
+            [tool, str(source), f"--target=sim:{chip}", f"--inputs={inputs}", f"--save={out}"]
+            + options,
             capture_output=True,
             text=True,
             timeout=120,
@@ -140,6 +144,30 @@ def test_sdpa(simulate, dtype: str, tokens: int, keys: int, channels: int) -> No
     q, k, v = draw(1, dtype, (1, 2, tokens, channels), (1, 2, keys, channels), (1, 2, keys, channels))
     text = SDPA.format(**types(q, k, v, dtype), causal="")
     assert error(simulate(text, [q, k, v]), reference.sdpa(q, k, v)) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize(
+    "tile",
+    [
+        "rows-per-block=16 warps-per-block=1",
+        "rows-per-block=48 warps-per-block=2 keys-per-step=24",
+        "warps-per-block=5 keys-per-step=8",
+    ],
+)
+def test_sdpa_is_right_in_other_tile_sizes(simulate, tile: str) -> None:
+    q, k, v = draw(1, "f16", (1, 2, 65, 40), (1, 2, 131, 40), (1, 2, 131, 40))
+    text = SDPA.format(**types(q, k, v, "f16"), causal="")
+    got = simulate(text, [q, k, v], tile=tile)
+    assert error(got, reference.sdpa(q, k, v)) <= TOLERANCE["f16"]
+
+
+@pytest.mark.parametrize(
+    "tile", ["context-tokens=16 context-warps=1", "context-tokens=48 context-warps=3"]
+)
+def test_linear_is_right_in_other_tile_sizes(simulate, tile: str) -> None:
+    q, k, v = draw(3, "bf16", *[(2, 1, 99, 32)] * 3)
+    got = simulate(LINEAR.format(**types(q, k, v, "bf16")), [q, k, v], tile=tile)
+    assert error(got, reference.linear(q, k, v)) <= TOLERANCE["bf16"]
 
 
 def test_sdpa_masks_the_future(simulate) -> None:
