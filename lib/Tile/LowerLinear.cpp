@@ -171,10 +171,11 @@ LogicalResult ContextLowering::runStaged() {
   TileContext state = ctx;
   state.params.rows = rows;
   state.params.warps = parts * blocks;
-  auto write = [&](const RowBlock &block, const OnlineState &s, Value a, Value m, Value l) {
-    writeRows(state, s.acc, a, block);
-    writePerRow(state, s.max, m, block);
-    writePerRow(state, s.sum, l, block);
+  auto write = [&](const TileContext &at, const RowBlock &block, const OnlineState &s, Value a,
+                   Value m, Value l) {
+    writeRows(at, s.acc, a, block);
+    writePerRow(at, s.max, m, block);
+    writePerRow(at, s.sum, l, block);
   };
   auto read = [&](const TileContext &at, const RowBlock &block, Value a, Value m, Value l) {
     return OnlineState{readRows(at, a, block, columns), readPerRow(at, m, block),
@@ -186,8 +187,9 @@ LogicalResult ContextLowering::runStaged() {
                        formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
                        formulas.constant(0.0, perRow)};
   };
-  forEachRowBlock(state, acc,
-                  [&](const RowBlock &block) { write(block, nothing(rows), acc, max, sum); });
+  forEachRowBlock(state, acc, [&](const RowBlock &block) {
+    write(state, block, nothing(rows), acc, max, sum);
+  });
   auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(parts * tokens));
   {
     OpBuilder::InsertionGuard guard(b);
@@ -201,10 +203,12 @@ LogicalResult ContextLowering::runStaged() {
       Value scores = formulas.widen(readTransposed(ctx, keyScratch, first, channel, rows, tokens));
       scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(count, first));
       Value tokensOfValue = readTile(ctx, valueScratch, first, ctx.index(0), tokens, columns);
-      write(block, formulas.online(&s, scores, tokensOfValue, ScoreBase::E), acc, max, sum);
+      write(state, block, formulas.online(&s, scores, tokensOfValue, ScoreBase::E), acc, max, sum);
     });
   }
   auto finish = [&](const TileContext &at, const RowBlock &block, OnlineState joined) {
+    if (maxOutput)
+      return write(at, block, joined, output, maxOutput, sumOutput);
     joined.sum = arith::AddFOp::create(
         b, joined.sum, formulas.splat(noTokens(), cast<VectorType>(joined.sum.getType())));
     Value finished = formulas.finalize(joined, /*emptyRowsAreZero=*/false);
@@ -220,7 +224,7 @@ LogicalResult ContextLowering::runStaged() {
                      ctx.scratch({parts * channelRows}, ctx.type),
                      ctx.scratch({parts * channelRows}, ctx.type)};
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
-    write(block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
+    write(state, block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
   });
   forEachRowBlock(ctx, output, [&](const RowBlock &block) {
     OnlineState joined = read(ctx, block, parted[0], parted[1], parted[2]);
@@ -279,8 +283,6 @@ LogicalResult elfatt::tile::lowerPartialContext(PartialContextOp op, const Machi
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};
-  if (ctx.params.staged)
-    return op.emitOpError("has no kernel; expected a context that was not split");
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
   Value value = projectView(b, op.getValue(), maps[1], {dims.keys[0], dims.values});

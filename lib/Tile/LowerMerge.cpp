@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // merge on buffers: for each row block, segment after segment joins the state of those
-// before it, in scratch.
+// before it, in scratch, or on the GPU in registers.
 #include "Formulas.h"
 #include "PartShape.h"
 #include "TileViews.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <limits>
@@ -13,6 +14,47 @@
 using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
+
+/// Segments that a warp reads before it joins the first of them, so that their loads do not
+/// wait for each other.
+static constexpr int64_t kSegmentsAtOnce = 4;
+
+/// A warp has some channels; lanes read the segments' states where they are.
+static void mergeStaged(const TileContext &ctx, Value acc, Value max, Value sum, Value output) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  Formulas formulas(b, ctx.type);
+  const int64_t rows = ctx.params.rows, segments = typeOf(acc).getDimSize(0);
+  const int64_t columns = roundUp(typeOf(output).getDimSize(1), ctx.params.padTo);
+  const int64_t atOnce = segments % kSegmentsAtOnce == 0 ? kSegmentsAtOnce : 1;
+  auto perRow = VectorType::get({rows}, ctx.type);
+  forEachRowBlock(ctx, output, [&](const RowBlock &block) {
+    SmallVector<Value> none = {formulas.constant(0.0, VectorType::get({rows, columns}, ctx.type)),
+                               formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
+                               formulas.constant(0.0, perRow)};
+    auto loop =
+        scf::ForOp::create(b, ctx.index(0), ctx.index(memref::getMixedSize(b, b.getLoc(), acc, 0)),
+                           ctx.index(atOnce), none);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loop.getBody());
+      SmallVector<OnlineState> read;
+      for (int64_t i = 0; i < atOnce; ++i) {
+        RowBlock next = block;
+        next.outer.push_back(b.createOrFold<arith::AddIOp>(loop.getInductionVar(), ctx.index(i)));
+        read.push_back({readRows(ctx, acc, next, columns), readPerRow(ctx, max, next),
+                        readPerRow(ctx, sum, next)});
+      }
+      ValueRange carried = loop.getRegionIterArgs();
+      OnlineState state{carried[0], carried[1], carried[2]};
+      for (const OnlineState &segment : read)
+        state = formulas.join(state, segment, ScoreBase::E);
+      scf::YieldOp::create(b, ValueRange{state.acc, state.max, state.sum});
+    }
+    ValueRange all = loop.getResults();
+    Value merged = formulas.finalize({all[0], all[1], all[2]}, /*emptyRowsAreZero=*/false);
+    writeRows(ctx, formulas.narrow(merged, typeOf(output).getElementType()), output, block);
+  });
+}
 
 LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) {
   if (failed(checkUnitBatch(op)))
@@ -26,17 +68,19 @@ LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) 
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};
-  if (ctx.params.staged)
-    return op.emitOpError("has no kernel; expected a context that was not split");
-  ctx.params.rows = ctx.params.contextRows;
-  const int64_t rows = ctx.params.rows;
-  Formulas formulas(b, ctx.type);
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   const unsigned segment = dims.keys[0];
   Value acc = projectView(b, op.getAcc(), maps[0], {segment, dims.channels, dims.values});
   Value max = projectView(b, op.getMax(), maps[1], {segment, dims.channels});
   Value sum = projectView(b, op.getSum(), maps[2], {segment, dims.channels});
   Value output = projectView(b, op.getInit(), maps[3], {dims.channels, dims.values});
+  if (ctx.params.staged) {
+    mergeStaged(ctx, acc, max, sum, output);
+    return success();
+  }
+  ctx.params.rows = ctx.params.contextRows;
+  const int64_t rows = ctx.params.rows;
+  Formulas formulas(b, ctx.type);
   Value accScratch = ctx.scratch({rows, values}, ctx.type);
   Value maxScratch = ctx.scratch({rows}, ctx.type), sumScratch = ctx.scratch({rows}, ctx.type);
   auto perRow = VectorType::get({rows}, ctx.type);

@@ -155,7 +155,9 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.contextWarps = std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows);
   if (wanted.contextWarps != 0)
     params.contextWarps = wanted.contextWarps;
-  params.contextTokens = kWarpLanes * kContextRegisters / params.contextRows;
+  params.contextTokens =
+      std::max(kFragmentRows,
+               kWarpLanes * kContextRegisters / params.contextRows / kFragmentRows * kFragmentRows);
   if (wanted.contextTokens != 0)
     params.contextTokens = wanted.contextTokens;
   auto contextBytes = [&] {
@@ -190,6 +192,34 @@ ContextSplit elfatt::tile::getContextSplit(int64_t tokens, int64_t workers, int6
   for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
     if (tokens % (segments * step) == 0)
       return {segments, tokens / segments};
+  return {most, tokens / most / step * step};
+}
+
+/// Heads are no fewer than this part of the multiprocessors.
+static constexpr int64_t kProcessorsOfHead = 8;
+/// Each row tile merges all segments: more of them pay only where tokens are very many. It
+/// reads four of them at once.
+static constexpr int64_t kMostSegments = 16, kUsualSegments = 8, kSegmentGroup = 4;
+/// Contexts take a part of the multiprocessors: windows of the same launch have the others.
+static constexpr int64_t kShareOfContexts = 4;
+
+bool elfatt::tile::hasWorkerOfHead(const MachineLimits &limits, int64_t heads) {
+  return heads * kProcessorsOfHead >= limits.processors;
+}
+
+ContextSplit elfatt::tile::getKernelContextSplit(const MachineLimits &limits, int64_t tokens,
+                                                 int64_t workers, int64_t step) {
+  if (workers <= 0 || hasWorkerOfHead(limits, workers))
+    return {1, tokens};
+  const int64_t most =
+      std::min({limits.processors / workers / kShareOfContexts, tokens / step,
+                std::clamp(tokens / kSegmentTokens / 2, kUsualSegments, kMostSegments)});
+  if (most < 2)
+    return {1, tokens};
+  for (int64_t group : {kSegmentGroup, int64_t(1)})
+    for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
+      if (tokens % segments == 0 && segments % group == 0)
+        return {segments, tokens / segments};
   return {most, tokens / most / step * step};
 }
 

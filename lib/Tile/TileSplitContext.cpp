@@ -161,9 +161,7 @@ struct TileSplitContextPass : impl::TileSplitContextPassBase<TileSplitContextPas
   using TileSplitContextPassBase::TileSplitContextPassBase;
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes};
-    if (limits.machine != Machine::CPU)
-      return;
+    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes, processors};
     SmallVector<ContextOp> ops;
     getOperation()->walk([&](ContextOp op) {
       if (cast<DestinationStyleOpInterface>(op.getOperation()).hasPureTensorSemantics())
@@ -180,7 +178,11 @@ struct TileSplitContextPass : impl::TileSplitContextPassBase<TileSplitContextPas
       for (unsigned dim : dims.batch)
         workers *= ranges[dim];
       TileParams params = getTileParams(limits, getPartShape(op).extents);
-      ContextSplit split = getContextSplit(ranges[dims.keys[0]], workers, params.contextTokens);
+      const int64_t tokens = ranges[dims.keys[0]];
+      ContextSplit split = machine == Machine::CPU
+                               ? getContextSplit(tokens, workers, params.contextTokens)
+                               : getKernelContextSplit(limits, tokens, workers,
+                                                       params.contextTokens * params.contextWarps);
       if (split.segments == 1)
         continue;
       rewriter.setInsertionPoint(op);

@@ -91,7 +91,7 @@ static int64_t rowsOfLine(Operation *part) {
 /// `context`, if the worker makes that too: all, where a block of the GPU has room; none, where
 /// it has room for nothing.
 static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &limits,
-                                          ContextOp context) {
+                                          Operation *context) {
   const int64_t values = getPartShape(last).extents.values, rows = rowsOfLine(last);
   // The state between online steps is one for all columns.
   bool hasSteps = false;
@@ -106,15 +106,15 @@ static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &
       return fitsBlock(within, kind, getExtents(part, columns, bool(context)), rows,
                        keysOfLine(part));
     };
-    if (context && !fits(PartKind::Context, context))
+    if (isa_and_nonnull<ContextOp>(context) && !fits(PartKind::Context, context))
       return false;
     for (Operation *part = last; part; part = previousPart(part)) {
       // LePE and the division are counted with the part before them.
       if (isa<LepeOp, FinalizeOp>(part) && previousPart(part))
         continue;
-      PartKind kind = isa<ContextOp>(part) ? PartKind::Context
-                      : isa<SdpaOp>(part)  ? PartKind::Softmax
-                                           : PartKind::Apply;
+      PartKind kind = isa<ContextOp, PartialContextOp, MergeOp>(part) ? PartKind::Context
+                      : isa<SdpaOp>(part)                             ? PartKind::Softmax
+                                                                      : PartKind::Apply;
       if (!fits(kind, part))
         return false;
     }
@@ -127,30 +127,27 @@ static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &
   return std::nullopt;
 }
 
-/// One worker for a whole head, beside those of windows, where heads are no fewer than this
-/// part of the multiprocessors.
-static constexpr int64_t kProcessorsOfHead = 8;
-
 /// The context that the chain of `last` alone applies, where there are so many heads that
 /// each can have a worker of its own for both: the context then never leaves it, and V comes
-/// from the cache a second time. Of fewer heads more workers share the rows.
-static ContextOp findOwnContext(Operation *last, const MachineLimits &limits) {
+/// from the cache a second time. Of fewer heads more workers share the rows; what merges
+/// segments of a context is read by each of them, in place of a launch of its own.
+static Operation *findOwnContext(Operation *last, const MachineLimits &limits) {
   if (limits.machine != Machine::GPU)
     return {};
   Operation *first = last;
   while (Operation *part = previousPart(first))
     first = part;
   auto apply = dyn_cast<ApplyOp>(first);
-  auto context = apply ? apply.getContext().getDefiningOp<ContextOp>() : ContextOp();
-  if (!context || !context->hasOneUse() || context->getBlock() != last->getBlock())
+  Operation *context = apply ? apply.getContext().getDefiningOp() : nullptr;
+  if (!isa_and_nonnull<ContextOp, MergeOp>(context) || !context->hasOneUse() ||
+      context->getBlock() != last->getBlock())
     return {};
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(apply.getOperation()));
   int64_t heads = 1;
   for (unsigned dim : getPartShape(apply).batch)
     heads = ShapedType::isDynamic(ranges[dim]) ? limits.processors : heads * ranges[dim];
-  if (heads * kProcessorsOfHead < limits.processors || !findColumns(last, limits, context))
-    return {};
-  return context;
+  bool isOwn = isa<MergeOp>(context) || hasWorkerOfHead(limits, heads);
+  return isOwn && findColumns(last, limits, context) ? context : nullptr;
 }
 
 /// Workers take one index of every batch dim, a block of rows of the outermost row dim
@@ -164,7 +161,7 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
   for (unsigned dim : shape.batch)
     sizes[dim] = 1;
   const int64_t inner = rowsOfLine(op);
-  const ContextOp context = findOwnContext(op, limits);
+  Operation *context = findOwnContext(op, limits);
   const int64_t columns = findColumns(op, limits, context).value_or(shape.extents.values);
   if (columns != shape.extents.values)
     sizes[shape.values] = columns;
@@ -273,7 +270,7 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
         roots.push_back(part);
     llvm::SmallPtrSet<Operation *, 4> owned;
     for (Operation *root : roots)
-      if (ContextOp context = findOwnContext(root, limits))
+      if (Operation *context = findOwnContext(root, limits))
         owned.insert(context);
     llvm::erase_if(roots, [&](Operation *root) { return owned.contains(root); });
     for (Operation *root : roots)
@@ -305,12 +302,14 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     llvm::SmallPtrSet<Operation *, 4> chain;
     for (Operation *part = last; part; part = previousPart(part))
       chain.insert(part);
-    if (ContextOp context = findOwnContext(last, limits)) {
+    if (Operation *context = findOwnContext(last, limits)) {
       chain.insert(context);
-      // A worker has all rows of its head, tile after tile.
-      rowSizes.assign(sizes.size(), 0);
+      // A worker that made a context has all rows of its head, tile after tile.
+      if (isa<ContextOp>(context))
+        rowSizes.assign(sizes.size(), 0);
       for (unsigned dim : getPartShape(last).rows)
-        std::swap(rowSizes[dim], sizes[dim]);
+        if (!rowSizes.empty())
+          std::swap(rowSizes[dim], sizes[dim]);
     }
     Operation *root = last;
     if (linalg::GenericOp follower = findFollower(last, machine)) {

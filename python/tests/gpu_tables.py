@@ -114,6 +114,35 @@ def wide() -> List[Item]:
     return items
 
 
+def few_heads() -> List[Item]:
+    """Contexts of so few heads that segments of their tokens are summed apart."""
+
+    def image(dtype: str, name: str) -> Case:
+        inputs = qkv(name, 1, 2, 1024, 1024, 32)
+        grids = ((32, 32), (8, 8))
+        return elfatt(name, *inputs, *grids, 1, dtype=dtype, lepe=True, layout=PACKED)
+
+    def tokens(n: int, d: int, dtype: str, name: str) -> Case:
+        return linear(name, *qkv(name, 1, 1, n, n, d), dtype=dtype)
+
+    return [
+        Item(
+            "sm_90", "segments-bf16", functools.partial(image, "bf16", "segments-bf16")
+        ),
+        # A prime number of tokens has a rest; rows and columns are padded.
+        Item(
+            "sm_90",
+            "rest-f32",
+            functools.partial(tokens, 1109, 20, "f32", "rest-f32"),
+        ),
+        Item(
+            "sm_75",
+            "wide-rest-f16",
+            functools.partial(tokens, 523, 136, "f16", "wide-rest-f16"),
+        ),
+    ]
+
+
 @functools.cache
 def table(make: Callable[[str], List[Case]], dtype: str) -> Dict[str, Case]:
     cases = {}
@@ -148,6 +177,7 @@ GROUPS: Dict[str, Group] = {
     "kernels": Group(kernels, 43),
     "newest": Group(newest, 5),
     "wide": Group(wide, 1),
+    "few heads": Group(few_heads, 1),
     # f16 has no such values.
     "values": Group(
         functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 17

@@ -1,5 +1,6 @@
 // RUN: elfatt-opt %s --elfatt-tile-split-context --elfatt-tile-to-forall=machine=cpu --canonicalize --cse | FileCheck %s
-// RUN: elfatt-opt %s --elfatt-tile-split-context=machine=gpu | FileCheck %s --check-prefix=GPU
+// RUN: elfatt-opt %s --elfatt-tile-split-context="machine=gpu processors=16" | FileCheck %s --check-prefix=GPU
+// RUN: elfatt-opt %s --elfatt-tile-split-context="machine=gpu processors=132" | FileCheck %s --check-prefix=LARGE
 
 #k = affine_map<(b, j, d, e) -> (b, j, 1, d)>
 #v = affine_map<(b, j, d, e) -> (b, j, 2, e)>
@@ -14,9 +15,13 @@
 // CHECK:           tensor.extract_slice %[[PARTS]]#0
 // CHECK:           attention.merge {{.*}} ins({{.*}} : tensor<4x1x16x16xf32>, tensor<4x1x16xf32>, tensor<4x1x16xf32>) outs({{.*}} : tensor<1x16x16xf32>)
 // CHECK-NOT:     attention.context
-// Kernels take contexts whole.
+// Kernels split contexts only where multiprocessors would have none.
 // GPU-LABEL:   func.func @segments_are_workers
 // GPU-NEXT:      attention.context
+// LARGE-LABEL: func.func @segments_are_workers
+// LARGE:         tensor.expand_shape {{.*}} into tensor<2x8x512x3x16xf32>
+// LARGE:         attention.partial_context
+// LARGE:         attention.merge
 func.func @segments_are_workers(%kv: tensor<2x4096x3x16xf32>, %init: tensor<2x16x16xf32>)
     -> tensor<2x16x16xf32> {
   %o = attention.context indexing_maps = [#k, #v, #c]

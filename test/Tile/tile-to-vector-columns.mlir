@@ -44,3 +44,21 @@ func.func @transposed(%x: memref<1x16x64xf16>, %n: index) {
     outs(%q : memref<1x16x?xf16, strided<[1024, 64, 1]>>)
   return
 }
+
+// Warps merge the states of segments in registers, and read four of them before they join the
+// first.
+// CHECK-LABEL: func.func @merge
+// CHECK:         scf.forall (%{{.*}}) in (2)
+// CHECK:           %[[ALL:.*]]:3 = scf.for {{.*}} step %c4 iter_args
+// CHECK-COUNT-4:     vector.transfer_read {{.*}} : memref<8x32x32xf32, {{.*}}>, vector<16x32xf32>
+// CHECK:           arith.divf
+// CHECK:           vector.transfer_write {{.*}} : vector<16x32xf32>
+func.func @merge(%acc: memref<8x1x32x32xf32>, %max: memref<8x1x32xf32>, %sum: memref<8x1x32xf32>,
+                 %o: memref<1x32x32xf32>) {
+  attention.merge indexing_maps = [
+      affine_map<(s, b, d, e) -> (s, b, d, e)>, affine_map<(s, b, d, e) -> (s, b, d)>,
+      affine_map<(s, b, d, e) -> (s, b, d)>, affine_map<(s, b, d, e) -> (b, d, e)>]
+    ins(%acc, %max, %sum : memref<8x1x32x32xf32>, memref<8x1x32xf32>, memref<8x1x32xf32>)
+    outs(%o : memref<1x32x32xf32>)
+  return
+}

@@ -71,6 +71,21 @@ TEST(TileParams, SharedMemoryHoldsABlock) {
       }
 }
 
+TEST(TileParams, KernelsSplitContextsOfFewHeads) {
+  auto split = [](int64_t processors, int64_t tokens, int64_t heads) {
+    ContextSplit split =
+        getKernelContextSplit(MachineLimits::gpu(49152, processors), tokens, heads, 256);
+    return std::pair(split.segments, split.tokens);
+  };
+  EXPECT_EQ(split(16, 3136, 2), std::pair(int64_t(1), int64_t(3136))); // a worker a head
+  EXPECT_EQ(split(16, 3136, 1), std::pair(int64_t(4), int64_t(784)));
+  EXPECT_EQ(split(132, 3136, 1), std::pair(int64_t(8), int64_t(392)));
+  EXPECT_EQ(split(132, 65536, 1), std::pair(int64_t(16), int64_t(4096)));
+  EXPECT_EQ(split(132, 196, 1), std::pair(int64_t(1), int64_t(196))); // one step
+  // A prime number leaves a rest.
+  EXPECT_EQ(split(132, 4099, 1), std::pair(int64_t(8), int64_t(512)));
+}
+
 TEST(TileParams, ColumnsFitABlock) {
   auto columns = [](int64_t channels, int64_t stored, int64_t shared, PartKind kind, int64_t rows) {
     return chooseColumns(channels, [&](int64_t columns) {

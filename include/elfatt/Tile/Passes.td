@@ -86,7 +86,7 @@ def TileSplitContextPass : ElfattTilePass<"elfatt-tile-split-context"> {
     `attention.context` is one worker a head and image. Where these are few and
     tokens are many, it becomes `attention.partial_context` of segments of the
     tokens, as a batch dim, and `attention.merge`. What is split, and how, depends on
-    extents alone. Kernels of the GPU take contexts whole.
+    extents alone, on the GPU on its multiprocessors too.
 
     - Preconditions: `elfatt-tile-decompose` ran; ops on tensors.
     - Postconditions: none.

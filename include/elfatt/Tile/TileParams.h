@@ -108,6 +108,16 @@ struct ContextSplit {
 /// not depend on the number of threads.
 ContextSplit getContextSplit(int64_t tokens, int64_t workers, int64_t step);
 
+/// The same for kernels: where heads and images are too few to have one worker each
+/// (`hasWorkerOfHead`), segments for the multiprocessors that are left, but no more than
+/// those who merge them are to read.
+ContextSplit getKernelContextSplit(const MachineLimits &limits, int64_t tokens, int64_t workers,
+                                   int64_t step);
+
+/// Whether heads (of all images) are so many that one worker of a kernel makes and applies
+/// the context of each.
+bool hasWorkerOfHead(const MachineLimits &limits, int64_t heads);
+
 TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
 
 /// Whether what is lost of a context when it is rounded to 16 bits is kept beside it (GPU).
