@@ -3,7 +3,7 @@
 #
 # Builds libelfatt_runtime.so for boards with an old C library: for x86-64 and
 # aarch64, asking for nothing newer than glibc 2.27 (JetPack 4), and checks that
-# and its size. The first build takes half a minute, since zig makes its C++
+# and its size. The first build takes a minute or two, since zig makes its C++
 # library.
 #
 #   scripts/build_board_runtime.sh DIR

@@ -210,6 +210,7 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
     gpu.cuda = options.simulated->cuda;
     gpu.tf32 = options.simulated->tf32;
     gpu.setTile(options.tile);
+    gpu.cudaPath = options.cudaPath;
     pipelines::buildGPUSimulationPipeline(pm, *module, gpu, options.countRegisters);
     tool.follow(pm);
     if (failed(pm.run(*module)))

@@ -73,6 +73,7 @@ std::vector<Option> getOptions(Options &o, std::string &why) {
          o.guard = value == "before" ? GuardedEnd::Before : GuardedEnd::After;
          return value == "before" || value == "after";
        }},
+      {"cuda-path", Option::Required, "a folder", intoString(o.cudaPath)},
       {"tile", Option::Required, "sizes such as 'rows-per-block=64 keys-per-step=32'",
        [&](StringRef value) {
          Expected<tile::TileOverrides> tile = tile::parseTileOverrides(value);
@@ -131,6 +132,8 @@ Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
   bool simulates = StringRef(result.target).starts_with("sim:");
   if (!result.tile.isEmpty() && !simulates)
     return makeError("--tile needs --target=sim:CHIP");
+  if (!result.cudaPath.empty() && !simulates)
+    return makeError("--cuda-path needs --target=sim:CHIP");
   if (result.listCandidates) {
     if (!simulates)
       return makeError("--list-candidates needs --target=sim:CHIP");
@@ -182,6 +185,7 @@ elfatt-compile runs as it is, with the best of its code or that of
   --tile="SIZES"          on a simulated chip, sizes of kernels in place of those that
                           are chosen: rows-per-block, warps-per-block, keys-per-step,
                           context-tokens, context-warps (rows-per-block=64)
+  --cuda-path=DIR         CUDA Toolkit whose ptxas counts registers on a simulated chip
   --list-candidates       on a simulated chip, print what the kernels' sizes could be,
                           each with its registers, shared memory, spills, bytes and
                           predicted time; those of --tile stay; --threads at once;

@@ -202,8 +202,9 @@ private:
   }
 
   int listCandidates() {
-    CompileOptions compileOptions{options.raise, options.approximate, simulated,
-                                  options.tile,  options.guard,       /*countRegisters=*/true};
+    CompileOptions compileOptions{options.raise,   options.approximate, simulated,
+                                  options.tile,    options.guard,       /*countRegisters=*/true,
+                                  options.cudaPath};
     int jobs =
         options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
     auto record = run::listCandidates(tool, *source.module, compileOptions, inputs, jobs);
@@ -226,7 +227,7 @@ private:
     auto model =
         compile(approximates ? "approximate" : "exact",
                 {options.raise, options.approximate, simulated, options.tile, options.guard,
-                 /*countRegisters=*/!options.stats.empty()},
+                 /*countRegisters=*/!options.stats.empty(), options.cudaPath},
                 !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
@@ -269,9 +270,9 @@ private:
   Error printApproximationError(const std::vector<Array> &prepared, const Results &results) {
     if (!options.compareExact)
       return Error::success();
-    auto exact =
-        compile("exact",
-                {options.raise, std::nullopt, simulated, options.tile, options.guard, false}, true);
+    auto exact = compile(
+        "exact", {options.raise, std::nullopt, simulated, options.tile, options.guard, false, ""},
+        true);
     if (!exact)
       return exact.takeError();
     Results reference = exact->run(prepared);

@@ -106,7 +106,7 @@ LogicalResult elfatt::tile::checkOverrides(Operation *op, const MachineLimits &l
     return op->emitOpError("expected machine=gpu with ") << limits.overrides.str();
   if (llvm::Error error = checkTileOverrides(limits.overrides))
     return op->emitOpError() << llvm::toString(std::move(error));
-  if (!isa<ContextOp>(op))
+  if (!isa<ContextOp, PartialContextOp>(op))
     return success();
   TileExtents extents = getPartShape(op).extents;
   if (ShapedType::isDynamic(extents.channels))

@@ -85,6 +85,27 @@ def test_bad_requests_are_refused(tmp_path: Path, options: tuple, message: str) 
     assert message in done.stderr
 
 
+def test_registers_are_of_the_named_toolkit(tmp_path: Path) -> None:
+    tool = tmp_path / "cuda" / "bin" / "ptxas"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("""#!/bin/sh
+[ "$1" = --version ] && exec echo "release 12.9, V12.9.1"
+: > "$5"
+echo "ptxas info    : Compiling entry function 'main_0' for 'sm_87'"
+echo "ptxas info    : Used 77 registers"
+""")
+    tool.chmod(0o755)
+    stats = tmp_path / "stats.json"
+    sizes = "--tile=keys-per-step=16 warps-per-block=1 rows-per-block=16"
+    done = run(
+        tmp_path, SDPA.replace("N", "16"), "--target=sim:sm_87", sizes,
+        f"--cuda-path={tmp_path}/cuda", f"--stats={stats}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (only,) = json.loads(stats.read_text())["candidates"]
+    assert [kernel["registers"] for kernel in only["kernels"]] == [77]
+
+
 def test_a_module_without_attention_has_none(tmp_path: Path) -> None:
     text = "func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> { return %x : tensor<4xf32> }"
     done = run(tmp_path, text, "--target=sim:sm_87")

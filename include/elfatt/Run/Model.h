@@ -27,6 +27,8 @@ struct CompileOptions {
   std::optional<GuardedEnd> guard;
   /// Lets ptxas count the registers of simulated kernels, where there is one.
   bool countRegisters = false;
+  /// The Toolkit of that ptxas; empty: searched.
+  std::string cudaPath;
 };
 
 /// The results of a call, dense.

@@ -28,6 +28,7 @@ struct Options {
   int threads = 0; ///< 0: the cores that the process may use
   bool sampleBlocks = false;
   tile::TileOverrides tile;
+  std::string cudaPath; ///< of the ptxas that counts registers; empty: searched
   bool listInstructions = false;
   bool listCandidates = false;
   bool help = false;
