@@ -64,6 +64,10 @@ int64_t getHostVectorBits() {
   return features.lookup("avx2") ? 256 : 128;
 }
 
+bool hostDotsBF16() {
+  return getHostVectorBits() == 512 && llvm::sys::getHostCPUFeatures().lookup("avx512bf16");
+}
+
 JIT::JIT(std::unique_ptr<llvm::orc::LLJIT> jit) : jit(std::move(jit)) {}
 JIT::~JIT() = default;
 

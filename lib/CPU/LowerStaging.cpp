@@ -52,9 +52,11 @@ private:
   bool fill(Value scalar, Value target);
   bool copy(Value source, Value target);
   bool transpose(Value source, Value target);
+  bool transposePairs(Value source, Value target);
   SmallVector<Value> enterRows(Value target);
   void forEachPiece(int64_t columns, function_ref<void(Value column, Piece piece)> body);
-  void transposeBlock(Value source, Value target, Value row, Value column, Piece piece);
+  void transposeBlock(Value source, Value target, Value row, Value column, Piece piece,
+                      int64_t elements);
 
   linalg::LinalgOp op;
   ImplicitLocOpBuilder b;
@@ -134,12 +136,23 @@ bool StagingLowering::copy(Value source, Value target) {
 /// Transposes `lanes` rows of a register each: neighbours at distance 1, 2, 4.. trade
 /// halves. Narrow rows share a register first.
 void StagingLowering::transposeBlock(Value source, Value target, Value row, Value column,
-                                     Piece piece) {
-  MemoryTile from{source, {row, column}, 0, 1, true, true};
-  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(typeOf(source).getElementType()));
+                                     Piece piece, int64_t elements) {
+  Type element = typeOf(source).getElementType();
+  auto scaled = [&](Value index) -> Value {
+    return b.createOrFold<arith::MulIOp>(index, arith::ConstantIndexOp::create(b, elements));
+  };
+  auto seenAs = [&](Value piece, Type type, int64_t lanes) -> Value {
+    return elements == 1 ? piece
+                         : vector::BitCastOp::create(b, VectorType::get({lanes}, type), piece);
+  };
+  MemoryTile from{source, {row, scaled(column)}, 0, 1, true, true};
+  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(element));
   SmallVector<Value> rows;
-  for (int64_t at = 0; at < lanes; ++at)
-    rows.push_back(registers.load(from, at, {0, piece.valid, piece.width}, padding));
+  for (int64_t at = 0; at < lanes; ++at) {
+    Value read =
+        registers.load(from, at, {0, piece.valid * elements, piece.width * elements}, padding);
+    rows.push_back(seenAs(read, b.getI32Type(), piece.width));
+  }
   for (int64_t width = piece.width; width < lanes; width *= 2) {
     SmallVector<Value> joined;
     SmallVector<int64_t> both;
@@ -166,9 +179,10 @@ void StagingLowering::transposeBlock(Value source, Value target, Value row, Valu
         rows[at + distance] = vector::ShuffleOp::create(b, first, second, high);
       }
   }
-  MemoryTile to{target, {column, row}, 0, 1, true, true};
+  MemoryTile to{target, {column, scaled(row)}, 0, 1, true, true};
   for (int64_t at = 0; at < piece.valid; ++at)
-    registers.store(rows[at], to, at, {0, lanes, lanes});
+    registers.store(seenAs(rows[at], element, lanes * elements), to, at,
+                    {0, lanes * elements, lanes * elements});
 }
 
 bool StagingLowering::transpose(Value source, Value target) {
@@ -182,7 +196,32 @@ bool StagingLowering::transpose(Value source, Value target) {
   b.setInsertionPointToStart(loop.getBody());
   Value row = loop.getInductionVar();
   forEachPiece(type.getDimSize(1), [&](Value column, Piece piece) {
-    transposeBlock(source, target, row, column, piece);
+    transposeBlock(source, target, row, column, piece, /*elements=*/1);
+  });
+  return true;
+}
+
+/// [rows, columns, 2] to [columns, rows, 2]: pairs of 16 bits are moved as 32.
+bool StagingLowering::transposePairs(Value source, Value target) {
+  MemRefType type = typeOf(source);
+  if (type.getRank() != 3 || !type.hasStaticShape() || type.getDimSize(2) != 2 ||
+      type.getElementTypeBitWidth() != 16 || type.getDimSize(0) % lanes != 0)
+    return false;
+  SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
+  if (!memref::CollapseShapeOp::isGuaranteedCollapsible(type, groups) ||
+      !memref::CollapseShapeOp::isGuaranteedCollapsible(typeOf(target), groups))
+    return false;
+  source = memref::CollapseShapeOp::create(b, source, groups);
+  target = memref::CollapseShapeOp::create(b, target, groups);
+  if (!hasUnitStride(typeOf(source)) || !hasUnitStride(typeOf(target)))
+    return false;
+  auto loop = scf::ForOp::create(b, arith::ConstantIndexOp::create(b, 0),
+                                 arith::ConstantIndexOp::create(b, type.getDimSize(0)),
+                                 arith::ConstantIndexOp::create(b, lanes));
+  b.setInsertionPointToStart(loop.getBody());
+  Value row = loop.getInductionVar();
+  forEachPiece(type.getDimSize(1), [&](Value column, Piece piece) {
+    transposeBlock(source, target, row, column, piece, /*elements=*/2);
   });
   return true;
 }
@@ -194,7 +233,9 @@ bool StagingLowering::run() {
   if (auto fillOp = dyn_cast<linalg::FillOp>(op.getOperation()))
     return fill(fillOp.getInputs()[0], target);
   if (auto transposeOp = dyn_cast<linalg::TransposeOp>(op.getOperation()))
-    return transpose(transposeOp.getInput(), target);
+    return transpose(transposeOp.getInput(), target) ||
+           (transposeOp.getPermutation() == ArrayRef<int64_t>{1, 0, 2} &&
+            transposePairs(transposeOp.getInput(), target));
   return isCopy(op) && copy(op.getDpsInputs()[0], target);
 }
 

@@ -5,10 +5,12 @@
 #include "elfatt/CPU/Passes.h"
 
 #include "LaneReductions.h"
+#include "PairedProducts.h"
 #include "TileRegisters.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/X86Vector/X86VectorDialect.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/Support/MathExtras.h"
@@ -77,7 +79,7 @@ namespace {
 class TileLowering {
 public:
   TileLowering(MLIRContext *context, int64_t lanes, int64_t vectorRegisters)
-      : b(UnknownLoc::get(context), context), vectorRegisters(vectorRegisters),
+      : b(UnknownLoc::get(context), context), lanes(lanes), vectorRegisters(vectorRegisters),
         registers(b, lanes) {}
 
   void run(Block &block);
@@ -105,7 +107,7 @@ private:
   void panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece, Value bound);
 
   ImplicitLocOpBuilder b;
-  int64_t vectorRegisters;
+  int64_t lanes, vectorRegisters;
   TileRegisters registers;
   SmallVector<vector::TransferReadOp> reads; ///< that may still be asked for pieces
   SmallVector<Operation *> done;             ///< replaced, in the order of the program
@@ -404,6 +406,11 @@ void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t first
 }
 
 bool TileLowering::lowerProduct(vector::ContractionOp op) {
+  if (auto pairs = matchPairedProduct(op, lanes);
+      pairs && !writtenBetween(pairs->lhs, op) && !writtenBetween(pairs->rhs, op)) {
+    lowerPairedProduct(op, *pairs, registers, vectorRegisters, b);
+    return true;
+  }
   AffineExpr i, j, k;
   bindDims(op.getContext(), i, j, k);
   auto map = [&](AffineExpr x, AffineExpr y) {

@@ -79,7 +79,7 @@ void buildLoops(OpPassManager &pm, const tile::MachineLimits &limits) {
 }
 
 /// Everything that is left goes to the LLVM dialect.
-void buildLLVM(OpPassManager &pm) {
+void buildLLVM(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(createConvertVectorToSCFPass(VectorTransferToSCFOptions().enableFullUnroll()));
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
@@ -90,7 +90,9 @@ void buildLLVM(OpPassManager &pm) {
   memrefOptions.useAlignedAlloc = true;
   memrefOptions.useGenericFunctions = true;
   pm.addPass(createFinalizeMemRefToLLVMConversionPass(memrefOptions));
-  pm.addPass(createConvertVectorToLLVMPass());
+  ConvertVectorToLLVMPassOptions vectorOptions;
+  vectorOptions.x86Vector = limits.dotsBF16;
+  pm.addPass(createConvertVectorToLLVMPass(vectorOptions));
   pm.addPass(createArithToLLVMConversionPass());
   pm.addPass(createConvertIndexToLLVMPass());
   pm.addPass(createUBToLLVMConversionPass());
@@ -108,7 +110,8 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   int64_t registers = options.vectorRegisters;
   if (registers == 0)
     registers = options.vectorBits == 512 ? 32 : 16;
-  auto limits = tile::MachineLimits::cpu(options.vectorBits, registers);
+  auto limits = tile::MachineLimits::cpu(options.vectorBits, registers,
+                                         options.dotsBF16 && options.vectorBits == 512);
   pm.addPass(cpu::createChannelsLastPass());
   buildTileToForall(pm, limits);
   endStage(pm, "tile");
@@ -126,7 +129,7 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   endStage(pm, "deallocate");
   buildLoops(pm, limits);
   endStage(pm, "loops");
-  buildLLVM(pm);
+  buildLLVM(pm, limits);
   endStage(pm, "llvm");
 }
 

@@ -36,10 +36,10 @@ void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {
       tile::createTileCleanBuffersPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
                                         limits.sharedBytes, limits.processors}));
   const tile::TileOverrides &set = limits.overrides;
-  pm.addPass(tile::createTileToVectorPass({limits.machine, limits.vectorBits,
-                                           limits.vectorRegisters, limits.sharedBytes,
-                                           limits.processors, set.rowsPerBlock, set.warpsPerBlock,
-                                           set.keysPerStep, set.contextTokens, set.contextWarps}));
+  pm.addPass(tile::createTileToVectorPass(
+      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes,
+       limits.processors, set.rowsPerBlock, set.warpsPerBlock, set.keysPerStep, set.contextTokens,
+       set.contextWarps, limits.dotsBF16}));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

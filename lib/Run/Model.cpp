@@ -234,6 +234,7 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   model.guard = options.guard;
   pipelines::CPUOptions cpuOptions;
   cpuOptions.vectorBits = cpu::getHostVectorBits();
+  cpuOptions.dotsBF16 = cpu::hostDotsBF16();
   pipelines::buildCPUPipeline(pm, cpuOptions);
   tool.followCompilation(pm);
   if (failed(pm.run(*module)))

@@ -152,6 +152,22 @@ Value Formulas::scores(Value query, Value keys, bool keysTransposed) {
   return product(keysTransposed ? Product::NN : Product::NT, query, keys);
 }
 
+Value Formulas::pairedScores(Value query, Value keys) {
+  AffineExpr i, j, k, p;
+  bindDims(b.getContext(), i, j, k, p);
+  auto map = [&](ArrayRef<AffineExpr> exprs) {
+    return AffineMap::get(4, 0, exprs, b.getContext());
+  };
+  SmallVector<Attribute> iterators;
+  for (auto type : {vector::IteratorType::parallel, vector::IteratorType::parallel,
+                    vector::IteratorType::reduction, vector::IteratorType::reduction})
+    iterators.push_back(vector::IteratorTypeAttr::get(b.getContext(), type));
+  Value zero = constant(0.0, vectorType({typeOf(query).getDimSize(0), typeOf(keys).getDimSize(1)}));
+  return vector::ContractionOp::create(
+      b, query, keys, zero, b.getAffineMapArrayAttr({map({i, k, p}), map({k, j, p}), map({i, j})}),
+      b.getArrayAttr(iterators));
+}
+
 Value Formulas::weight(Value x, Value pivot, Value factor, bool headroom) {
   // Without a factor the pivot takes the headroom, once for many elements.
   auto constantOf = [&](Value like, double value) { return constant(value, like.getType()); };

@@ -43,6 +43,9 @@ public:
   /// Q K^T, with `keys` as [D, keys] (NN) or [keys, D] (NT).
   mlir::Value scores(mlir::Value query, mlir::Value keys, bool keysTransposed);
 
+  /// The same with channels in pairs: `query` [rows, D/2, 2], `keys` [D/2, keys, 2].
+  mlir::Value pairedScores(mlir::Value query, mlir::Value keys);
+
   /// One step over a segment of keys:
   ///   m' = max(m, max_j S);  P = 2^(S - m');  r = 2^(m - m')
   ///   sum' = r sum + sum_j P;  acc' = r acc + P V

@@ -22,7 +22,7 @@ using namespace elfatt::attention;
 using namespace elfatt::tile;
 
 namespace {
-/// The parts of a softmax over keys, as views with their batch dims dropped.
+/// A softmax over keys: views without batch dims.
 struct SoftmaxTile {
   Value query; ///< [rows.., D]
   Value key;   ///< [keys.., D]
@@ -59,7 +59,6 @@ private:
   int64_t leastPadding(int64_t outer, int64_t most) const;
   LogicalResult stageRows();
   void stageState(int64_t rows);
-  Value withColumn(Value view);
   void allocate();
   LogicalResult makeState();
   void lowerKeyBlock(Value firstLine);
@@ -79,7 +78,8 @@ private:
   KeyBlocks blocks;
   int64_t channels = 0, values = 0; ///< padded extents of D and E
   Value keyScratch, valueScratch;
-  Value output;                 ///< where rows are written: tile.output, or scratch before it
+  Value queryPairs; ///< the query [rows.., D/2, 2] where scores are products of pairs, or null
+  Value output;     ///< where rows are written: tile.output, or scratch before it
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   RowEpilogue epilogue;
@@ -173,30 +173,19 @@ void SoftmaxLowering::stageState(int64_t rows) {
   // One value per row: a matrix of one column, read as a vector.
   for (Value *perRow : {&tile.max, &tile.sum}) {
     Value buffer = ctx.scratch({rows}, ctx.type), matrix;
-    through(matrix, withColumn(buffer), withColumn(*perRow));
+    through(matrix, withColumn(ctx, buffer), withColumn(ctx, *perRow));
     *perRow = buffer;
   }
-}
-
-/// `view` [rows..] as [rows.., 1].
-Value SoftmaxLowering::withColumn(Value view) {
-  MemRefType type = typeOf(view);
-  SmallVector<ReassociationIndices> groups;
-  SmallVector<int64_t> shape(type.getShape());
-  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
-  for (int64_t dim = 0; dim < type.getRank(); ++dim)
-    groups.push_back({dim});
-  groups.back().push_back(type.getRank());
-  shape.push_back(1);
-  sizes.push_back(b.getIndexAttr(1));
-  return memref::ExpandShapeOp::create(b, shape, view, groups, sizes);
 }
 
 void SoftmaxLowering::allocate() {
   Type keyType = ctx.operandType(typeOf(tile.key).getElementType());
   Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
-  keyScratch = ctx.params.staged ? ctx.staging(blocks.columns, channels, keyType)
-                                 : ctx.scratch({channels, blocks.columns}, keyType);
+  if (queryPairs)
+    keyScratch = ctx.scratch({channels / 2, blocks.columns, 2}, typeOf(tile.key).getElementType());
+  else
+    keyScratch = ctx.params.staged ? ctx.staging(blocks.columns, channels, keyType)
+                                   : ctx.scratch({channels, blocks.columns}, keyType);
   if (sharesValue)
     valueScratch = epilogue.getLepe()->makeRows(blocks.columns, values, valueType);
   else if (ctx.params.staged || typeOf(tile.value).getRank() > 2)
@@ -228,6 +217,8 @@ LogicalResult SoftmaxLowering::run() {
     return failure();
   if (ownState && failed(makeState()))
     return failure();
+  if (multipliesPairs(ctx, tile.query, tile.key))
+    queryPairs = inPairs(ctx, tile.query);
   allocate();
   Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
   base = tile.score ? tile.score->getBase() : ScoreBase::Two;
@@ -341,7 +332,10 @@ void SoftmaxLowering::stageKeys(Value lines) {
     rows = ctx.scratch({blocks.columns, channels}, target.getElementType());
     stageIn(ctx, lines, rows, Padding::All);
   }
-  linalg::TransposeOp::create(b, rows, keyScratch, ArrayRef<int64_t>{1, 0});
+  if (queryPairs)
+    linalg::TransposeOp::create(b, inPairs(ctx, rows), keyScratch, ArrayRef<int64_t>{1, 0, 2});
+  else
+    linalg::TransposeOp::create(b, rows, keyScratch, ArrayRef<int64_t>{1, 0});
 }
 
 /// A tile whose keys are its rows is a window, and the next one lies beside it: a
@@ -363,12 +357,15 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
   };
   Value zero = ctx.index(0);
-  Value query = asOperand(readRows(ctx, tile.query, block, channels), tile.query);
+  Value query = queryPairs ? readRowPairs(ctx, queryPairs, block)
+                           : asOperand(readRows(ctx, tile.query, block, channels), tile.query);
   auto step = [&](Value start, const OnlineState *state) {
-    bool transposed = !ctx.params.staged;
-    Value keys = transposed ? readTile(ctx, keyScratch, zero, start, channels, blocks.tile)
-                            : readTile(ctx, keyScratch, start, zero, blocks.tile, channels);
-    Value scores = formulas.scores(query, keys, transposed);
+    Value keys = queryPairs ? readTilePairs(ctx, keyScratch, start, blocks.tile)
+                 : ctx.params.staged
+                     ? readTile(ctx, keyScratch, start, zero, blocks.tile, channels)
+                     : readTile(ctx, keyScratch, zero, start, channels, blocks.tile);
+    Value scores = queryPairs ? formulas.pairedScores(query, keys)
+                              : formulas.scores(query, keys, !ctx.params.staged);
     if (!laterScale)
       scores = arith::MulFOp::create(
           b, scores, formulas.splat(scoreScale, cast<VectorType>(scores.getType())));

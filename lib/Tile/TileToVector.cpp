@@ -93,6 +93,7 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
         machine,         vectorBits,
         vectorRegisters, sharedBytes,
         processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps}};
+    limits.dotsBF16 = dotsBF16;
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))

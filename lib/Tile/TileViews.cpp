@@ -419,3 +419,61 @@ void elfatt::tile::writeTile(const TileContext &ctx, Value tile, Value matrix, V
   vector::TransferWriteOp::create(ctx.b, tile, matrix, ValueRange{row, column},
                                   ArrayRef<bool>(inBounds));
 }
+
+Value elfatt::tile::withColumn(const TileContext &ctx, Value view) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  MemRefType type = typeOf(view);
+  SmallVector<ReassociationIndices> groups;
+  SmallVector<int64_t> shape(type.getShape());
+  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
+  for (int64_t dim = 0; dim < type.getRank(); ++dim)
+    groups.push_back({dim});
+  groups.back().push_back(type.getRank());
+  shape.push_back(1);
+  sizes.push_back(b.getIndexAttr(1));
+  return memref::ExpandShapeOp::create(b, shape, view, groups, sizes);
+}
+
+bool elfatt::tile::multipliesPairs(const TileContext &ctx, Value query, Value key) {
+  auto isBF16 = [](Value view) { return typeOf(view).getElementType().isBF16(); };
+  return ctx.limits.dotsBF16 && ctx.type.isF32() && isBF16(query) && isBF16(key) &&
+         typeOf(query).getShape().back() % 2 == 0;
+}
+
+Value elfatt::tile::inPairs(const TileContext &ctx, Value view) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  SmallVector<int64_t> shape(typeOf(view).getShape());
+  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0, rank = shape.size(); dim < rank; ++dim)
+    groups.push_back({dim});
+  groups.back().push_back(shape.size());
+  shape.back() /= 2;
+  sizes.back() = b.getIndexAttr(shape.back());
+  shape.push_back(2);
+  sizes.push_back(b.getIndexAttr(2));
+  return memref::ExpandShapeOp::create(b, shape, view, groups, sizes);
+}
+
+static Value readPairs(const TileContext &ctx, Value pairs, ValueRange indices, int64_t rows,
+                       int64_t columns, bool rowsFit) {
+  Type element = typeOf(pairs).getElementType();
+  return vector::TransferReadOp::create(ctx.b, VectorType::get({rows, columns, 2}, element), pairs,
+                                        indices, paddingOf(ctx.b, element),
+                                        ArrayRef<bool>{rowsFit, true, true});
+}
+
+Value elfatt::tile::readRowPairs(const TileContext &ctx, Value pairs, const RowBlock &block) {
+  MemRefType type = typeOf(pairs);
+  SmallVector<Value> indices = indicesOf(block);
+  indices.append(2, ctx.index(0));
+  return readPairs(ctx, pairs, indices, ctx.params.rows, type.getDimSize(type.getRank() - 2),
+                   rowsInBounds(ctx, pairs, type.getRank() - 3));
+}
+
+Value elfatt::tile::readTilePairs(const TileContext &ctx, Value pairs, Value column,
+                                  int64_t columns) {
+  Value zero = ctx.index(0);
+  return readPairs(ctx, pairs, {zero, column, zero}, typeOf(pairs).getDimSize(0), columns,
+                   /*rowsFit=*/true);
+}

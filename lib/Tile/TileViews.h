@@ -113,6 +113,18 @@ mlir::Value readTransposed(const TileContext &ctx, mlir::Value matrix, mlir::Val
 void writeTile(const TileContext &ctx, mlir::Value tile, mlir::Value matrix, mlir::Value row,
                mlir::Value column);
 
+/// `view` [rows..] as [rows.., 1], and [rows.., D] as [rows.., D/2, 2].
+mlir::Value withColumn(const TileContext &ctx, mlir::Value view);
+mlir::Value inPairs(const TileContext &ctx, mlir::Value view);
+/// Whether scores of `query` and `key` are sums of pairs of products: of two bf16 they are
+/// exact in f32, so that nothing is lost.
+bool multipliesPairs(const TileContext &ctx, mlir::Value query, mlir::Value key);
+/// Rows of `block` of a view [rows.., D/2, 2], and columns of a matrix [D/2, columns, 2].
+/// What is read of rows beyond the view has no meaning.
+mlir::Value readRowPairs(const TileContext &ctx, mlir::Value pairs, const RowBlock &block);
+mlir::Value readTilePairs(const TileContext &ctx, mlir::Value pairs, mlir::Value column,
+                          int64_t columns);
+
 /// Ops that work on a part's rows before they are written; each may be null. First
 /// LePE is added, then the elementwise op computed, which reads the part's destination.
 struct Followers {

@@ -16,6 +16,9 @@ namespace elfatt::cpu {
 /// Width of this machine's vector registers in bits: 512, 256 or 128.
 int64_t getHostVectorBits();
 
+/// Whether this machine multiplies pairs of bf16 in registers of 512 bits (AVX512-BF16).
+bool hostDotsBF16();
+
 /// Code in memory. It reads the constants bound by `elfatt.constants` where
 /// the MLIR context holds them: the context must outlive the code.
 class JIT {

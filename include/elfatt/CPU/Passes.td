@@ -52,6 +52,8 @@ def LowerTilesPass : Pass<"elfatt-cpu-lower-tiles"> {
       through scratch. Columns that would need more accumulators than there are
       registers are done in panels. Rows of the right operand that lie beyond its
       buffer are skipped.
+    - Products of bf16 in pairs, `(i,k,p),(k,j,p)->(i,j)` with p < 2: the same with pairs
+      for elements and `x86vector.avx512.dot`.
     - Reductions: whole registers first; then the lanes of all rows together, two
       registers joined in one step. Upstream's lowering is one scalar step per element.
     - Reads and writes: loads and stores, masked at the borders.
@@ -68,7 +70,8 @@ def LowerTilesPass : Pass<"elfatt-cpu-lower-tiles"> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "32",
            "Number of vector registers: 16 or 32">];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::memref::MemRefDialect",
-                           "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
+                           "mlir::scf::SCFDialect", "mlir::vector::VectorDialect",
+                           "mlir::x86vector::X86VectorDialect"];
 }
 
 def LowerExp2Pass : Pass<"elfatt-cpu-lower-exp2"> {

@@ -19,6 +19,10 @@ struct CPUOptions : public mlir::PassPipelineOptions<CPUOptions> {
                                   llvm::cl::desc("Number of vector registers; 0: as the width of "
                                                  "the vectors has them on x86"),
                                   llvm::cl::init(0)};
+  Option<bool> dotsBF16{*this, "dots-bf16",
+                        llvm::cl::desc("The host has AVX512-BF16: scores of bf16 are products of "
+                                       "pairs"),
+                        llvm::cl::init(false)};
   Option<bool> resultsAsArguments{
       *this, "results-as-arguments",
       llvm::cl::desc("Functions write their results to buffers of the caller, which follow the "

@@ -152,7 +152,9 @@ def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
     - Postconditions: no attention op is left.
     - Changes numerics: sums are reordered; exponentials are powers of two.
   }];
-  let options = machineOptions # kernelOptions;
+  let options = machineOptions # kernelOptions # [
+    Option<"dotsBF16", "dots-bf16", "bool", "false",
+           "Scores of bf16 are products of pairs of channels (CPU)">];
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::gpu::GPUDialect",
     "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",

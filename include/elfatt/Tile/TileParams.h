@@ -29,9 +29,11 @@ struct MachineLimits {
   TileOverrides overrides = {};
   /// Shared memory that a block can have where it cannot do with less, in bytes (GPU).
   int64_t mostSharedBytes = 48 * 1024;
+  /// An instruction adds two products of bf16 to each sum of f32 (CPU).
+  bool dotsBF16 = false;
 
-  static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters) {
-    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0, {}, 0};
+  static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters, bool dotsBF16 = false) {
+    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0, {}, 0, dotsBF16};
   }
   static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16,
                            const TileOverrides &overrides = {},
