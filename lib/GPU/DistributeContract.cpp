@@ -147,7 +147,29 @@ Value Distributor::emitMma(const Fragment &lhs, RightOperand &rhs, const Fragmen
   return fromElements(results, f32);
 }
 
-/// The same by fma, one k at a time: within a quad lanes pass on the left
+Value Distributor::sumRowsByMma(const Fragment &tile, Value acc) {
+  const FragmentLayout &layout = tile.layout;
+  Type element = cast<VectorType>(tile.value.getType()).getElementType();
+  if (getMmaK(element) == 0 || layout.getDims()[0] != LaneDim::Group ||
+      layout.getDims()[1] != LaneDim::Quad || layout.getShape()[0] % kMmaM != 0)
+    return {};
+  // All columns of the result are the same.
+  FragmentLayout onesLayout({kMmaN, layout.getShape()[1]}, layout.getDims());
+  FragmentLayout sumLayout({layout.getShape()[0], kMmaN}, layout.getDims());
+  Value one = arith::ConstantOp::create(b, loc, b.getFloatAttr(element, 1.0));
+  RightOperand ones{*this, onesLayout, /*swapped=*/false, nullptr, {}};
+  ones.elements.assign(onesLayout.numLocal(), one);
+  SmallVector<Value> before, sums;
+  for (int64_t flat = 0; flat < sumLayout.numLocal(); ++flat)
+    before.push_back(extract(acc, sumLayout.unflatten(flat)[0]));
+  Value product = emitMma(tile, ones, {fromElements(before, b.getF32Type()), sumLayout},
+                          /*swapped=*/{false, false});
+  for (int64_t row = 0; row < sumLayout.localSize(0); ++row)
+    sums.push_back(extract(product, sumLayout.flatten({row, 0})));
+  return fromElements(sums, b.getF32Type());
+}
+
+/// The same as emitMma by fma, one k at a time: within a quad lanes pass on the left
 /// operand, over the warp the right one.
 Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                            ArrayRef<bool> swapped) {

@@ -131,7 +131,8 @@ bool Distributor::isLoadedByMatrices(const Access &access) {
 }
 
 void Distributor::loadMatrices(const Access &access, std::array<int64_t, 2> first,
-                               std::array<int64_t, 2> count, MutableArrayRef<Value> elements) {
+                               std::array<int64_t, 2> count, MutableArrayRef<Value> elements,
+                               bool asLeftOperand) {
   const FragmentLayout &layout = access.layout;
   int64_t column = getContiguousDim(access), row = 1 - column;
   bool transposed = layout.getDims()[column] == LaneDim::Group;
@@ -168,8 +169,11 @@ void Distributor::loadMatrices(const Access &access, std::array<int64_t, 2> firs
   auto largest = [](int64_t left, int64_t most) {
     return std::min<int64_t>(llvm::bit_floor(static_cast<uint64_t>(left)), most);
   };
-  // Four matrices an instruction as often as their number allows.
+  // Four matrices an instruction as often as their number allows: two by two are the registers
+  // of one left operand of a product.
   int64_t most = count[column] % 4 == 0 || count[row] == 1 ? 4 : count[row] % 4 == 0 ? 1 : 2;
+  if (asLeftOperand && !transposed && count[row] % 2 == 0)
+    most = 2;
   for (int64_t c = 0; c < count[column];) {
     int64_t across = largest(count[column] - c, most);
     for (int64_t r = 0; r < count[row];) {
@@ -205,7 +209,7 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
     SmallVector<Value> loaded(layout.numLocal());
     loadMatrices(*access, {0, 0},
                  {layout.getShape()[0] / kLaneDimExtent, layout.getShape()[1] / kLaneDimExtent},
-                 loaded);
+                 loaded, /*asLeftOperand=*/true);
     define(op.getResult(), fromElements(loaded, element), layout);
     return success();
   }

@@ -84,6 +84,56 @@ LogicalResult Distributor::visitShapeCast(vector::ShapeCastOp op) {
   return success();
 }
 
+FailureOr<SmallVector<int64_t>> Distributor::getPositions(const FragmentLayout &whole,
+                                                          const FragmentLayout &part,
+                                                          ArrayAttr offsets) {
+  SmallVector<int64_t> first;
+  for (auto [d, attr] : llvm::enumerate(offsets.getAsRange<IntegerAttr>())) {
+    int64_t offset = attr.getInt();
+    if (whole.getDims()[d] != LaneDim::None && offset % kLaneDimExtent != 0)
+      return failure();
+    first.push_back(whole.localOf(d, offset));
+  }
+  SmallVector<int64_t> positions;
+  for (int64_t flat = 0; flat < part.numLocal(); ++flat) {
+    SmallVector<int64_t> local = part.unflatten(flat);
+    for (auto [position, start] : llvm::zip(local, first))
+      position += start;
+    positions.push_back(whole.flatten(local));
+  }
+  return positions;
+}
+
+LogicalResult Distributor::visitExtractSlice(vector::ExtractStridedSliceOp op) {
+  const FragmentLayout &whole = layouts[op.getSource()], &part = layouts[op.getResult()];
+  FailureOr<SmallVector<int64_t>> positions = getPositions(whole, part, op.getOffsets());
+  if (failed(positions) || op.hasNonUnitStrides() || whole.getDims() != part.getDims())
+    return op.emitOpError("expected a slice that starts in steps of ")
+           << kLaneDimExtent << ", got " << op.getOffsets() << " of " << whole.str();
+  Value source = get(op.getSource(), whole);
+  SmallVector<Value> elements = llvm::map_to_vector(
+      *positions, [&](int64_t position) { return extract(source, position); });
+  define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()), part);
+  return success();
+}
+
+LogicalResult Distributor::visitInsertSlice(vector::InsertStridedSliceOp op) {
+  const FragmentLayout &whole = layouts[op.getResult()];
+  FragmentLayout part(op.getSourceVectorType().getShape(), whole.getDims());
+  FailureOr<SmallVector<int64_t>> positions = getPositions(whole, part, op.getOffsets());
+  if (failed(positions) || op.hasNonUnitStrides() || !part.isValid())
+    return op.emitOpError("expected a slice in steps of ")
+           << kLaneDimExtent << ", got " << op.getSourceVectorType() << " at " << op.getOffsets();
+  Value source = get(op.getValueToStore(), part), dest = get(op.getDest(), whole);
+  SmallVector<Value> elements;
+  for (int64_t flat = 0; flat < whole.numLocal(); ++flat)
+    elements.push_back(extract(dest, flat));
+  for (auto [flat, position] : llvm::enumerate(*positions))
+    elements[position] = extract(source, flat);
+  define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()), whole);
+  return success();
+}
+
 LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
   auto resultType = dyn_cast<VectorType>(op.getResult().getType());
   Type element = op.getSourceVectorType().getElementType();
@@ -95,6 +145,19 @@ LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
   int64_t reduced = op.isReducedDim(0) ? 0 : 1, kept = 1 - reduced;
   FragmentLayout natural({source.getShape()[kept]}, {source.getDims()[kept]});
   Value value = get(op.getSource(), source), acc = get(op.getAcc(), natural);
+
+  auto finish = [&](Value reduced) {
+    Fragment fragment{reduced, natural};
+    if (!(natural == layout))
+      fragment = convert(fragment, layout);
+    define(op.getResult(), fragment.value, fragment.layout);
+    return success();
+  };
+
+  auto widened = op.getSource().getDefiningOp<arith::ExtFOp>();
+  if (widened && op.getKind() == vector::CombiningKind::ADD && reduced == 1)
+    if (Value sums = sumRowsByMma({get(widened.getIn(), source), source}, acc))
+      return finish(sums);
 
   SmallVector<int64_t> masks;
   if (source.getDims()[reduced] == LaneDim::Quad)
@@ -115,11 +178,7 @@ LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
       sum = vector::makeArithReduction(b, loc, op.getKind(), sum, shuffleXor(sum, mask));
     results.push_back(vector::makeArithReduction(b, loc, op.getKind(), sum, extract(acc, k)));
   }
-  Fragment fragment{fromElements(results, element), natural};
-  if (!(natural == layout))
-    fragment = convert(fragment, layout);
-  define(op.getResult(), fragment.value, fragment.layout);
-  return success();
+  return finish(fromElements(results, element));
 }
 
 LogicalResult Distributor::visitStep(vector::StepOp op) {

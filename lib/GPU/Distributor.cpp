@@ -377,6 +377,8 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](vector::TransferReadOp o) { return visitRead(o); })
       .Case([&](vector::TransferWriteOp o) { return visitWrite(o); })
       .Case([&](vector::MultiDimReductionOp o) { return visitReduction(o); })
+      .Case([&](vector::ExtractStridedSliceOp o) { return visitExtractSlice(o); })
+      .Case([&](vector::InsertStridedSliceOp o) { return visitInsertSlice(o); })
       .Case([&](vector::BroadcastOp o) { return visitBroadcast(o); })
       .Case([&](vector::ShapeCastOp o) { return visitShapeCast(o); })
       .Case([&](vector::StepOp o) { return visitStep(o); })

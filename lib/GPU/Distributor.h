@@ -85,6 +85,13 @@ private:
   mlir::LogicalResult visitConstant(mlir::arith::ConstantOp op);
   mlir::LogicalResult visitBroadcast(mlir::vector::BroadcastOp op);
   mlir::LogicalResult visitShapeCast(mlir::vector::ShapeCastOp op);
+  mlir::LogicalResult visitExtractSlice(mlir::vector::ExtractStridedSliceOp op);
+  mlir::LogicalResult visitInsertSlice(mlir::vector::InsertStridedSliceOp op);
+  /// Positions in the flat fragment of `whole` of the elements of `part`, which lies at
+  /// `offsets` in it; fails where lanes would have to exchange elements.
+  mlir::FailureOr<mlir::SmallVector<int64_t>> getPositions(const FragmentLayout &whole,
+                                                           const FragmentLayout &part,
+                                                           mlir::ArrayAttr offsets);
   mlir::LogicalResult visitReduction(mlir::vector::MultiDimReductionOp op);
   mlir::LogicalResult visitStep(mlir::vector::StepOp op);
   mlir::LogicalResult visitMask(mlir::Operation *op, mlir::ArrayRef<mlir::OpFoldResult> bounds);
@@ -97,7 +104,8 @@ private:
   /// Loads by ldmatrix `count` blocks of 8 x 8 elements from block `first` on, in each dim of
   /// the tile, into their places among `elements`.
   void loadMatrices(const Access &access, std::array<int64_t, 2> first,
-                    std::array<int64_t, 2> count, mlir::MutableArrayRef<mlir::Value> elements);
+                    std::array<int64_t, 2> count, mlir::MutableArrayRef<mlir::Value> elements,
+                    bool asLeftOperand = false);
   mlir::FailureOr<Access> getAccess(mlir::VectorTransferOpInterface op,
                                     const FragmentLayout &layout);
   mlir::SmallVector<mlir::Value> getIndices(const Access &access, int64_t flat);
@@ -112,6 +120,9 @@ private:
   struct RightOperand;
   mlir::Value emitMma(const Fragment &lhs, RightOperand &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);
+  /// Sums of the rows of a 16-bit tile, in f32, added to `acc`: its product with ones. Null where
+  /// there is no such product.
+  mlir::Value sumRowsByMma(const Fragment &tile, mlir::Value acc);
   bool isReadInContract(mlir::vector::TransferReadOp op);
   mlir::Value emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);

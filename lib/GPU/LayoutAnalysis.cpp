@@ -104,6 +104,15 @@ bool LayoutAnalysis::tieBroadcast(vector::BroadcastOp op) {
   return set(op.getSource(), FragmentLayout(source.getShape(), dims));
 }
 
+bool LayoutAnalysis::tieSlice(Value whole, Value part) {
+  for (auto [from, to] : {std::pair(whole, part), std::pair(part, whole)})
+    if (auto it = layouts.find(from); it != layouts.end()) {
+      SmallVector<LaneDim> dims(it->second.getDims());
+      return set(to, FragmentLayout(cast<VectorType>(to.getType()).getShape(), dims));
+    }
+  return false;
+}
+
 bool LayoutAnalysis::tieReduction(vector::MultiDimReductionOp op) {
   bool changed = unify({op.getAcc(), op.getResult()});
   auto it = layouts.find(op.getSource());
@@ -147,6 +156,12 @@ bool LayoutAnalysis::tie(Operation *op) {
     return tieBroadcast(broadcast);
   if (auto reduction = dyn_cast<vector::MultiDimReductionOp>(op))
     return tieReduction(reduction);
+  if (auto slice = dyn_cast<vector::ExtractStridedSliceOp>(op))
+    return tieSlice(slice.getSource(), slice.getResult());
+  if (auto slice = dyn_cast<vector::InsertStridedSliceOp>(op)) {
+    bool changed = unify({slice.getResult(), slice.getDest()});
+    return tieSlice(slice.getDest(), slice.getValueToStore()) | changed;
+  }
   if (auto loop = dyn_cast<scf::ForOp>(op))
     return tieLoop(loop);
   if (auto alloca = dyn_cast<memref::AllocaOp>(op))

@@ -39,6 +39,8 @@ private:
   bool tie(mlir::Operation *op);
   bool tieShapeCast(mlir::vector::ShapeCastOp op);
   bool tieBroadcast(mlir::vector::BroadcastOp op);
+  /// `part` lies in `whole`, its dims spread alike.
+  bool tieSlice(mlir::Value whole, mlir::Value part);
   bool tieReduction(mlir::vector::MultiDimReductionOp op);
   bool tieLoop(mlir::scf::ForOp op);
   bool tieRegisters(mlir::Value memref);

@@ -101,8 +101,20 @@ Value Formulas::indices(Value base, int64_t extent) {
   return arith::AddIOp::create(b, splat(start, typeOf(step)), step);
 }
 
-Value Formulas::maskColumns(Value scores, Value bound) {
+Value Formulas::maskColumns(Value scores, Value bound, int64_t first) {
   VectorType vector = typeOf(scores);
+  if (first > 0) {
+    int64_t rows = vector.getDimSize(0), rest = vector.getDimSize(1) - first;
+    if (rest == 0)
+      return scores;
+    Value part = vector::ExtractStridedSliceOp::create(
+        b, scores, ArrayRef<int64_t>{0, first}, ArrayRef<int64_t>{rows, rest},
+        ArrayRef<int64_t>{1, 1});
+    Value start = arith::ConstantIndexOp::create(b, first);
+    part = maskColumns(part, b.createOrFold<arith::SubIOp>(bound, start));
+    return vector::InsertStridedSliceOp::create(b, part, scores, ArrayRef<int64_t>{0, first},
+                                                ArrayRef<int64_t>{1, 1});
+  }
   Value zero = arith::ConstantIndexOp::create(b, 0);
   Value columns = indices(zero, vector.getDimSize(1));
   Value limit = splat(arith::IndexCastOp::create(b, b.getI32Type(), bound), typeOf(columns));
@@ -194,8 +206,8 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
     max = arith::MaxNumFOp::create(b, state->max, max);
   Value pivot = finiteOrZero(max);
   Value weights = weight(scores, pivot, factor, headroom);
-  Value sum = reduceSum(weights, /*perRow=*/true);
   Value operand = narrow(weights, typeOf(value).getElementType());
+  Value sum = reduceSum(widen(operand), /*perRow=*/true);
   if (!state)
     return {product(Product::NN, operand, value), max, sum};
   Value rescale = weight(state->max, pivot, factor, /*headroom=*/false);
@@ -256,16 +268,15 @@ std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t valid
   if (validColumns < typeOf(query).getDimSize(1))
     query = maskColumns(query, arith::ConstantIndexOp::create(b, validColumns));
   Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true));
-  Value weights = weight(query, pivot, log2e(), /*headroom=*/!weightType.isF16());
-  return {weights, reduceSum(weights, /*perRow=*/true)};
+  Value weights = narrow(weight(query, pivot, log2e(), /*headroom=*/!weightType.isF16()), weightType);
+  return {weights, reduceSum(widen(weights), /*perRow=*/true)};
 }
 
 Value Formulas::apply(Value query, int64_t validColumns, ValueRange contexts) {
   Type weightType = typeOf(contexts.front()).getElementType();
   auto [weights, sum] = unnormalizedSoftmax(widen(query), validColumns, weightType);
-  Value operand = narrow(weights, weightType);
-  Value acc = product(Product::NN, operand, contexts.front());
+  Value acc = product(Product::NN, weights, contexts.front());
   for (Value rest : contexts.drop_front())
-    acc = product(Product::NN, operand, rest, acc);
+    acc = product(Product::NN, weights, rest, acc);
   return finalize({acc, Value(), sum}, /*emptyRowsAreZero=*/false);
 }

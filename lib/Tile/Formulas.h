@@ -98,8 +98,8 @@ public:
   mlir::Value reduceSum(mlir::Value tile, bool perRow);
   /// base + 0, 1, ... as i32, [extent].
   mlir::Value indices(mlir::Value base, int64_t extent);
-  /// Scores of columns at or beyond `bound` become -inf.
-  mlir::Value maskColumns(mlir::Value scores, mlir::Value bound);
+  /// Scores of columns at or beyond `bound` become -inf; columns before `first` never are.
+  mlir::Value maskColumns(mlir::Value scores, mlir::Value bound, int64_t first = 0);
   mlir::FloatType getType() const { return type; }
 
 private:

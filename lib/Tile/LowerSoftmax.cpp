@@ -66,6 +66,7 @@ private:
   void prefetchNextTile(const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
+  int64_t firstMasked() const;
   OnlineState noKeys();
   OnlineState load(const RowBlock &block);
   void store(const RowBlock &block, const OnlineState &state);
@@ -373,7 +374,8 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     if (tile.score)
       scores = tile.score->apply(formulas, scores, block, key, start);
     if (validKeys)
-      scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(validKeys, start));
+      scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(validKeys, start),
+                                    firstMasked());
     Value value = valueRows ? readTile(ctx, valueRows, start, zero, blocks.tile, values)
                             : asOperand(readTile(ctx, tile.value, key, zero, blocks.tile, values),
                                         tile.value);
@@ -403,6 +405,20 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     store(block, *state);
   else
     finish(block, *state);
+}
+
+/// The first column of a register tile that may lie beyond the keys in some tile, in steps of
+/// padding: those before it need no mask.
+int64_t SoftmaxLowering::firstMasked() const {
+  int64_t outer = typeOf(tile.key).getDimSize(0);
+  if (!ctx.params.staged || ShapedType::isDynamic(outer))
+    return 0;
+  // The last block has the fewest.
+  int64_t lines = outer - (llvm::divideCeil(outer, blocks.lines) - 1) * blocks.lines;
+  int64_t keys = lines * blocks.inner, first = blocks.tile;
+  for (int64_t start = 0; start < blocks.columns; start += blocks.tile)
+    first = std::min(first, std::max<int64_t>(0, keys - start));
+  return first / ctx.params.padTo * ctx.params.padTo;
 }
 
 /// The state of rows that have seen no key yet.
