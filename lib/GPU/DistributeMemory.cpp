@@ -145,7 +145,9 @@ void Distributor::loadMatrices(const Access &access, std::array<int64_t, 2> firs
     auto add = [&](Value to, Value offset) {
       return b.createOrFold<arith::AddIOp>(loc, to, offset);
     };
-    rowIndex = add(rowIndex, arith::AndIOp::create(b, loc, lane, constant(8 * down - 1)));
+    // Of the thread: a lane is known to be so small that LLVM would drop its mask where a constant
+    // that is added has the bits beyond it, and each such row's address take a register.
+    rowIndex = add(rowIndex, arith::AndIOp::create(b, loc, thread, constant(8 * down - 1)));
     rowIndex = add(rowIndex, constant(8 * r));
     if (across > 1) {
       Value next = arith::DivUIOp::create(b, loc, lane, constant(8 * down));

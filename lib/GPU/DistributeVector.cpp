@@ -4,6 +4,7 @@
 // reductions, whose last steps are shuffles.
 #include "Distributor.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
@@ -111,8 +112,8 @@ LogicalResult Distributor::visitExtractSlice(vector::ExtractStridedSliceOp op) {
     return op.emitOpError("expected a slice that starts in steps of ")
            << kLaneDimExtent << ", got " << op.getOffsets() << " of " << whole.str();
   Value source = get(op.getSource(), whole);
-  SmallVector<Value> elements = llvm::map_to_vector(
-      *positions, [&](int64_t position) { return extract(source, position); });
+  SmallVector<Value> elements =
+      llvm::map_to_vector(*positions, [&](int64_t position) { return extract(source, position); });
   define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()), part);
   return success();
 }
@@ -134,7 +135,28 @@ LogicalResult Distributor::visitInsertSlice(vector::InsertStridedSliceOp op) {
   return success();
 }
 
+/// Whether a comparison holds for any element: one by one, since LLVM would make numbers of
+/// vectors of conditions, then a vote of the warp.
+LogicalResult Distributor::visitAny(vector::MultiDimReductionOp op) {
+  auto compare = op.getSource().getDefiningOp<arith::CmpFOp>();
+  if (!compare)
+    return op.emitOpError("expected a comparison's result");
+  const FragmentLayout &layout = layouts[op.getSource()];
+  Value lhs = get(compare.getLhs(), layout), rhs = get(compare.getRhs(), layout), any;
+  for (int64_t flat = 0; flat < layout.numLocal(); ++flat) {
+    Value one = arith::CmpFOp::create(b, loc, compare.getPredicate(), extract(lhs, flat),
+                                      extract(rhs, flat));
+    any = any ? arith::OrIOp::create(b, loc, any, one).getResult() : one;
+  }
+  any = NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), constantI32(-1), any,
+                                 NVVM::VoteSyncKind::any);
+  mapping.map(op.getResult(), arith::OrIOp::create(b, loc, any, get(op.getAcc())));
+  return success();
+}
+
 LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
+  if (op.getResult().getType().isInteger(1) && op.getKind() == vector::CombiningKind::OR)
+    return visitAny(op);
   auto resultType = dyn_cast<VectorType>(op.getResult().getType());
   Type element = op.getSourceVectorType().getElementType();
   if (!resultType || resultType.getRank() != 1 || element.getIntOrFloatBitWidth() != 32)

@@ -412,8 +412,8 @@ LogicalResult Distributor::run() {
     old.push_back(&op);
   b.setInsertionPoint(end);
   lane = mg::LaneIdOp::create(b, loc, b.getIndexAttr(kWarpSize));
-  warp =
-      arith::ShRUIOp::create(b, loc, mg::ThreadIdOp::create(b, loc, mg::Dimension::x), constant(5));
+  thread = mg::ThreadIdOp::create(b, loc, mg::Dimension::x);
+  warp = arith::ShRUIOp::create(b, loc, thread, constant(5));
   group = arith::ShRUIOp::create(b, loc, lane, constant(2));
   quad =
       arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)), constant(1));

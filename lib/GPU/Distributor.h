@@ -89,10 +89,10 @@ private:
   mlir::LogicalResult visitInsertSlice(mlir::vector::InsertStridedSliceOp op);
   /// Positions in the flat fragment of `whole` of the elements of `part`, which lies at
   /// `offsets` in it; fails where lanes would have to exchange elements.
-  mlir::FailureOr<mlir::SmallVector<int64_t>> getPositions(const FragmentLayout &whole,
-                                                           const FragmentLayout &part,
-                                                           mlir::ArrayAttr offsets);
+  mlir::FailureOr<mlir::SmallVector<int64_t>>
+  getPositions(const FragmentLayout &whole, const FragmentLayout &part, mlir::ArrayAttr offsets);
   mlir::LogicalResult visitReduction(mlir::vector::MultiDimReductionOp op);
+  mlir::LogicalResult visitAny(mlir::vector::MultiDimReductionOp op);
   mlir::LogicalResult visitStep(mlir::vector::StepOp op);
   mlir::LogicalResult visitMask(mlir::Operation *op, mlir::ArrayRef<mlir::OpFoldResult> bounds);
 
@@ -146,7 +146,7 @@ private:
   llvm::DenseMap<mlir::Value, Fragment> registers; // by memref
   /// Tiles that the product that uses them reads.
   llvm::DenseMap<mlir::Value, Access> deferred;
-  mlir::Value lane, group, quad, warp; // index
+  mlir::Value thread, lane, group, quad, warp; // index
 };
 
 } // namespace elfatt::gpu

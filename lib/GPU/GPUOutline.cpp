@@ -5,6 +5,8 @@
 #include "ScratchPlacement.h"
 #include "elfatt/GPU/FragmentLayout.h"
 #include "elfatt/Target/Chip.h"
+#include "elfatt/Tile/TileParams.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Transforms/RegionUtils.h"
@@ -73,6 +75,7 @@ private:
   SmallVector<Value> hostTripCounts();
   SmallVector<Value> placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic);
   void delinearize(OpBuilder &b, ArrayRef<Value> counts);
+  void limitRegisters(mg::GPUFuncOp func, int64_t warps);
 
   scf::ForallOp loop;
   mg::GPUModuleOp kernels;
@@ -253,6 +256,23 @@ SmallVector<Value> Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool
   return buffers;
 }
 
+/// Of the warps that a multiprocessor should hold as many as shared memory leaves room for: the
+/// compiler would take more registers for code that waits a little less.
+void Outliner::limitRegisters(mg::GPUFuncOp func, int64_t warps) {
+  auto occupancy = loop->getAttrOfType<IntegerAttr>(tile::kOccupancyAttr);
+  if (!occupancy)
+    return;
+  int64_t blocks = chip.sharedPerSM / (placement.bytes + target::kReservedSharedPerBlock);
+  int64_t resident = std::min(occupancy.getInt(), blocks * warps) / warps * warps;
+  if (resident == 0)
+    return;
+  constexpr int64_t kStep = 8;
+  int64_t registers = chip.registersPerSM / (resident * kWarpSize) / kStep * kStep;
+  if (registers < target::kRegistersPerThread)
+    func->setAttr(NVVM::NVVMDialect::getMaxnregAttrName(),
+                  Builder(func.getContext()).getI32IntegerAttr(registers));
+}
+
 LogicalResult Outliner::run(StringRef name) {
   FailureOr<int64_t> warps = countWarps(loop);
   if (failed(warps) || failed(checkScratch()))
@@ -286,6 +306,7 @@ LogicalResult Outliner::run(StringRef name) {
   func->setAttr(mg::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   func.setKnownBlockSizeAttr(
       b.getDenseI32ArrayAttr({static_cast<int32_t>(*warps * kWarpSize), 1, 1}));
+  limitRegisters(func, *warps);
   for (unsigned i = 0; i < scratchTypes.size(); ++i)
     func.setWorkgroupAttributionAttr(i, "llvm.align", b.getI64IntegerAttr(kPointerAlignment));
 

@@ -114,6 +114,8 @@ bool LayoutAnalysis::tieSlice(Value whole, Value part) {
 }
 
 bool LayoutAnalysis::tieReduction(vector::MultiDimReductionOp op) {
+  if (!isa<VectorType>(op.getResult().getType()))
+    return false;
   bool changed = unify({op.getAcc(), op.getResult()});
   auto it = layouts.find(op.getSource());
   if (it == layouts.end())

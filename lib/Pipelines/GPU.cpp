@@ -34,7 +34,7 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
       (*chip)->reference.SMs,
       {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
        options.contextWarps},
-      (*chip)->sharedPerBlock);
+      (*chip)->sharedPerBlock, (*chip)->f16 >= target::Mma::M16N8K8, (*chip)->bf16);
 }
 
 namespace {

@@ -10,19 +10,39 @@ using namespace mlir;
 
 namespace elfatt::pipelines {
 
+/// The options that the passes of this stage have in common.
+template <typename Options> static Options getOptions(const tile::MachineLimits &limits) {
+  Options options;
+  options.machine = limits.machine;
+  options.vectorBits = limits.vectorBits;
+  options.vectorRegisters = limits.vectorRegisters;
+  options.sharedBytes = limits.sharedBytes;
+  options.processors = limits.processors;
+  options.tensorF16 = limits.tensorF16;
+  options.tensorBF16 = limits.tensorBF16;
+  return options;
+}
+
+/// The same for a pass that chooses tiles.
+template <typename Options> static Options getTileOptions(const tile::MachineLimits &limits) {
+  auto options = getOptions<Options>(limits);
+  options.rowsPerBlock = limits.overrides.rowsPerBlock;
+  options.warpsPerBlock = limits.overrides.warpsPerBlock;
+  options.keysPerStep = limits.overrides.keysPerStep;
+  options.contextTokens = limits.overrides.contextTokens;
+  options.contextWarps = limits.overrides.contextWarps;
+  return options;
+}
+
 void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileDecomposePass());
   pm.addPass(
-      tile::createTileSplitContextPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
-                                        limits.sharedBytes, limits.processors}));
-  pm.addPass(tile::createTileSinkElementwisePass({limits.machine, limits.vectorBits,
-                                                  limits.vectorRegisters, limits.sharedBytes,
-                                                  limits.processors}));
-  const tile::TileOverrides &set = limits.overrides;
-  pm.addPass(tile::createTileToForallPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes,
-       limits.processors, set.rowsPerBlock, set.warpsPerBlock, set.keysPerStep, set.contextTokens,
-       set.contextWarps, limits.mostSharedBytes}));
+      tile::createTileSplitContextPass(getOptions<tile::TileSplitContextPassOptions>(limits)));
+  pm.addPass(tile::createTileSinkElementwisePass(
+      getOptions<tile::TileSinkElementwisePassOptions>(limits)));
+  auto options = getTileOptions<tile::TileToForallPassOptions>(limits);
+  options.mostSharedBytes = limits.mostSharedBytes;
+  pm.addPass(tile::createTileToForallPass(options));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
@@ -33,13 +53,10 @@ void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(
-      tile::createTileCleanBuffersPass({limits.machine, limits.vectorBits, limits.vectorRegisters,
-                                        limits.sharedBytes, limits.processors}));
-  const tile::TileOverrides &set = limits.overrides;
-  pm.addPass(tile::createTileToVectorPass(
-      {limits.machine, limits.vectorBits, limits.vectorRegisters, limits.sharedBytes,
-       limits.processors, set.rowsPerBlock, set.warpsPerBlock, set.keysPerStep, set.contextTokens,
-       set.contextWarps, limits.dotsBF16}));
+      tile::createTileCleanBuffersPass(getOptions<tile::TileCleanBuffersPassOptions>(limits)));
+  auto options = getTileOptions<tile::TileToVectorPassOptions>(limits);
+  options.dotsBF16 = limits.dotsBF16;
+  pm.addPass(tile::createTileToVectorPass(options));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

@@ -107,9 +107,9 @@ Value Formulas::maskColumns(Value scores, Value bound, int64_t first) {
     int64_t rows = vector.getDimSize(0), rest = vector.getDimSize(1) - first;
     if (rest == 0)
       return scores;
-    Value part = vector::ExtractStridedSliceOp::create(
-        b, scores, ArrayRef<int64_t>{0, first}, ArrayRef<int64_t>{rows, rest},
-        ArrayRef<int64_t>{1, 1});
+    Value part = vector::ExtractStridedSliceOp::create(b, scores, ArrayRef<int64_t>{0, first},
+                                                       ArrayRef<int64_t>{rows, rest},
+                                                       ArrayRef<int64_t>{1, 1});
     Value start = arith::ConstantIndexOp::create(b, first);
     part = maskColumns(part, b.createOrFold<arith::SubIOp>(bound, start));
     return vector::InsertStridedSliceOp::create(b, part, scores, ArrayRef<int64_t>{0, first},
@@ -121,6 +121,13 @@ Value Formulas::maskColumns(Value scores, Value bound, int64_t first) {
   Value valid = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, columns, limit);
   valid = alongColumns(valid, vector.getDimSize(0));
   return arith::SelectOp::create(b, valid, scores, constant(kMinusInf, vector));
+}
+
+Value Formulas::anyNaN(Value tile) {
+  Value isNaN = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, tile, tile);
+  Value no = arith::ConstantIntOp::create(b, 0, 1);
+  return vector::MultiDimReductionOp::create(b, isNaN, no, ArrayRef<bool>{true, true},
+                                             vector::CombiningKind::OR);
 }
 
 Value Formulas::finiteOrZero(Value max) {
@@ -268,7 +275,8 @@ std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t valid
   if (validColumns < typeOf(query).getDimSize(1))
     query = maskColumns(query, arith::ConstantIndexOp::create(b, validColumns));
   Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true));
-  Value weights = narrow(weight(query, pivot, log2e(), /*headroom=*/!weightType.isF16()), weightType);
+  Value weights =
+      narrow(weight(query, pivot, log2e(), /*headroom=*/!weightType.isF16()), weightType);
   return {weights, reduceSum(widen(weights), /*perRow=*/true)};
 }
 

@@ -98,6 +98,8 @@ public:
   mlir::Value reduceSum(mlir::Value tile, bool perRow);
   /// base + 0, 1, ... as i32, [extent].
   mlir::Value indices(mlir::Value base, int64_t extent);
+  /// Whether an element of `tile` is NaN: a scalar.
+  mlir::Value anyNaN(mlir::Value tile);
   /// Scores of columns at or beyond `bound` become -inf; columns before `first` never are.
   mlir::Value maskColumns(mlir::Value scores, mlir::Value bound, int64_t first = 0);
   mlir::FloatType getType() const { return type; }

@@ -16,9 +16,8 @@ public:
   /// Makes the views of the operands where the builder stands, and stages them where the
   /// machine does; V only if `stageValue`.
   llvm::LogicalResult prepare(bool stageValue);
-  /// Whether the keys of `part`, a sdpa whose tile is the whole grid, are the rows that the
-  /// term reads of V: then `makeRows` gives the scratch [numRows, columns] that holds them
-  /// for both.
+  /// Whether the keys of `part` are the grid, whose rows the term reads of V: then `makeRows`
+  /// gives the scratch [numRows, columns] that holds them for both.
   bool canShareRows(mlir::Operation *part);
   mlir::Value makeRows(int64_t numRows, int64_t columns, mlir::Type elementType);
   /// `rows` [rows, E] of the computation's type, with the term of `block` added.
@@ -41,7 +40,18 @@ private:
   // StagedLepe.cpp: rows flattened in scratch, with those around them.
   llvm::LogicalResult stage(bool stageValue);
   void stageRows(int64_t rowBound);
+  void makeDiagonals();
   mlir::Value addStaged(const RowBlock &block, mlir::Value rows);
+  mlir::Value addTaps(const RowBlock &block, mlir::Value part, int64_t column, bool byProducts);
+  mlir::Value addTap(mlir::Value sum, mlir::Value tile, int64_t index, int64_t column);
+  mlir::Value addProduct(mlir::Value sum, mlir::Value tile, int64_t index, int64_t column);
+  /// The tile of V [rows, width] from `column` on that the tap of `block` reads which goes
+  /// `way` along the inner axes and is in line `outer` of three.
+  mlir::Value readAround(const RowBlock &block, int64_t way, int64_t outer, int64_t column,
+                         int64_t width);
+  /// Which rows of `block` have their taps that go `way` on their line; null where all have.
+  mlir::Value rowsOnLine(const RowBlock &block, int64_t way);
+  mlir::Value readFactor(mlir::Value row, mlir::Value column, int64_t width);
   mlir::Value onGridAlong(const RowBlock &block, int64_t axis, int64_t step);
 
   attention::LepeOp op;
@@ -54,8 +64,12 @@ private:
   llvm::SmallVector<mlir::Value> weights; ///< a vector [E] a tap
   mlir::Value bias;                       ///< a vector [E], or null
   mlir::Value factors;                    ///< staged: [taps and, where there is one, the bias; E]
-  mlir::Value around; ///< staged: V [rows, E] from `margin` rows before the tile's on
-  int64_t margin = 0; ///< rows that the first tap lies before its row
+  /// Staged: a row [8] a tap and channel, of that channel's block of the diagonal matrix; null
+  /// where taps are no products of tiles.
+  mlir::Value diagonals;
+  mlir::Value around;   ///< staged: V [rows, E] from `margin` rows before the tile's on
+  int64_t margin = 0;   ///< rows that the first tap lies before its row
+  mlir::Value firstRow; ///< of the tile in `around`, behind the margin
 };
 
 } // namespace elfatt::tile

@@ -312,6 +312,8 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
   Value query = projectView(b, op.getQuery(), maps[0], queryDims);
   Value context = projectView(b, op.getContext(), maps[1], {dims.channels, dims.values});
   Value target = projectView(b, op.getInit(), maps[2], outputDims);
+  if (failed(fitRows(op, ctx, query)))
+    return failure();
   int64_t validChannels = ranges[dims.channels];
   int64_t channels = validChannels, values = ranges[dims.values];
   Formulas formulas(b, type);

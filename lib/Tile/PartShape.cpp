@@ -84,6 +84,8 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
     auto apply = dyn_cast<ApplyOp>(op);
     if (apply && operand->get() == apply.getContext())
       continue;
+    if (isa<ContextOp>(op) && cast<DestinationStyleOpInterface>(op).isDpsInit(operand))
+      continue;
     if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get())))
       shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());
   }
@@ -91,7 +93,12 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
     shape.extents.hasBias = !sdpa.getBias().empty();
   Value made = op->getNumResults() != 0 ? op->getResult(0)
                                         : cast<DestinationStyleOpInterface>(op).getDpsInits()[0];
-  shape.extents.hasLepe = llvm::any_of(made.getUsers(), llvm::IsaPred<LepeOp>);
+  for (Operation *user : made.getUsers())
+    if (auto lepe = dyn_cast<LepeOp>(user)) {
+      auto sdpa = dyn_cast<SdpaOp>(op);
+      shape.extents.hasLepe = true;
+      shape.extents.lepeReadsKeys = sdpa && sdpa.getValue() == lepe.getValue();
+    }
   if (isa<OnlineOp, FinalizeOp>(op)) {
     shape.extents.storageBits = shape.extents.bits;
     shape.extents.steps = 2;

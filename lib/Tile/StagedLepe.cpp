@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace elfatt::attention;
@@ -49,7 +50,10 @@ LogicalResult LepeTerm::stage(bool stageValue) {
   llvm::append_range(exprs, maps[1].getResults());
   auto tapMap = AffineMap::get(numDims + axes, 0, exprs, b.getContext());
   const int64_t numTaps = taps.size();
-  factors = ctx.scratch({numTaps + 1, columns}, ctx.type);
+  Type element = typeOf(value).getElementType();
+  auto isOfValue = [&](Value factor) { return typeOf(factor).getElementType() == element; };
+  const bool areNarrow = isOfValue(op.getWeight()) && (!op.getBias() || isOfValue(op.getBias()));
+  factors = ctx.scratch({numTaps + 1, columns}, areNarrow ? element : Type(ctx.type));
   stageIn(ctx, projectView(b, op.getWeight(), tapMap, order), factors, Padding::None);
   if (op.getBias()) {
     Value row = projectView(b, op.getBias(), maps[2], {numDims - 1});
@@ -59,6 +63,9 @@ LogicalResult LepeTerm::stage(bool stageValue) {
                                         SmallVector<OpFoldResult>{b.getIndexAttr(1), width});
     stageIn(ctx, row, rowsOf(ctx, factors, ctx.index(numTaps), ctx.index(1)), Padding::None);
   }
+  // Exact as a product: of 16-bit numbers, summed in f32.
+  if (ctx.hasTensorProduct(element) && isOfValue(op.getWeight()))
+    makeDiagonals();
   margin = 0;
   for (int64_t axis = 0; axis < axes; ++axis) {
     int64_t distance = 1;
@@ -79,7 +86,7 @@ bool LepeTerm::canShareRows(Operation *part) {
   auto sdpa = dyn_cast<SdpaOp>(part);
   if (!ctx.params.staged || !sdpa || sdpa.getValue() != op.getValue())
     return false;
-  // The same rows in the same order, and the tile is the whole grid.
+  // The same rows in the same order.
   AttentionDims dims = AttentionDims::get(sdpa);
   AffineMap ours = op.getIndexingMapsArray()[0], theirs = sdpa.getIndexingMapsArray()[2];
   auto positions = [&](AffineMap map, ArrayRef<unsigned> order) {
@@ -88,21 +95,21 @@ bool LepeTerm::canShareRows(Operation *part) {
     });
   };
   SmallVector<unsigned> grid(op.getGridDims().begin(), op.getGridDims().end());
-  if (positions(ours, grid) != positions(theirs, dims.keys))
-    return false;
-  auto initMap = op.getIndexingMapsArray().back();
-  SmallVector<unsigned> tile = positions(initMap, grid), whole = positions(ours, grid);
-  auto init = cast<MemRefType>(op.getInit().getType());
   auto all = cast<MemRefType>(op.getValue().getType());
-  return llvm::all_of(llvm::zip(tile, whole), [&](auto pair) {
-    auto [t, w] = pair;
-    return !init.isDynamicDim(t) && init.getDimSize(t) == all.getDimSize(w);
-  });
+  return positions(ours, grid) == positions(theirs, dims.keys) &&
+         llvm::none_of(positions(ours, grid), [&](unsigned dim) { return all.isDynamicDim(dim); });
 }
 
 Value LepeTerm::makeRows(int64_t numRows, int64_t width, Type elementType) {
-  const int64_t all = std::max(numRows, roundUp(numRows, ctx.params.rows)) + 2 * margin;
+  // The last block of a tile reads beyond its rows.
+  const int64_t line = rowsOfLine(value), rows = ctx.params.rows;
+  const int64_t tail =
+      typeOf(init).isDynamicDim(0)
+          ? rows
+          : roundUp(typeOf(init).getDimSize(0) * line, rows) - typeOf(init).getDimSize(0) * line;
+  const int64_t all = std::max(numRows, typeOf(value).getDimSize(0) * line + tail) + 2 * margin;
   around = ctx.staging(all, width, elementType);
+  firstRow = b.createOrFold<arith::MulIOp>(origin(0), ctx.index(line));
   zero(ctx, rowsOf(ctx, around, ctx.index(0), ctx.index(margin)));
   zero(ctx, rowsOf(ctx, around, ctx.index(margin + numRows), ctx.index(all - margin - numRows)));
   return rowsOf(ctx, around, ctx.index(margin), ctx.index(numRows));
@@ -113,6 +120,7 @@ void LepeTerm::stageRows(int64_t rowBound) {
   const int64_t line = rowsOfLine(value), all = rowBound + 2 * margin;
   const int64_t before = margin - line; // rows of the line before that no tap reaches
   around = ctx.staging(all, columns, typeOf(value).getElementType());
+  firstRow = ctx.index(0);
   auto sub = [&](Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); };
   auto add = [&](Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); };
   Value one = ctx.index(1), none = ctx.index(0);
@@ -137,6 +145,15 @@ void LepeTerm::stageRows(int64_t rowBound) {
   stageIn(ctx, lines, rowsOf(ctx, around, start, rows), Padding::None);
 }
 
+/// `width` of row `row` of the factors from `column` on.
+Value LepeTerm::readFactor(Value row, Value column, int64_t width) {
+  Type element = typeOf(factors).getElementType();
+  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(element));
+  return formulas.widen(vector::TransferReadOp::create(b, VectorType::get({width}, element),
+                                                       factors, ValueRange{row, column}, padding,
+                                                       ArrayRef<bool>{true}));
+}
+
 /// Which rows of the block stay within their line when they move `step` along an inner axis.
 Value LepeTerm::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
   Value position = formulas.indices(block.linear, ctx.params.rows);
@@ -155,47 +172,135 @@ Value LepeTerm::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
                                splat(step < 0 ? 0 : extent - 1));
 }
 
-/// rows + bias + sum_t weight[t] V[g + t - 1]: the taps that go the same way along the inner
-/// axes are summed first, so that one choice a row leaves them out together.
-Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
-  const int64_t numRows = ctx.params.rows;
-  Value none = ctx.index(0);
-  auto factor = [&](int64_t row) {
-    Value vector = vector::TransferReadOp::create(
-        b, VectorType::get({columns}, ctx.type), factors, ValueRange{ctx.index(row), none},
-        formulas.constant(0.0, ctx.type), ArrayRef<bool>{true});
-    return formulas.alongColumns(vector, numRows);
-  };
-  if (op.getBias())
-    rows = arith::AddFOp::create(b, rows, factor(taps.size()));
-  auto tile = VectorType::get({numRows, columns}, typeOf(around).getElementType());
-  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(tile.getElementType()));
+/// Channels of one block of a diagonal matrix: columns of a product of tensor cores.
+static constexpr int64_t kBlock = 8;
+
+void LepeTerm::makeDiagonals() {
+  const int64_t numTaps = taps.size();
+  diagonals = ctx.staging(numTaps * columns, kBlock, typeOf(value).getElementType());
+  TileContext blockCtx = ctx;
+  blockCtx.params.rows = kBlock;
+  forEachRowBlock(blockCtx, diagonals, [&](const RowBlock &block) {
+    Value width = ctx.index(columns);
+    Value tap = b.createOrFold<arith::DivUIOp>(block.linear, width);
+    Value channel = b.createOrFold<arith::RemUIOp>(block.linear, width);
+    Value weight = readFactor(tap, channel, kBlock);
+    Value index = formulas.indices(ctx.index(0), kBlock);
+    Value isDiagonal =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, formulas.alongRows(index, kBlock),
+                              formulas.alongColumns(index, kBlock));
+    Value row = formulas.alongRows(weight, kBlock);
+    Value tile = arith::SelectOp::create(b, isDiagonal, row, formulas.constant(0.0, row.getType()));
+    tile = formulas.narrow(tile, typeOf(diagonals).getElementType());
+    writeTile(ctx, tile, diagonals, block.linear, ctx.index(0));
+  });
+}
+
+Value LepeTerm::readAround(const RowBlock &block, int64_t way, int64_t outer, int64_t column,
+                           int64_t width) {
+  int64_t distance = outer - 1;
+  for (int64_t axis = 1; axis < axes; ++axis)
+    distance = distance * typeOf(value).getDimSize(axis) + (taps[way][axis] - 1);
+  Value row = b.createOrFold<arith::AddIOp>(block.linear, firstRow);
+  row = b.createOrFold<arith::AddIOp>(row, ctx.index(margin + distance));
+  // Rows of scratch go on beyond those of the block.
+  Type element = typeOf(around).getElementType();
+  Value padding = arith::ConstantOp::create(b, b.getZeroAttr(element));
+  return vector::TransferReadOp::create(b, VectorType::get({ctx.params.rows, width}, element),
+                                        around, ValueRange{row, ctx.index(column)}, padding,
+                                        ArrayRef<bool>{true, true});
+}
+
+Value LepeTerm::rowsOnLine(const RowBlock &block, int64_t way) {
+  Value onLine;
+  for (int64_t axis = 1; axis < axes; ++axis) {
+    int64_t step = taps[way][axis] - 1;
+    if (step == 0)
+      continue;
+    Value along = onGridAlong(block, axis, step);
+    onLine = onLine ? arith::AndIOp::create(b, onLine, along).getResult() : along;
+  }
+  return onLine;
+}
+
+static Value slice(ImplicitLocOpBuilder &b, Value tile, int64_t row, int64_t column, int64_t height,
+                   int64_t width) {
+  return vector::ExtractStridedSliceOp::create(b, tile, ArrayRef<int64_t>{row, column},
+                                               ArrayRef<int64_t>{height, width},
+                                               ArrayRef<int64_t>{1, 1});
+}
+
+static Value insert(ImplicitLocOpBuilder &b, Value part, Value tile, int64_t column) {
+  return vector::InsertStridedSliceOp::create(b, part, tile, ArrayRef<int64_t>{0, column},
+                                              ArrayRef<int64_t>{1, 1});
+}
+
+/// part + sum_t weight[t] V[g + t - 1] for the channels from `column` on that `part` has. The
+/// taps that go the same way along the inner axes are added together, so that one choice a row
+/// leaves them out.
+Value LepeTerm::addTaps(const RowBlock &block, Value part, int64_t column, bool byProducts) {
   const int64_t waysInside = taps.size() / 3;
+  const int64_t width = cast<VectorType>(part.getType()).getDimSize(1);
   for (int64_t way = 0; way < waysInside; ++way) {
-    Value sum, onGrid;
+    Value sum = part;
     for (int64_t outer = 0; outer < 3; ++outer) {
-      int64_t index = outer * waysInside + way, distance = 0;
-      for (int64_t axis = 0; axis < axes; ++axis)
-        distance =
-            distance * (axis == 0 ? 1 : typeOf(value).getDimSize(axis)) + (taps[index][axis] - 1);
-      Value row = b.createOrFold<arith::AddIOp>(block.linear, ctx.index(margin + distance));
-      Value read = vector::TransferReadOp::create(b, tile, around, ValueRange{row, none}, padding,
-                                                  ArrayRef<bool>{true, true});
-      Value product =
-          arith::MulFOp::create(b, formulas.widen(read), factor(index), formulas.fused());
-      sum = sum ? arith::AddFOp::create(b, sum, product, formulas.fused()).getResult() : product;
+      const int64_t index = outer * waysInside + way;
+      Value tile = readAround(block, way, outer, column, width);
+      sum = byProducts ? addProduct(sum, tile, index, column) : addTap(sum, tile, index, column);
     }
-    for (int64_t axis = 1; axis < axes; ++axis) {
-      int64_t step = taps[way][axis] - 1;
-      if (step == 0)
-        continue;
-      Value along = onGridAlong(block, axis, step);
-      onGrid = onGrid ? arith::AndIOp::create(b, onGrid, along).getResult() : along;
-    }
-    if (onGrid)
-      sum = arith::SelectOp::create(b, formulas.alongRows(onGrid, columns), sum,
-                                    formulas.constant(0.0, sum.getType()));
-    rows = arith::AddFOp::create(b, rows, sum);
+    Value onLine = rowsOnLine(block, way);
+    part = onLine ? arith::SelectOp::create(b, formulas.alongRows(onLine, width), sum, part) : sum;
+  }
+  return part;
+}
+
+/// sum + weight[index] tile, lane by lane.
+Value LepeTerm::addTap(Value sum, Value tile, int64_t index, int64_t column) {
+  const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
+  Value factor = readFactor(ctx.index(index), ctx.index(column), width);
+  factor = formulas.alongColumns(factor, ctx.params.rows);
+  Value product = arith::MulFOp::create(b, formulas.widen(tile), factor, formulas.fused());
+  return arith::AddFOp::create(b, sum, product, formulas.fused());
+}
+
+/// The same by products with a diagonal matrix. A value that is not finite makes its
+/// neighbours in a block NaN: 0 inf.
+Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, int64_t column) {
+  const int64_t numRows = ctx.params.rows;
+  const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
+  Value diagonal =
+      readTile(ctx, diagonals, ctx.index(index * columns + column), ctx.index(0), width, kBlock);
+  for (int64_t i = 0; i < width; i += kBlock) {
+    Value part = formulas.product(Product::NT, slice(b, tile, 0, i, numRows, kBlock),
+                                  slice(b, diagonal, i, 0, kBlock, kBlock),
+                                  slice(b, sum, 0, i, numRows, kBlock));
+    sum = insert(b, part, sum, i);
+  }
+  return sum;
+}
+
+/// rows + bias + sum_t weight[t] V[g + t - 1]. As many channels at a time as one load of four
+/// 8 x 8 matrices has, so that few registers are in use.
+Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
+  if (op.getBias()) {
+    Value bias = readFactor(ctx.index(taps.size()), ctx.index(0), columns);
+    rows = arith::AddFOp::create(b, rows, formulas.alongColumns(bias, ctx.params.rows));
+  }
+  const int64_t numRows = ctx.params.rows;
+  const int64_t group = std::max<int64_t>(1, 4 * kBlock / numRows) * kBlock;
+  for (int64_t column = 0; column < columns; column += group) {
+    Value part = slice(b, rows, 0, column, numRows, std::min(group, columns - column));
+    Value sum = addTaps(block, part, column, /*byProducts=*/diagonals != nullptr);
+    if (diagonals)
+      sum = scf::IfOp::create(
+                b, formulas.anyNaN(sum),
+                [&](OpBuilder &builder, Location loc) {
+                  Value exact = addTaps(block, part, column, /*byProducts=*/false);
+                  scf::YieldOp::create(builder, loc, exact);
+                },
+                [&](OpBuilder &builder, Location loc) { scf::YieldOp::create(builder, loc, sum); })
+                .getResult(0);
+    rows = insert(b, sum, rows, column);
   }
   return rows;
 }

@@ -27,6 +27,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   }
   params.keyTile = params.keys;
   params.warps = params.contextWarps = 1;
+  params.manyRows = params.rows;
   params.rowsPerWorker = target::kRowBlocksOfWorker * params.rows;
   const target::ContextTiles context =
       target::chooseContextTiles(core, extents.channels, extents.values);
@@ -35,6 +36,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   params.padTo = core.lanes;
   params.staged = false;
   params.narrowOperands = false;
+  params.occupancy = 0;
   return params;
 }
 
@@ -47,7 +49,11 @@ int64_t elfatt::tile::stagedPitch(int64_t columns, int64_t bits) {
 /// Rows of a fragment, and warps of a block.
 static constexpr int64_t kFragmentRows = 16, kWarps = 4, kLongRowWarps = 8;
 /// Keys of a register tile: scores take half a register a key.
-static constexpr int64_t kKeyTile = 64, kKeyTileOfNarrowHeads = 112, kNarrowHead = 64;
+static constexpr int64_t kKeyTile = 48, kKeyTileOfNarrowHeads = 72, kNarrowHead = 64;
+/// Of heads up to kNarrowHead: lanes then have 128 registers.
+static constexpr int64_t kOccupancy = 16;
+/// Two fragments of rows double what O takes.
+static constexpr int64_t kHeadOfManyRows = 32;
 
 /// Of the context: registers of a lane for its state, as many for its weights, and warps.
 static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps = 8;
@@ -83,13 +89,14 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
     bytes += keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
   if (extents.hasBias)
     bytes += (rows + kFragmentRows) * keys * computed;
-  // Nine taps and a bias, and V a line and a row further on both sides; the rows between
-  // are there already where they are the keys.
+  // V a line and a row further on both sides; the rows between may be there already. Nine taps
+  // and a bias, the taps as diagonal matrices in blocks of eight channels too.
   if (extents.hasLepe) {
-    const bool areKeys = extents.keys > 0 && rows >= extents.keys;
-    bytes += 10 * values * computed + ((areKeys ? roundUp(keys, kFragmentRows) - keys : rows) +
-                                       2 * (std::max<int64_t>(extents.rows, 1) + 1)) *
-                                          valueBytes;
+    const bool areKeys = extents.lepeReadsKeys && keys >= extents.keys;
+    const bool hasProduct = extents.storageBits == 16 && (limits.tensorF16 || limits.tensorBF16);
+    const int64_t around = areKeys ? roundUp(keys, kFragmentRows) - keys : rows;
+    bytes += (around + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) * valueBytes;
+    bytes += values * (hasProduct ? 9 * kFragmentPad * stored + 10 * stored : 10 * computed);
   }
   if (extents.ownsContext)
     bytes += channels * values * computed;
@@ -144,6 +151,10 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   while (wanted.rowsPerBlock == 0 && params.rowsPerWorker < mostRows &&
          bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= limits.sharedBytes)
     params.rowsPerWorker += kFragmentRows;
+  params.occupancy = isNarrow ? kOccupancy : 0;
+  // Beside keys their scores would take too many registers.
+  const bool hasMany = noKeys && isNarrow && std::max(channels, values) <= kHeadOfManyRows;
+  params.manyRows = hasMany ? 2 * kFragmentRows : params.rows;
   // The context: a warp holds the state of some channels in registers, and takes a part
   // of the tokens that are staged.
   const int64_t accumulators = kWarpLanes * kContextRegisters / values;
@@ -252,6 +263,12 @@ std::optional<int64_t> elfatt::tile::chooseColumns(int64_t values,
     if (values % columns == 0 && fits(columns))
       return columns;
   return std::nullopt;
+}
+
+TileParams elfatt::tile::forRows(TileParams params, int64_t rows) {
+  if (rows > params.rows * params.warps)
+    params.rows = params.manyRows;
+  return params;
 }
 
 TileParams elfatt::tile::getTileParams(const MachineLimits &limits, const TileExtents &extents) {

@@ -179,6 +179,9 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
                  getTileParams(limits, getExtents(part, columns, bool(context))).rowsPerWorker);
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
+  // Of about the same height: the last has the scratch of all.
+  if (limits.machine == Machine::GPU && !ShapedType::isDynamic(outer) && outer > lines)
+    lines = llvm::divideCeil(outer, llvm::divideCeil(outer, lines));
   // The state between online steps is scratch, so it needs a static size.
   if (isa_and_nonnull<FinalizeOp>(previousPart(op)) || isa<FinalizeOp>(op))
     while (!ShapedType::isDynamic(outer) && outer > 0 && outer % lines != 0)
@@ -243,10 +246,15 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
 
   void runOnOperation() override {
     MachineLimits limits{
-        machine,         vectorBits,
-        vectorRegisters, sharedBytes,
-        processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps},
-        mostSharedBytes};
+        .machine = machine,
+        .vectorBits = vectorBits,
+        .vectorRegisters = vectorRegisters,
+        .sharedBytes = sharedBytes,
+        .processors = processors,
+        .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps},
+        .mostSharedBytes = mostSharedBytes,
+        .tensorF16 = tensorF16,
+        .tensorBF16 = tensorBF16};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(

@@ -88,12 +88,32 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
     return true;
   }
 
+  /// Says on each worker's loop how many warps are to share a multiprocessor with its own.
+  static void noteOccupancy(ArrayRef<Operation *> ops, const MachineLimits &limits) {
+    llvm::MapVector<Operation *, int64_t> loops;
+    for (Operation *op : ops)
+      if (auto loop = op->getParentOfType<scf::ForallOp>()) {
+        int64_t occupancy = getTileParams(limits, getPartShape(op).extents).occupancy;
+        auto [it, isNew] = loops.try_emplace(loop, occupancy);
+        it->second = std::min(it->second, occupancy);
+      }
+    for (auto [loop, occupancy] : loops)
+      if (occupancy != 0)
+        loop->setAttr(kOccupancyAttr, Builder(loop->getContext()).getI64IntegerAttr(occupancy));
+  }
+
   void runOnOperation() override {
     MachineLimits limits{
-        machine,         vectorBits,
-        vectorRegisters, sharedBytes,
-        processors,      {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps}};
-    limits.dotsBF16 = dotsBF16;
+        .machine = machine,
+        .vectorBits = vectorBits,
+        .vectorRegisters = vectorRegisters,
+        .sharedBytes = sharedBytes,
+        .processors = processors,
+        .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps},
+        .mostSharedBytes = sharedBytes,
+        .dotsBF16 = dotsBF16,
+        .tensorF16 = tensorF16,
+        .tensorBF16 = tensorBF16};
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))
@@ -103,6 +123,7 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
     joinTerms(ops, followers);
     SmallVector<linalg::GenericOp> alone;
     findElementwise(ops, followers, alone);
+    noteOccupancy(ops, limits);
     for (Operation *op : ops) {
       if (!cast<DestinationStyleOpInterface>(op).hasPureBufferSemantics()) {
         op->emitOpError("expected buffers; run bufferization first");

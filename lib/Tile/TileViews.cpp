@@ -116,6 +116,15 @@ FailureOr<int64_t> elfatt::tile::staticRowBound(Operation *op, Value view) {
   return rows;
 }
 
+LogicalResult elfatt::tile::fitRows(Operation *op, TileContext &ctx, Value view) {
+  if (!ctx.params.staged)
+    return success();
+  FailureOr<int64_t> bound = staticRowBound(op, view);
+  if (succeeded(bound))
+    ctx.params = forRows(ctx.params, *bound);
+  return bound;
+}
+
 Value elfatt::tile::numRows(const TileContext &ctx, Value view) {
   Value product = ctx.index(1);
   for (int64_t dim = 0, e = typeOf(view).getRank() - 1; dim < e; ++dim)

@@ -37,6 +37,10 @@ struct TileContext {
   mlir::Value registers(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
   /// Warps that share `rows` rows of one worker.
   int64_t warpsOf(int64_t rows) const;
+  /// Whether tensor cores multiply tiles of `elementType`.
+  bool hasTensorProduct(mlir::Type elementType) const {
+    return elementType.isF16() ? limits.tensorF16 : elementType.isBF16() && limits.tensorBF16;
+  }
   /// The type that products take for an operand stored as `stored`.
   mlir::Type operandType(mlir::Type stored) const;
 };
@@ -52,6 +56,9 @@ llvm::FailureOr<int64_t> staticBound(mlir::Operation *op, mlir::Value view, int6
 
 /// The same for the product of the extents of all dims of `view` but the last.
 llvm::FailureOr<int64_t> staticRowBound(mlir::Operation *op, mlir::Value view);
+
+/// Makes `ctx` fit a worker that has the rows of `view`.
+llvm::LogicalResult fitRows(mlir::Operation *op, TileContext &ctx, mlir::Value view);
 
 /// Product of the extents of all dims of `view` but the last.
 mlir::Value numRows(const TileContext &ctx, mlir::Value view);

@@ -19,7 +19,11 @@ class ElfattTilePass<string name> : Pass<name> {
            "Shared memory that a GPU block should keep to, in bytes">,
     Option<"processors", "processors", "int64_t", "16",
            "Multiprocessors of the GPU: as many (batch, head) pairs make a context in the kernel "
-           "that applies it">
+           "that applies it">,
+    Option<"tensorF16", "tensor-f16", "bool", "false",
+           "The GPU's tensor cores multiply tiles of f16">,
+    Option<"tensorBF16", "tensor-bf16", "bool", "false",
+           "The GPU's tensor cores multiply tiles of bf16">
   ];
   list<Option> kernelOptions = [
     Option<"rowsPerBlock", "rows-per-block", "int64_t", "0",

@@ -31,14 +31,30 @@ struct MachineLimits {
   int64_t mostSharedBytes = 48 * 1024;
   /// An instruction adds two products of bf16 to each sum of f32 (CPU).
   bool dotsBF16 = false;
+  /// Whether tensor cores multiply tiles of f16, and of bf16 (GPU).
+  bool tensorF16 = false, tensorBF16 = false;
 
   static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters, bool dotsBF16 = false) {
-    return {Machine::CPU, vectorBits, vectorRegisters, 0, 0, {}, 0, dotsBF16};
+    return {.machine = Machine::CPU,
+            .vectorBits = vectorBits,
+            .vectorRegisters = vectorRegisters,
+            .sharedBytes = 0,
+            .processors = 0,
+            .mostSharedBytes = 0,
+            .dotsBF16 = dotsBF16};
   }
   static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16,
-                           const TileOverrides &overrides = {},
-                           int64_t mostSharedBytes = 48 * 1024) {
-    return {Machine::GPU, 0, 0, sharedBytes, processors, overrides, mostSharedBytes};
+                           const TileOverrides &overrides = {}, int64_t mostSharedBytes = 48 * 1024,
+                           bool tensorF16 = false, bool tensorBF16 = false) {
+    return {.machine = Machine::GPU,
+            .vectorBits = 0,
+            .vectorRegisters = 0,
+            .sharedBytes = sharedBytes,
+            .processors = processors,
+            .overrides = overrides,
+            .mostSharedBytes = mostSharedBytes,
+            .tensorF16 = tensorF16,
+            .tensorBF16 = tensorBF16};
   }
 };
 
@@ -54,6 +70,8 @@ struct TileExtents {
   bool hasBias = false;
   /// Whether LePE adds to the rows, so that the rows of V around them lie there too (GPU).
   bool hasLepe = false;
+  /// Whether these are the keys' values.
+  bool lepeReadsKeys = false;
   /// Softmax steps that share the scratch of one worker (prefix and window: 2).
   int64_t steps = 1;
   /// A context and the rows that meet it have one worker, where it lies in scratch (GPU).
@@ -65,10 +83,16 @@ struct TileExtents {
 /// What decides of the shared memory that a part needs.
 enum class PartKind { Softmax, Context, Apply };
 
+/// The least `occupancy` of a worker's parts, on its loop.
+inline constexpr char kOccupancyAttr[] = "elfatt.occupancy";
+
 /// Sizes of the tile level; see docs/TileLevel.md.
 struct TileParams {
   /// Rows of a register tile.
   int64_t rows;
+  /// The same where a worker has so many rows that each warp takes several tiles: what it
+  /// reads of shared memory serves them all (GPU).
+  int64_t manyRows;
   /// Keys of one block, padded to whole vectors (CPU) or fragments (GPU).
   int64_t keys;
   /// Keys of one register tile; those of a block, or a part of them.
@@ -88,6 +112,8 @@ struct TileParams {
   bool staged;
   /// Products take 16-bit operands as they are.
   bool narrowOperands;
+  /// Warps that a multiprocessor should have registers for; 0 where tiles take too many (GPU).
+  int64_t occupancy;
 };
 
 /// Elements from one row of a staged matrix to the next: rows start an odd number of
@@ -119,6 +145,9 @@ ContextSplit getKernelContextSplit(const MachineLimits &limits, int64_t tokens, 
 /// Whether heads (of all images) are so many that one worker of a kernel makes and applies
 /// the context of each.
 bool hasWorkerOfHead(const MachineLimits &limits, int64_t heads);
+
+/// `params` for a worker of `rows` rows.
+TileParams forRows(TileParams params, int64_t rows);
 
 TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
 
