@@ -209,8 +209,8 @@ def mutants(text: str, rule: str) -> Iterator[Mutant]:
 
 
 def branches(dtype: str) -> Case:
-    inputs = qkv("branches", 1, 2, 378, 378, 16)
-    return elfatt("branches", *inputs, (7, 54), (7, 6), 1, dtype=dtype)
+    inputs = qkv("branches", 1, 2, 510, 510, 16)
+    return elfatt("branches", *inputs, (5, 102), (5, 6), 1, dtype=dtype)
 
 
 def windows(dtype: str) -> Case:
