@@ -217,6 +217,12 @@ void elfatt::tile::stageRemainder(const TileContext &ctx, Value view, Value matr
         Value rounded = arith::TruncFOp::create(nested, loc, narrow, element);
         rounded = arith::ExtFOp::create(nested, loc, wide, rounded);
         Value rest = arith::SubFOp::create(nested, loc, element, rounded);
+        // Of what is not finite, or becomes so, nothing is left.
+        Value none = arith::SubFOp::create(nested, loc, rounded, rounded);
+        Value isFinite = arith::CmpFOp::create(nested, loc, arith::CmpFPredicate::ORD, none, none);
+        rest = arith::SelectOp::create(
+            nested, loc, isFinite, rest,
+            arith::ConstantOp::create(nested, loc, nested.getZeroAttr(wide)));
         return arith::TruncFOp::create(nested, loc, narrow, rest);
       });
 }

@@ -11,6 +11,7 @@ import re
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import kernel_tables
+import numpy as np
 from kernel_case import Case
 from kernel_ops import PACKED, elfatt, linear, sdpa
 from kernel_tables import qkv
@@ -143,6 +144,24 @@ def few_heads() -> List[Item]:
     ]
 
 
+def not_finite() -> List[Item]:
+    """LePE of values that are not finite, on an edge and inside of a line: a product with a
+    diagonal matrix would spread them over neighbouring channels."""
+
+    def image(global_heads: int, dtype: str, name: str) -> Case:
+        q, k, v = qkv(name, 1, 1, 98, 98, 16)
+        v[0, 0, 20, 3], v[0, 0, 27, 9], v[0, 0, 97, 0] = np.inf, np.nan, -np.inf
+        grids, options = ((14, 7), (7, 7)), dict(lepe=True, normal=False)
+        return elfatt(name, q, k, v, *grids, global_heads, dtype=dtype, **options)
+
+    items = []
+    for global_heads, dtype, chip in itertools.product((0, 1), TYPES, CHIPS):
+        name = f"not-finite-g{global_heads}-{dtype}"
+        make = functools.partial(image, global_heads, dtype, name)
+        items.append(Item(chip, name, make))
+    return items
+
+
 @functools.cache
 def table(make: Callable[[str], List[Case]], dtype: str) -> Dict[str, Case]:
     cases = {}
@@ -182,6 +201,7 @@ GROUPS: Dict[str, Group] = {
     "values": Group(
         functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 17
     ),
+    "not finite": Group(not_finite, 5),
     "tokens": part(kernel_tables.tokens, 19),
     "layouts": part(kernel_tables.layouts, 23),
     "masks": part(kernel_tables.masks, 11),

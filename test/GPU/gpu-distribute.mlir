@@ -215,4 +215,63 @@ gpu.module @kernels {
     } {mapping = [#gpu.warp<linear_dim_0>]}
     gpu.return
   }
+
+  // The sum of rows of a tile that is a left operand too: its product with ones.
+  // CHECK-LABEL: gpu.func @sum_of_rows
+  // CHECK: %[[ONE:.*]] = arith.constant 1.000000e+00 : f16
+  // CHECK: %[[ONES:.*]] = vector.from_elements %[[ONE]], %[[ONE]]
+  // CHECK-NOT: gpu.shuffle
+  // CHECK: nvvm.mma.sync {{.*}} B[%[[ONES]],
+  // CHECK-NOT: gpu.shuffle
+  // CHECK: gpu.return
+  gpu.func @sum_of_rows(%a: memref<16x16xf16>, %c: memref<16xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f16
+    %none = arith.constant dense<0.0> : vector<16xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x16xf16>, vector<16x16xf16>
+    %wide = arith.extf %x : vector<16x16xf16> to vector<16x16xf32>
+    %sums = vector.multi_reduction <add>, %wide, %none [1] : vector<16x16xf32> to vector<16xf32>
+    vector.transfer_write %sums, %c[%c0] {in_bounds = [true]} : vector<16xf32>, memref<16xf32>
+    gpu.return
+  }
+
+  // Slices in steps of fragments move nothing between lanes.
+  // CHECK-LABEL: gpu.func @slices
+  // CHECK-NOT: gpu.shuffle
+  // CHECK: nvvm.mma.sync
+  // CHECK-NOT: gpu.shuffle
+  // CHECK: gpu.return
+  gpu.func @slices(%a: memref<16x32xf16>, %b: memref<8x16xf16>, %c: memref<16x16xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f16
+    %all = arith.constant dense<0.0> : vector<16x16xf32>
+    %acc = arith.constant dense<0.0> : vector<16x8xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x32xf16>, vector<16x32xf16>
+    %part = vector.extract_strided_slice %x {offsets = [0, 16], sizes = [16, 16], strides = [1, 1]} : vector<16x32xf16> to vector<16x16xf16>
+    %y = vector.transfer_read %b[%c0, %c0], %zero {in_bounds = [true, true]} : memref<8x16xf16>, vector<8x16xf16>
+    %z = vector.contract {indexing_maps = [#id, #col, #out], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>}
+        %part, %y, %acc : vector<16x16xf16>, vector<8x16xf16> into vector<16x8xf32>
+    %w = vector.insert_strided_slice %z, %all {offsets = [0, 8], strides = [1, 1]} : vector<16x8xf32> into vector<16x16xf32>
+    vector.transfer_write %w, %c[%c0, %c0] {in_bounds = [true, true]} : vector<16x16xf32>, memref<16x16xf32>
+    gpu.return
+  }
+
+  // A comparison of any element: the warp votes, and all of it takes one way.
+  // CHECK-LABEL: gpu.func @any
+  // CHECK: arith.cmpf uno
+  // CHECK: %[[ANY:.*]] = nvvm.vote.sync any
+  // CHECK: scf.if
+  gpu.func @any(%a: memref<16x8xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %no = arith.constant false
+    %x = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<16x8xf32>, vector<16x8xf32>
+    %nan = arith.cmpf uno, %x, %x : vector<16x8xf32>
+    %any = vector.multi_reduction <or>, %nan, %no [0, 1] : vector<16x8xi1> to i1
+    scf.if %any {
+      %none = arith.constant dense<0.0> : vector<16x8xf32>
+      vector.transfer_write %none, %a[%c0, %c0] {in_bounds = [true, true]} : vector<16x8xf32>, memref<16x8xf32>
+    }
+    gpu.return
+  }
 }
