@@ -51,12 +51,13 @@ double elfatt::target::getProductCycles(const Core &core, int64_t rows, int64_t 
 double elfatt::target::getSoftmaxCycles(const Core &core, const SoftmaxSizes &sizes,
                                         const SoftmaxTiles &tiles) {
   const int64_t rows = known(sizes.rows), keys = known(sizes.keys);
+  const int64_t channels = known(sizes.channels), values = known(sizes.values);
   const int64_t blocks = tiles.wholeRow ? 1 : ceilDiv(keys, tiles.keys);
   const int64_t keyRegisters = core.registersOf(ceilDiv(keys, blocks));
-  const int64_t valueRegisters = core.registersOf(sizes.values);
+  const int64_t valueRegisters = core.registersOf(values);
   const double scores = tiles.rows * keyRegisters, result = tiles.rows * valueRegisters;
   // Q K^T, the weights, P V and, from block to block of the keys, the state.
-  double cycles = getProductCycles(core, tiles.rows, keyRegisters, sizes.channels) +
+  double cycles = getProductCycles(core, tiles.rows, keyRegisters, channels) +
                   getProductCycles(core, tiles.rows, valueRegisters,
                                    std::min(keys, keyRegisters * core.lanes)) +
                   scores * core.exponential + core.rowBlock;
@@ -66,13 +67,12 @@ double elfatt::target::getSoftmaxCycles(const Core &core, const SoftmaxSizes &si
     cycles += scores * core.masked;
   cycles += tiles.wholeRow ? result : result * core.state;
   // K^T and V of a block stay in the first cache, if that is large enough.
-  const int64_t blockBytes =
-      keyRegisters * core.lanes * (sizes.channels + sizes.values) * core.bytes;
+  const int64_t blockBytes = keyRegisters * core.lanes * (channels + values) * core.bytes;
   if (blockBytes > core.l1Bytes)
     cycles += (blockBytes - core.l1Bytes) / core.l2Bytes;
   const int64_t rowBlocks = ceilDiv(rows, tiles.rows);
   const double staged =
-      ceilDiv(rowBlocks, kRowBlocksOfWorker) * keyRegisters * core.lanes * sizes.channels;
+      ceilDiv(rowBlocks, kRowBlocksOfWorker) * keyRegisters * core.lanes * channels;
   return blocks * (rowBlocks * cycles + staged * core.transposed);
 }
 
@@ -103,6 +103,8 @@ SoftmaxTiles elfatt::target::chooseSoftmaxTiles(const Core &core, const SoftmaxS
 
 double elfatt::target::getContextCycles(const Core &core, int64_t channels, int64_t values,
                                         const ContextTiles &tiles) {
+  channels = known(channels);
+  values = known(values);
   const int64_t channelRegisters = core.registersOf(channels);
   const int64_t valueRegisters = core.registersOf(values);
   // Weights of the step's tokens, then the context in blocks of rows, each rescaled and
@@ -134,7 +136,8 @@ ContextTiles elfatt::target::chooseContextTiles(const Core &core, int64_t channe
 
 double elfatt::target::getApplyCycles(const Core &core, int64_t rows, int64_t channels,
                                       int64_t values, int64_t tileRows) {
-  const int64_t valueRegisters = core.registersOf(values);
+  channels = known(channels);
+  const int64_t valueRegisters = core.registersOf(known(values));
   const double weights = tileRows * core.registersOf(channels) * core.exponential;
   return ceilDiv(known(rows), tileRows) *
          (getProductCycles(core, tileRows, valueRegisters, channels) + weights + core.rowBlock +

@@ -71,8 +71,9 @@ static int64_t keysOfLine(Operation *part) {
   if (!sdpa)
     return 1;
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(part));
+  AttentionDims dims = AttentionDims::get(sdpa);
   int64_t keys = 1;
-  for (unsigned dim : ArrayRef(AttentionDims::get(sdpa).keys).drop_front())
+  for (unsigned dim : ArrayRef(dims.keys).drop_front())
     keys *= ShapedType::isDynamic(ranges[dim]) ? 1 : ranges[dim];
   return std::max<int64_t>(1, keys);
 }

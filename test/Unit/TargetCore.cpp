@@ -93,6 +93,15 @@ TEST(TargetCore, NoOtherTilesCostLess) {
       }
 }
 
+TEST(TargetCore, UnknownExtentsAreLong) {
+  constexpr int64_t unknown = INT64_MIN;
+  SoftmaxTiles tiles = chooseSoftmaxTiles(kAVX512, {unknown, unknown, unknown, unknown});
+  EXPECT_FALSE(tiles.wholeRow);
+  EXPECT_GE(tiles.rows, 1);
+  EXPECT_GE(chooseContextTiles(kAVX512, unknown, unknown).tokens, 1);
+  EXPECT_GE(chooseApplyRows(kAVX512, unknown, unknown, unknown), 1);
+}
+
 TEST(TargetCore, ContextAmortizesItsState) {
   EXPECT_LT(getContextCycles(kAVX512, 32, 32, {32, 8}), getContextCycles(kAVX512, 32, 32, {4, 8}));
   ContextTiles tiles = chooseContextTiles(kAVX512, 32, 32);
