@@ -10,6 +10,9 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <limits>
 
 namespace elfatt::gpu {
 #define GEN_PASS_DEF_GPUOUTLINEPASS
@@ -73,6 +76,7 @@ private:
   void passMemRefs();
   void rebuildMemRefs(OpBuilder &b, Block &entry);
   SmallVector<Value> hostTripCounts();
+  LogicalResult checkGrid(ArrayRef<Value> counts);
   SmallVector<Value> placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool isDynamic);
   void delinearize(OpBuilder &b, ArrayRef<Value> counts);
   void limitRegisters(mg::GPUFuncOp func, int64_t warps);
@@ -211,6 +215,22 @@ SmallVector<Value> Outliner::hostTripCounts() {
   return counts;
 }
 
+/// A grid whose extents are known fits the chip; others are the driver's to refuse.
+LogicalResult Outliner::checkGrid(ArrayRef<Value> counts) {
+  int64_t blocks = 1;
+  for (Value count : counts) {
+    std::optional<int64_t> known = getConstantIntValue(count);
+    if (!known)
+      return success();
+    if (llvm::MulOverflow(blocks, *known, blocks))
+      blocks = std::numeric_limits<int64_t>::max();
+  }
+  if (blocks > target::kBlocksPerGrid)
+    return emitError(loc) << "needs a grid of " << blocks << " blocks, expected at most "
+                          << target::kBlocksPerGrid << "; fewer images a call need less";
+  return success();
+}
+
 /// Maps the loop's induction variables to the block's number, the last dim
 /// fastest: neighbouring blocks share what the inner dims share.
 void Outliner::delinearize(OpBuilder &b, ArrayRef<Value> counts) {
@@ -280,6 +300,8 @@ LogicalResult Outliner::run(StringRef name) {
   collectCaptures();
 
   SmallVector<Value> counts = hostTripCounts();
+  if (failed(checkGrid(counts)))
+    return failure();
   passMemRefs();
   llvm::append_range(operands, scalars);
   // Dynamic trip counts are needed to take the block's number apart.

@@ -88,6 +88,9 @@ static int64_t rowsOfLine(Operation *part) {
   return rows;
 }
 
+/// Fewer columns than these a worker has only where it can have no more.
+static constexpr int64_t kFewColumns = 16;
+
 /// The columns of its result that one worker makes, for all parts of the chain of `last` and
 /// `context`, if the worker makes that too: all, where a block of the GPU has room; none, where
 /// it has room for nothing.
@@ -121,10 +124,13 @@ static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &
     }
     return true;
   };
-  for (int64_t bytes : {limits.sharedBytes, limits.mostSharedBytes})
-    if (auto columns =
-            chooseColumns(values, [&](int64_t columns) { return fitsWithin(bytes, columns); }))
-      return columns;
+  // A worker of very few columns pads them, and reads as much as one of many.
+  for (int64_t least : {std::min(values, kFewColumns), int64_t(1)})
+    for (int64_t bytes : {limits.sharedBytes, limits.mostSharedBytes})
+      if (auto columns = chooseColumns(values, [&](int64_t columns) {
+            return columns >= least && fitsWithin(bytes, columns);
+          }))
+        return columns;
   return std::nullopt;
 }
 

@@ -21,3 +21,14 @@ func.func @scratch_of_one_thread(%a: memref<4xf32>) {
   }
   return
 }
+
+// -----
+
+func.func @too_many_blocks(%a: memref<70000x70000xf32>) {
+  %zero = arith.constant 0.0 : f32
+  // expected-error @below {{needs a grid of 4900000000 blocks, expected at most 2147483647; fewer images a call need less}}
+  scf.forall (%i, %j) in (70000, 70000) {
+    memref.store %zero, %a[%i, %j] : memref<70000x70000xf32>
+  }
+  return
+}

@@ -68,6 +68,8 @@ double getCopyFraction(const Chip &chip);
 
 /// Limits that all chips share.
 constexpr int64_t kThreadsPerBlock = 1024;
+/// Of a grid's first dim, on every chip.
+constexpr int64_t kBlocksPerGrid = (int64_t(1) << 31) - 1;
 constexpr int64_t kRegistersPerThread = 255;
 constexpr int64_t kStaticSharedPerBlock = 48 * 1024;
 constexpr int64_t kReservedSharedPerBlock = 1024; ///< taken by the driver, sm_80 and newer
