@@ -124,8 +124,9 @@ static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &
     }
     return true;
   };
-  // A worker of very few columns pads them, and reads as much as one of many.
-  for (int64_t least : {std::min(values, kFewColumns), int64_t(1)})
+  // Rather a block alone on its multiprocessor than some of the columns, for which K and Q come
+  // again; a worker of very few pads them, and reads as much as one of many.
+  for (int64_t least : {values, std::min(values, kFewColumns), int64_t(1)})
     for (int64_t bytes : {limits.sharedBytes, limits.mostSharedBytes})
       if (auto columns = chooseColumns(values, [&](int64_t columns) {
             return columns >= least && fitsWithin(bytes, columns);
