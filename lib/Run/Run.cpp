@@ -236,6 +236,7 @@ private:
 
   int executeModel(const Model &compiled) {
     const Model *model = &compiled;
+    tool.setActivity("preparing inputs");
     auto prepared = model->prepareInputs(inputs);
     if (!prepared)
       return tool.error(llvm::toString(prepared.takeError()));

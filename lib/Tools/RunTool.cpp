@@ -43,6 +43,13 @@ void onFatalError(void *state, const char *reason, bool) {
   std::abort();
 }
 
+/// Memory that is not there is no bug of ours: no exception, which nothing catches.
+ToolState *stateOfNew = nullptr;
+[[noreturn]] void onNoMemory() {
+  onFatalError(stateOfNew, "not enough memory", false);
+  std::abort();
+}
+
 /// A file opened as number 0 to 2 would receive our messages or results.
 void occupyClosedStreams() {
   for (int descriptor = 0; descriptor <= 2; ++descriptor)
@@ -52,6 +59,8 @@ void occupyClosedStreams() {
 
 int runBody(llvm::StringRef name, llvm::function_ref<int(Tool &)> body, ToolState *state) {
   llvm::install_fatal_error_handler(onFatalError, state);
+  stateOfNew = state;
+  std::set_new_handler(onNoMemory);
   Tool tool(name, state);
   int status = body(tool);
   // Left alone, an unwritable stdout ends in an abort at exit.
