@@ -49,7 +49,9 @@ int64_t elfatt::tile::stagedPitch(int64_t columns, int64_t bits) {
 /// Rows of a fragment, and warps of a block.
 static constexpr int64_t kFragmentRows = 16, kWarps = 4, kLongRowWarps = 8;
 /// Keys of a register tile: scores take half a register a key.
-static constexpr int64_t kKeyTile = 48, kKeyTileOfNarrowHeads = 72, kNarrowHead = 64;
+static constexpr int64_t kKeyTile = 64, kKeyTileOfNarrowHeads = 72, kNarrowHead = 64;
+/// Keys of a block of longer rows, whose state lanes carry on.
+static constexpr int64_t kKeyBlockOfNarrowHeads = 48;
 /// Of heads up to kNarrowHead: lanes then have 128 registers.
 static constexpr int64_t kOccupancy = 16;
 /// Two fragments of rows double what O takes.
@@ -134,7 +136,9 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   if (wanted.warpsPerBlock != 0)
     params.warps = wanted.warpsPerBlock;
   const int64_t mostRows = wholeRow || noKeys ? kWholeRow : kFragmentRows * params.warps;
-  params.keys = wholeRow ? allKeys : extents.keys > 0 ? std::min(allKeys, kKeyTile) : kKeyTile;
+  params.keys = wholeRow ? allKeys : isNarrow ? kKeyBlockOfNarrowHeads : kKeyTile;
+  if (extents.keys > 0)
+    params.keys = std::min(params.keys, allKeys);
   if (noKeys)
     params.keys = channels;
   else if (wanted.keysPerStep != 0)

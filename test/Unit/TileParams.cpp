@@ -137,14 +137,46 @@ TEST(TileParams, LongerRowsShareShortTilesEvenly) {
   TileExtents extents{14, 196, 32, 32};
   extents.storageBits = 16;
   TileParams params = getTileParams(MachineLimits::gpu(80 * 1024), extents);
-  EXPECT_EQ(params.keyTile, 104);
-  EXPECT_EQ(params.keys, 208);
+  EXPECT_EQ(params.keyTile, 72);
+  EXPECT_EQ(params.keys, 216);
   EXPECT_EQ(params.rowsPerWorker, 256);
   // Beyond that blocks of keys pass by, and each warp has sixteen rows.
   extents.keys = 784;
   params = getTileParams(MachineLimits::gpu(80 * 1024), extents);
-  EXPECT_EQ(params.keys, 64);
+  EXPECT_EQ(params.keys, 48);
   EXPECT_EQ(params.rowsPerWorker, 16 * params.warps);
+}
+
+TEST(TileParams, NarrowHeadsLeaveRegistersForASecondBlock) {
+  TileExtents rows{56, 0, 32, 32};
+  rows.storageBits = 16;
+  MachineLimits limits = MachineLimits::gpu(80 * 1024);
+  TileParams params = getTileParams(limits, rows);
+  EXPECT_EQ(params.occupancy, 16);
+  // Warps of a long worker take two fragments of rows at a time, those of a short one one.
+  EXPECT_EQ(forRows(params, 16 * params.warps).rows, 16);
+  EXPECT_EQ(forRows(params, 16 * params.warps + 1).rows, 32);
+  // Beside scores, in wider heads and of f32 there is no room for two.
+  TileExtents window{14, 196, 32, 32};
+  window.storageBits = 16;
+  EXPECT_EQ(getTileParams(limits, window).manyRows, 16);
+  rows.channels = rows.values = 64;
+  EXPECT_EQ(getTileParams(limits, rows).manyRows, 16);
+  rows.channels = rows.values = 72;
+  EXPECT_EQ(getTileParams(limits, rows).occupancy, 0);
+  EXPECT_EQ(getTileParams(limits, {56, 0, 32, 32}).occupancy, 0);
+}
+
+TEST(TileParams, DiagonalsOfLepeTakeTheirShare) {
+  TileExtents window{7, 49, 32, 32};
+  window.storageBits = 16;
+  window.hasLepe = window.lepeReadsKeys = true;
+  // Room for a window of 49 rows and keys, but not for the matrices beside them.
+  const int64_t shared = 18 * 1024;
+  MachineLimits without = MachineLimits::gpu(shared), with = without;
+  with.tensorBF16 = true;
+  EXPECT_GE(getTileParams(without, window).rowsPerWorker, 49);
+  EXPECT_LT(getTileParams(with, window).rowsPerWorker, 49);
 }
 
 TEST(TileParams, ContextWarpsHoldAllChannels) {
