@@ -52,6 +52,7 @@ private:
   bool fill(Value scalar, Value target);
   bool copy(Value source, Value target);
   bool transpose(Value source, Value target);
+  void transposeBlocks(Value source, Value target, ArrayRef<int64_t> shape, int64_t elements);
   bool transposePairs(Value source, Value target);
   SmallVector<Value> enterRows(Value target);
   void forEachPiece(int64_t columns, function_ref<void(Value column, Piece piece)> body);
@@ -185,19 +186,25 @@ void StagingLowering::transposeBlock(Value source, Value target, Value row, Valu
                     {0, lanes * elements, lanes * elements});
 }
 
+/// Blocks of `lanes` rows of [rows, columns, ..], `elements` of memory each.
+void StagingLowering::transposeBlocks(Value source, Value target, ArrayRef<int64_t> shape,
+                                      int64_t elements) {
+  auto loop = scf::ForOp::create(b, arith::ConstantIndexOp::create(b, 0),
+                                 arith::ConstantIndexOp::create(b, shape[0]),
+                                 arith::ConstantIndexOp::create(b, lanes));
+  b.setInsertionPointToStart(loop.getBody());
+  Value row = loop.getInductionVar();
+  forEachPiece(shape[1], [&](Value column, Piece piece) {
+    transposeBlock(source, target, row, column, piece, elements);
+  });
+}
+
 bool StagingLowering::transpose(Value source, Value target) {
   MemRefType type = typeOf(source);
   if (type.getRank() != 2 || !type.hasStaticShape() || type.getDimSize(0) % lanes != 0 ||
       !hasUnitStride(type) || !hasUnitStride(typeOf(target)))
     return false;
-  auto loop = scf::ForOp::create(b, arith::ConstantIndexOp::create(b, 0),
-                                 arith::ConstantIndexOp::create(b, type.getDimSize(0)),
-                                 arith::ConstantIndexOp::create(b, lanes));
-  b.setInsertionPointToStart(loop.getBody());
-  Value row = loop.getInductionVar();
-  forEachPiece(type.getDimSize(1), [&](Value column, Piece piece) {
-    transposeBlock(source, target, row, column, piece, /*elements=*/1);
-  });
+  transposeBlocks(source, target, type.getShape(), /*elements=*/1);
   return true;
 }
 
@@ -215,14 +222,7 @@ bool StagingLowering::transposePairs(Value source, Value target) {
   target = memref::CollapseShapeOp::create(b, target, groups);
   if (!hasUnitStride(typeOf(source)) || !hasUnitStride(typeOf(target)))
     return false;
-  auto loop = scf::ForOp::create(b, arith::ConstantIndexOp::create(b, 0),
-                                 arith::ConstantIndexOp::create(b, type.getDimSize(0)),
-                                 arith::ConstantIndexOp::create(b, lanes));
-  b.setInsertionPointToStart(loop.getBody());
-  Value row = loop.getInductionVar();
-  forEachPiece(type.getDimSize(1), [&](Value column, Piece piece) {
-    transposeBlock(source, target, row, column, piece, /*elements=*/2);
-  });
+  transposeBlocks(source, target, type.getShape(), /*elements=*/2);
   return true;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Target/Core.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <algorithm>
 #include <limits>
 
@@ -18,7 +20,6 @@ static constexpr int64_t kLeastTokens = 4, kMostTokens = 32;
 /// What stands for an extent that is not known: a long row.
 static constexpr int64_t kUnknown = 4096;
 
-static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t known(int64_t extent) {
   return extent < 0 ? kUnknown : std::max<int64_t>(extent, 1);
 }
@@ -29,7 +30,7 @@ Core Core::of(int64_t registerBits, int64_t registers, int64_t elementBits) {
 }
 
 int64_t Core::registersOf(int64_t extent) const {
-  return std::max<int64_t>(1, ceilDiv(extent, lanes));
+  return std::max<int64_t>(1, llvm::divideCeilSigned(extent, lanes));
 }
 
 double elfatt::target::getProductCycles(const Core &core, int64_t rows, int64_t columns,
@@ -37,8 +38,9 @@ double elfatt::target::getProductCycles(const Core &core, int64_t rows, int64_t 
   // Beside the accumulators, one broadcast and a row of the right operand.
   const int64_t together = std::max<int64_t>(1, (core.registers - 1) / (rows + 1));
   double cycles = 0;
-  for (int64_t left = columns, panels = ceilDiv(columns, together); panels > 0; --panels) {
-    const int64_t width = ceilDiv(left, panels);
+  for (int64_t left = columns, panels = llvm::divideCeilSigned(columns, together); panels > 0;
+       --panels) {
+    const int64_t width = llvm::divideCeilSigned(left, panels);
     const double sums = rows * width;
     cycles +=
         depth * std::max({sums / core.multiplyAdds, (rows + width) / core.loads, core.latency}) +
@@ -52,8 +54,8 @@ double elfatt::target::getSoftmaxCycles(const Core &core, const SoftmaxSizes &si
                                         const SoftmaxTiles &tiles) {
   const int64_t rows = known(sizes.rows), keys = known(sizes.keys);
   const int64_t channels = known(sizes.channels), values = known(sizes.values);
-  const int64_t blocks = tiles.wholeRow ? 1 : ceilDiv(keys, tiles.keys);
-  const int64_t keyRegisters = core.registersOf(ceilDiv(keys, blocks));
+  const int64_t blocks = tiles.wholeRow ? 1 : llvm::divideCeilSigned(keys, tiles.keys);
+  const int64_t keyRegisters = core.registersOf(llvm::divideCeilSigned(keys, blocks));
   const int64_t valueRegisters = core.registersOf(values);
   const double scores = tiles.rows * keyRegisters, result = tiles.rows * valueRegisters;
   // Q K^T, the weights, P V and, from block to block of the keys, the state.
@@ -70,9 +72,9 @@ double elfatt::target::getSoftmaxCycles(const Core &core, const SoftmaxSizes &si
   const int64_t blockBytes = keyRegisters * core.lanes * (channels + values) * core.bytes;
   if (blockBytes > core.l1Bytes)
     cycles += (blockBytes - core.l1Bytes) / core.l2Bytes;
-  const int64_t rowBlocks = ceilDiv(rows, tiles.rows);
+  const int64_t rowBlocks = llvm::divideCeilSigned(rows, tiles.rows);
   const double staged =
-      ceilDiv(rowBlocks, kRowBlocksOfWorker) * keyRegisters * core.lanes * channels;
+      llvm::divideCeilSigned(rowBlocks, kRowBlocksOfWorker) * keyRegisters * core.lanes * channels;
   return blocks * (rowBlocks * cycles + staged * core.transposed);
 }
 
@@ -111,7 +113,7 @@ double elfatt::target::getContextCycles(const Core &core, int64_t channels, int6
   // kept in memory.
   const double state = tiles.rows * valueRegisters * core.state;
   const double products =
-      ceilDiv(channels, tiles.rows) *
+      llvm::divideCeilSigned(channels, tiles.rows) *
       (getProductCycles(core, tiles.rows, valueRegisters, tiles.tokens) + state);
   const double weights = tiles.tokens * channelRegisters * (core.exponential + core.spilled);
   return (weights + products + core.rowBlock + channelRegisters * core.exponential) / tiles.tokens;
@@ -139,7 +141,7 @@ double elfatt::target::getApplyCycles(const Core &core, int64_t rows, int64_t ch
   channels = known(channels);
   const int64_t valueRegisters = core.registersOf(known(values));
   const double weights = tileRows * core.registersOf(channels) * core.exponential;
-  return ceilDiv(known(rows), tileRows) *
+  return llvm::divideCeilSigned(known(rows), tileRows) *
          (getProductCycles(core, tileRows, valueRegisters, channels) + weights + core.rowBlock +
           tileRows * valueRegisters);
 }

@@ -101,19 +101,27 @@ Value Formulas::indices(Value base, int64_t extent) {
   return arith::AddIOp::create(b, splat(start, typeOf(step)), step);
 }
 
+Value Formulas::slice(Value tile, int64_t row, int64_t column, int64_t height, int64_t width) {
+  return vector::ExtractStridedSliceOp::create(b, tile, ArrayRef<int64_t>{row, column},
+                                               ArrayRef<int64_t>{height, width},
+                                               ArrayRef<int64_t>{1, 1});
+}
+
+Value Formulas::insertColumns(Value part, Value tile, int64_t column) {
+  return vector::InsertStridedSliceOp::create(b, part, tile, ArrayRef<int64_t>{0, column},
+                                              ArrayRef<int64_t>{1, 1});
+}
+
 Value Formulas::maskColumns(Value scores, Value bound, int64_t first) {
   VectorType vector = typeOf(scores);
   if (first > 0) {
     int64_t rows = vector.getDimSize(0), rest = vector.getDimSize(1) - first;
     if (rest == 0)
       return scores;
-    Value part = vector::ExtractStridedSliceOp::create(b, scores, ArrayRef<int64_t>{0, first},
-                                                       ArrayRef<int64_t>{rows, rest},
-                                                       ArrayRef<int64_t>{1, 1});
+    Value part = slice(scores, 0, first, rows, rest);
     Value start = arith::ConstantIndexOp::create(b, first);
     part = maskColumns(part, b.createOrFold<arith::SubIOp>(bound, start));
-    return vector::InsertStridedSliceOp::create(b, part, scores, ArrayRef<int64_t>{0, first},
-                                                ArrayRef<int64_t>{1, 1});
+    return insertColumns(part, scores, first);
   }
   Value zero = arith::ConstantIndexOp::create(b, 0);
   Value columns = indices(zero, vector.getDimSize(1));
@@ -200,6 +208,12 @@ Value Formulas::weight(Value x, Value pivot, Value factor, bool headroom) {
   if (headroom && factor)
     power = arith::SubFOp::create(b, power, constantOf(power, kHeadroom), fused());
   return math::Exp2Op::create(b, power);
+}
+
+OnlineState Formulas::noKeys(int64_t rows, int64_t values) {
+  VectorType perRow = vectorType({rows});
+  return {constant(0.0, vectorType({rows, values})), constant(kMinusInf, perRow),
+          constant(0.0, perRow)};
 }
 
 OnlineState Formulas::online(const OnlineState *state, Value scores, Value value, ScoreBase base,

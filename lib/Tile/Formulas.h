@@ -46,6 +46,8 @@ public:
   /// The same with channels in pairs: `query` [rows, D/2, 2], `keys` [D/2, keys, 2].
   mlir::Value pairedScores(mlir::Value query, mlir::Value keys);
 
+  /// The state of `rows` rows that have seen no key yet.
+  OnlineState noKeys(int64_t rows, int64_t values);
   /// One step over a segment of keys:
   ///   m' = max(m, max_j S);  P = 2^(S - m');  r = 2^(m - m')
   ///   sum' = r sum + sum_j P;  acc' = r acc + P V
@@ -98,6 +100,10 @@ public:
   mlir::Value reduceSum(mlir::Value tile, bool perRow);
   /// base + 0, 1, ... as i32, [extent].
   mlir::Value indices(mlir::Value base, int64_t extent);
+  /// `height` x `width` elements of `tile` from (row, column) on.
+  mlir::Value slice(mlir::Value tile, int64_t row, int64_t column, int64_t height, int64_t width);
+  /// `tile` with `part` in place of its columns from `column` on.
+  mlir::Value insertColumns(mlir::Value part, mlir::Value tile, int64_t column);
   /// Whether an element of `tile` is NaN: a scalar.
   mlir::Value anyNaN(mlir::Value tile);
   /// Scores of columns at or beyond `bound` become -inf; columns before `first` never are.

@@ -181,14 +181,8 @@ LogicalResult ContextLowering::runStaged() {
     return OnlineState{readRows(at, a, block, columns), readPerRow(at, m, block),
                        readPerRow(at, l, block)};
   };
-  auto nothing = [&](int64_t extent) {
-    auto perRow = VectorType::get({extent}, ctx.type);
-    return OnlineState{formulas.constant(0.0, VectorType::get({extent, columns}, ctx.type)),
-                       formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
-                       formulas.constant(0.0, perRow)};
-  };
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
-    write(state, block, nothing(rows), acc, max, sum);
+    write(state, block, formulas.noKeys(rows, columns), acc, max, sum);
   });
   auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(parts * tokens));
   {

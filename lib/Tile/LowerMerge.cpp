@@ -9,8 +9,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
-#include <limits>
-
 using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
@@ -26,14 +24,11 @@ static void mergeStaged(const TileContext &ctx, Value acc, Value max, Value sum,
   const int64_t rows = ctx.params.rows, segments = typeOf(acc).getDimSize(0);
   const int64_t columns = roundUp(typeOf(output).getDimSize(1), ctx.params.padTo);
   const int64_t atOnce = segments % kSegmentsAtOnce == 0 ? kSegmentsAtOnce : 1;
-  auto perRow = VectorType::get({rows}, ctx.type);
   forEachRowBlock(ctx, output, [&](const RowBlock &block) {
-    SmallVector<Value> none = {formulas.constant(0.0, VectorType::get({rows, columns}, ctx.type)),
-                               formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
-                               formulas.constant(0.0, perRow)};
+    const OnlineState none = formulas.noKeys(rows, columns);
     auto loop =
         scf::ForOp::create(b, ctx.index(0), ctx.index(memref::getMixedSize(b, b.getLoc(), acc, 0)),
-                           ctx.index(atOnce), none);
+                           ctx.index(atOnce), ValueRange{none.acc, none.max, none.sum});
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(loop.getBody());
@@ -83,7 +78,6 @@ LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) 
   Formulas formulas(b, ctx.type);
   Value accScratch = ctx.scratch({rows, values}, ctx.type);
   Value maxScratch = ctx.scratch({rows}, ctx.type), sumScratch = ctx.scratch({rows}, ctx.type);
-  auto perRow = VectorType::get({rows}, ctx.type);
   RowBlock own;
   own.inner = own.linear = ctx.index(0);
   auto load = [&](Value a, Value m, Value l, const RowBlock &block) {
@@ -96,9 +90,7 @@ LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) 
     writePerRow(ctx, state.sum, sumScratch, own);
   };
   forEachRowBlock(ctx, output, [&](const RowBlock &block) {
-    store({formulas.constant(0.0, VectorType::get({rows, values}, ctx.type)),
-           formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
-           formulas.constant(0.0, perRow)});
+    store(formulas.noKeys(rows, values));
     Value numSegments = ctx.index(memref::getMixedSize(b, b.getLoc(), acc, 0));
     auto loop = scf::ForOp::create(b, ctx.index(0), numSegments, ctx.index(1));
     {

@@ -67,7 +67,6 @@ private:
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
   int64_t firstMasked() const;
-  OnlineState noKeys();
   OnlineState load(const RowBlock &block);
   void store(const RowBlock &block, const OnlineState &state);
 
@@ -273,7 +272,9 @@ LogicalResult SoftmaxLowering::makeState() {
   shape.push_back(values);
   tile.acc = buffer(shape);
   if (inRegisters) {
-    forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) { store(block, noKeys()); });
+    forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
+      store(block, formulas.noKeys(ctx.params.rows, values));
+    });
     return success();
   }
   auto fill = [&](double with, Value buffer) {
@@ -389,7 +390,7 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   } else {
     // A loop, where code for each tile would be free to wait for the end of all.
     if (!state)
-      state = noKeys();
+      state = formulas.noKeys(ctx.params.rows, values);
     auto loop = scf::ForOp::create(b, zero, ctx.index(blocks.columns), ctx.index(blocks.tile),
                                    ValueRange{state->acc, state->max, state->sum});
     OpBuilder::InsertionGuard guard(b);
@@ -419,14 +420,6 @@ int64_t SoftmaxLowering::firstMasked() const {
   for (int64_t start = 0; start < blocks.columns; start += blocks.tile)
     first = std::min(first, std::max<int64_t>(0, keys - start));
   return first / ctx.params.padTo * ctx.params.padTo;
-}
-
-/// The state of rows that have seen no key yet.
-OnlineState SoftmaxLowering::noKeys() {
-  auto perRow = VectorType::get({ctx.params.rows}, ctx.type);
-  return {formulas.constant(0.0, VectorType::get({ctx.params.rows, values}, ctx.type)),
-          formulas.constant(-std::numeric_limits<double>::infinity(), perRow),
-          formulas.constant(0.0, perRow)};
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {

@@ -37,7 +37,7 @@ LogicalResult LepeTerm::stage(bool stageValue) {
         typeOf(value).getDimSize(axis) != typeOf(init).getDimSize(axis))
       return op.emitOpError("expected tiles of whole lines of static extent, got ")
              << typeOf(init) << " of " << typeOf(value);
-  // Weights and bias, a row a tap, in the computation's type.
+  // Weights and bias, a row a tap: in V's type where both have it, else in the computation's.
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   unsigned numDims = maps.back().getNumDims();
   SmallVector<AffineExpr> exprs;
@@ -223,18 +223,6 @@ Value LepeTerm::rowsOnLine(const RowBlock &block, int64_t way) {
   return onLine;
 }
 
-static Value slice(ImplicitLocOpBuilder &b, Value tile, int64_t row, int64_t column, int64_t height,
-                   int64_t width) {
-  return vector::ExtractStridedSliceOp::create(b, tile, ArrayRef<int64_t>{row, column},
-                                               ArrayRef<int64_t>{height, width},
-                                               ArrayRef<int64_t>{1, 1});
-}
-
-static Value insert(ImplicitLocOpBuilder &b, Value part, Value tile, int64_t column) {
-  return vector::InsertStridedSliceOp::create(b, part, tile, ArrayRef<int64_t>{0, column},
-                                              ArrayRef<int64_t>{1, 1});
-}
-
 /// part + sum_t weight[t] V[g + t - 1] for the channels from `column` on that `part` has. The
 /// taps that go the same way along the inner axes are added together, so that one choice a row
 /// leaves them out.
@@ -271,10 +259,11 @@ Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, int64_t column)
   Value diagonal =
       readTile(ctx, diagonals, ctx.index(index * columns + column), ctx.index(0), width, kBlock);
   for (int64_t i = 0; i < width; i += kBlock) {
-    Value part = formulas.product(Product::NT, slice(b, tile, 0, i, numRows, kBlock),
-                                  slice(b, diagonal, i, 0, kBlock, kBlock),
-                                  slice(b, sum, 0, i, numRows, kBlock));
-    sum = insert(b, part, sum, i);
+    Value lhs = formulas.slice(tile, 0, i, numRows, kBlock);
+    Value rhs = formulas.slice(diagonal, i, 0, kBlock, kBlock);
+    Value part = formulas.slice(sum, 0, i, numRows, kBlock);
+    part = formulas.product(Product::NT, lhs, rhs, part);
+    sum = formulas.insertColumns(part, sum, i);
   }
   return sum;
 }
@@ -289,7 +278,7 @@ Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
   const int64_t numRows = ctx.params.rows;
   const int64_t group = std::max<int64_t>(1, 4 * kBlock / numRows) * kBlock;
   for (int64_t column = 0; column < columns; column += group) {
-    Value part = slice(b, rows, 0, column, numRows, std::min(group, columns - column));
+    Value part = formulas.slice(rows, 0, column, numRows, std::min(group, columns - column));
     Value sum = addTaps(block, part, column, /*byProducts=*/diagonals != nullptr);
     if (diagonals)
       sum = scf::IfOp::create(
@@ -300,7 +289,7 @@ Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
                 },
                 [&](OpBuilder &builder, Location loc) { scf::YieldOp::create(builder, loc, sum); })
                 .getResult(0);
-    rows = insert(b, sum, rows, column);
+    rows = formulas.insertColumns(sum, rows, column);
   }
   return rows;
 }

@@ -3,6 +3,8 @@
 
 #include "PartShape.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <set>
 
 using namespace mlir;
@@ -16,8 +18,6 @@ constexpr int64_t kFragmentRows = 16;
 
 /// What the kernels of one part follow from.
 using Signature = std::vector<int64_t>;
-
-int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// step, 2 step, ... up to `most`, or `only` where that is set.
 std::vector<int64_t> doubling(int64_t step, int64_t most, int64_t only) {
@@ -36,7 +36,7 @@ int64_t rowsOf(const CandidatePart &part) {
 
 /// The channels' rows lie in so many parts, each with warps of its own.
 int64_t contextParts(const CandidatePart &part, const TileParams &params) {
-  return ceilDivide(std::max<int64_t>(part.extents.channels, 1), params.contextRows);
+  return llvm::divideCeilSigned(std::max<int64_t>(part.extents.channels, 1), params.contextRows);
 }
 
 Signature getSignature(const MachineLimits &limits, ArrayRef<CandidatePart> parts) {
@@ -49,8 +49,8 @@ Signature getSignature(const MachineLimits &limits, ArrayRef<CandidatePart> part
     }
     // More rows than there are, and warps without rows, change nothing.
     int64_t rows = std::min(params.rowsPerWorker, rowsOf(part));
-    int64_t turns = ceilDivide(rows / kFragmentRows, params.warps);
-    signature.insert(signature.end(), {rows, ceilDivide(rows / kFragmentRows, turns)});
+    int64_t turns = llvm::divideCeilSigned(rows / kFragmentRows, params.warps);
+    signature.insert(signature.end(), {rows, llvm::divideCeilSigned(rows / kFragmentRows, turns)});
     if (part.kind == CandidatePart::Softmax)
       signature.insert(signature.end(), {params.keys, params.keyTile});
   }

@@ -161,7 +161,8 @@ static Operation *findOwnContext(Operation *last, const MachineLimits &limits) {
 /// Workers take one index of every batch dim, a block of rows of the outermost row dim
 /// where rows are many, and some of the columns where they are too many for a block. Zero
 /// means not tiled.
-static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &limits) {
+static SmallVector<int64_t> chooseTileSizes(Operation *op, Operation *context,
+                                            const MachineLimits &limits) {
   PartShape shape = getPartShape(op);
   auto view = cast<ViewOpInterface>(op);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
@@ -169,7 +170,6 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, const MachineLimits &
   for (unsigned dim : shape.batch)
     sizes[dim] = 1;
   const int64_t inner = rowsOfLine(op);
-  Operation *context = findOwnContext(op, limits);
   const int64_t columns = findColumns(op, limits, context).value_or(shape.extents.values);
   if (columns != shape.extents.values)
     sizes[shape.values] = columns;
@@ -314,11 +314,12 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   }
 
   LogicalResult tileChain(IRRewriter &rewriter, Operation *last, const MachineLimits &limits) {
-    SmallVector<int64_t> sizes = chooseTileSizes(last, limits), order, rowSizes;
+    Operation *context = findOwnContext(last, limits);
+    SmallVector<int64_t> sizes = chooseTileSizes(last, context, limits), order, rowSizes;
     llvm::SmallPtrSet<Operation *, 4> chain;
     for (Operation *part = last; part; part = previousPart(part))
       chain.insert(part);
-    if (Operation *context = findOwnContext(last, limits)) {
+    if (context) {
       chain.insert(context);
       // A worker that made a context has all rows of its head, tile after tile.
       if (isa<ContextOp>(context))

@@ -133,14 +133,19 @@ def one_more(lines: Sequence[str], i: int) -> Optional[str]:
     return put(lines[i], found, wider[found[1]])
 
 
+def loads(lines: Sequence[str], i: int) -> bool:
+    """Whether the region that begins behind line i reads memory."""
+    end = " " * (len(lines[i]) - len(lines[i].lstrip())) + "}"
+    last = next(j for j in range(i + 1, len(lines)) if lines[j].startswith(end))
+    return any(LOAD.search(line) or "async_copy" in line for line in lines[i:last])
+
+
 def one_round_less(lines: Sequence[str], i: int) -> Optional[str]:
     """A loop that loads leaves out its last round."""
     found = re.search(r"scf\.for %\w+ = %\S+ to (%\S+) step (%\S+) ", lines[i])
     if not found:
         return None
-    end = " " * (len(lines[i]) - len(lines[i].lstrip())) + "}"
-    last = next(j for j in range(i, len(lines)) if lines[j].startswith(end))
-    if not any(LOAD.search(line) or "async_copy" in line for line in lines[i:last]):
+    if not loads(lines, i):
         return None
     less = f"%m = arith.subi {found[1]}, {found[2]} : index\n"
     return less + put(lines[i], found, "%m")
@@ -151,9 +156,7 @@ def one_chunk_less(lines: Sequence[str], i: int) -> Optional[str]:
     found = re.search(r"arith\.cmpi ult, %\S+, (%\S+) : index", lines[i])
     if not found or "scf.if" not in lines[i + 1]:
         return None
-    end = " " * (len(lines[i]) - len(lines[i].lstrip())) + "}"
-    last = next(j for j in range(i + 1, len(lines)) if lines[j].startswith(end))
-    if not any(LOAD.search(line) or "async_copy" in line for line in lines[i:last]):
+    if not loads(lines, i):
         return None
     less = f"%m = arith.constant 1 : index\n%n = arith.subi {found[1]}, %m : index\n"
     return less + put(lines[i], found, "%n")
