@@ -197,10 +197,8 @@ class Demo:
             "-o",
             folder,
         )
-        row.gpu_files = sorted(
-            (str(p.relative_to(folder)), p.stat().st_size)
-            for p in Path(folder).rglob("*")
-            if p.is_file()
+        row.gpu_code = sorted(
+            (p.name, p.stat().st_size) for p in Path(folder).glob("kernels.*")
         )
 
     # ------------------------------------------------------------ all of it

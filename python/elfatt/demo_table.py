@@ -26,7 +26,7 @@ class Row:
     approximated: Optional[List[Dict[str, Any]]] = None
     approximate: Optional[Dict[str, Any]] = None
     torch_ms: Optional[float] = None
-    gpu_files: Optional[List[Tuple[str, int]]] = None
+    gpu_code: Optional[List[Tuple[str, int]]] = None
     failures: Dict[str, str] = dataclasses.field(default_factory=dict)
 
     def served(self) -> int:
@@ -56,9 +56,9 @@ def _outcome(site: Dict[str, Any]) -> str:
 
 
 def _gpu(row: Row) -> str:
-    if row.gpu_files is None:
+    if row.gpu_code is None:
         return "-"
-    return f"{sum(size for _, size in row.gpu_files) / 1024:.0f} KB"
+    return f"{sum(size for _, size in row.gpu_code) / 1024:.0f} KB"
 
 
 def table(rows: Sequence[Row], threads: int) -> str:
@@ -120,7 +120,7 @@ def explain(rows: Sequence[Row], output: Path) -> str:
         lines += [f"  with ELFATT: {n} x {kind}" for kind, n in replaced.items()]
         for step, why in row.failures.items():
             lines.append(f"  {step}: {why}")
-        for name, size in row.gpu_files or []:
+        for name, size in row.gpu_code or []:
             lines.append(f"  {row.name}.gpu/{name}  {size} bytes")
     lines.append(f"\nEverything is in {output}; commands.log has the commands.")
     return "\n".join(lines)
