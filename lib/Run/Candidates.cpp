@@ -233,12 +233,12 @@ Expected<json::Object> listCandidates(Tool &tool, ModuleOp module, const Compile
     return llvm::createStringError(candidates[0].refused);
   if (!candidates[0].note.empty())
     llvm::errs() << "elfatt-run: remark: " << candidates[0].note << "\n";
-  llvm::stable_sort(candidates, [](const Candidate &a, const Candidate &b) {
-    bool runs = a.refused.empty();
-    if (runs != b.refused.empty() || !runs)
-      return runs && !b.refused.empty();
-    return *a.sum("predicted_us") < *b.sum("predicted_us");
-  });
+  auto rank = [](const Candidate &c) {
+    bool refused = !c.refused.empty();
+    return std::tuple(refused, refused ? 0.0 : *c.sum("predicted_us"), c.name());
+  };
+  llvm::sort(candidates,
+             [&](const Candidate &a, const Candidate &b) { return rank(a) < rank(b); });
   printTable(candidates);
   json::Array records;
   for (Candidate &candidate : candidates)

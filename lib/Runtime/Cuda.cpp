@@ -118,8 +118,10 @@ std::vector<const CodeManifest *> listDeviceCode(const std::vector<CodeManifest>
     return std::tuple(fitsCubin(*entry), parseArchitecture(entry->target),
                       entry->ptxVersion + entry->cudaVersion);
   };
-  std::stable_sort(usable.begin(), usable.end(),
-                   [&](auto *a, auto *b) { return rank(a) > rank(b); });
+  // Of equal ones the manifest's first.
+  std::sort(usable.begin(), usable.end(), [&](auto *a, auto *b) {
+    return rank(a) != rank(b) ? rank(a) > rank(b) : a < b;
+  });
   return usable;
 }
 
