@@ -85,3 +85,26 @@ if __name__ == "__main__":
         if case.name in sys.argv[1:]:
             onnx.save(case.model, f"{case.name}.onnx")
             np.savez(f"{case.name}.npz", **case.arrays())
+
+
+def node(op: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
+    """Inputs and outputs by names with spaces between."""
+    return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
+
+
+def linear(**options: Any) -> onnx.ModelProto:
+    """y = x @ w + b with 48x64 weights, which are kept out of shape inference."""
+    generator = np.random.default_rng(0)
+    return model_of(
+        [
+            node("MatMul", "x w", "h", name="/inner/MatMul"),
+            node("Add", "h b", "y", name="/inner/Add"),
+        ],
+        {"x": options.pop("x", (4, 48))},
+        {"y": options.pop("y", (4, 64))},
+        {
+            "w": generator.standard_normal((48, 64), np.float32),
+            "b": generator.standard_normal(64, np.float32),
+        },
+        **options,
+    )
