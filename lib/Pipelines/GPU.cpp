@@ -54,6 +54,7 @@ void buildTile(OpPassManager &pm, const GPUOptions &options) {
   bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   buildTileToVector(pm, limits);
+  pm.addPass(tile::createTileHoistStagingPass());
   pm.addPass(tile::createTileMergeLaunchesPass());
 }
 

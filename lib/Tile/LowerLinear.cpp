@@ -321,9 +321,6 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
     Type queryType = typeOf(query).getElementType();
-    Value queryMatrix = ctx.staging(rows, channels, queryType);
-    stageIn(ctx, query, queryMatrix, Padding::None);
-    query = queryMatrix;
     // Sums of all tokens, rounded once, would be the largest error of 16-bit kernels: where
     // they are not too many, what rounding leaves of them is kept beside them.
     Type operandType = ctx.operandType(queryType);
@@ -334,6 +331,10 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
       contexts.push_back(ctx.staging(channels, values, operandType));
       stageRemainder(ctx, context, contexts[1]);
     }
+    // After the context, which has its scratch no longer.
+    Value queryMatrix = ctx.staging(rows, channels, queryType);
+    stageIn(ctx, query, queryMatrix, Padding::None);
+    query = queryMatrix;
     // Rows of O replace those of Q where they fit: a warp has read its own by then.
     Type outputType = typeOf(target).getElementType();
     output = outputType == queryType && channels == values ? queryMatrix

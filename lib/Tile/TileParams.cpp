@@ -37,6 +37,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   params.staged = false;
   params.narrowOperands = false;
   params.occupancy = 0;
+  params.fillsWarps = false;
   return params;
 }
 
@@ -83,12 +84,10 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   const int64_t valueBytes = stagedPitch(values, extents.storageBits) * stored;
   const int64_t keyBytes = stagedPitch(channels, extents.storageBits) * stored;
   const int64_t state = rows * (values + 2) * computed;
+  const int64_t contextBytes = keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
   // O takes the place of Q where it fits.
   int64_t bytes = rows * (channels == values ? valueBytes : keyBytes + valueBytes);
-  if (extents.keys != 0)
-    bytes += keys * (valueBytes + keyBytes);
-  else
-    bytes += keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
+  bytes += extents.keys != 0 ? keys * (valueBytes + keyBytes) : contextBytes;
   if (extents.hasBias)
     bytes += (rows + kFragmentRows) * keys * computed;
   // V a line and a row further on both sides; the rows between may be there already. Nine taps
@@ -96,14 +95,43 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   if (extents.hasLepe) {
     const bool areKeys = extents.lepeReadsKeys && keys >= extents.keys;
     const bool hasProduct = extents.storageBits == 16 && (limits.tensorF16 || limits.tensorBF16);
-    const int64_t around = areKeys ? roundUp(keys, kFragmentRows) - keys : rows;
+    // The last block of rows reads beyond them.
+    const int64_t around = areKeys ? std::max(keys, extents.keys + kFragmentRows - 1) - keys : rows;
     bytes += (around + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) * valueBytes;
     bytes += values * (hasProduct ? 9 * kFragmentPad * stored + 10 * stored : 10 * computed);
   }
+  // The context is there as it was summed until it is staged, before the rows are.
   if (extents.ownsContext)
-    bytes += channels * values * computed;
+    bytes = std::max(bytes, contextBytes + channels * values * computed);
   // Several steps hand the state on in scratch.
   return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
+}
+
+/// Register tiles of at most `keyTile` keys for rows of `keys` keys that lie in shared memory
+/// whole: as few as there can be, or more that leave less padding, where the worker's rows then
+/// pass by in fewer turns. None where only few rows fit beside the keys.
+static std::optional<int64_t> chooseKeyTiles(const MachineLimits &limits,
+                                             const TileExtents &extents, int64_t keyTile) {
+  const int64_t keys = extents.keys, least = (keys + keyTile - 1) / keyTile;
+  // Rows are as many as keys where that matters: in windows and images.
+  const int64_t rowBlocks = roundUp(keys, kFragmentRows) / kFragmentRows;
+  std::optional<int64_t> best;
+  int64_t bestTurns = 0;
+  for (int64_t tiles = least; tiles <= 2 * least; ++tiles) {
+    const int64_t padded = roundUp(keys, kFragmentPad * tiles);
+    int64_t fitting = 0;
+    while (fitting < rowBlocks &&
+           rowBytes(limits, extents, (fitting + 1) * kFragmentRows, padded) <= limits.sharedBytes)
+      ++fitting;
+    if (fitting < std::min(rowBlocks, kWarps))
+      continue;
+    const int64_t turns = (rowBlocks + fitting - 1) / fitting;
+    if (!best || turns < bestTurns) {
+      best = tiles;
+      bestTurns = turns;
+    }
+  }
+  return best;
 }
 
 /// Rows and keys of one block. Short rows lie in shared memory whole, all rows that see
@@ -124,15 +152,19 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   const bool isNarrow =
       std::max(channels, values) <= kNarrowHead && extents.storageBits < extents.bits;
   const int64_t keyTile = isNarrow ? kKeyTileOfNarrowHeads : kKeyTile;
-  const int64_t allTiles = (std::max<int64_t>(extents.keys, 1) + keyTile - 1) / keyTile;
+  const int64_t fewest = (std::max<int64_t>(extents.keys, 1) + keyTile - 1) / keyTile;
+  std::optional<int64_t> keyTiles;
+  if (extents.keys > 0 && extents.keys <= kWholeRow)
+    keyTiles = chooseKeyTiles(limits, extents, keyTile);
+  bool wholeRow = keyTiles.has_value();
+  const int64_t allTiles = keyTiles.value_or(fewest);
   const int64_t allKeys = roundUp(std::max<int64_t>(extents.keys, 1), params.padTo * allTiles);
-  bool wholeRow = extents.keys > 0 && extents.keys <= kWholeRow &&
-                  bytesOf(kFragmentRows, allKeys) <= limits.sharedBytes;
   if (wanted.keysPerStep != 0)
     wholeRow = extents.keys > 0 && extents.keys <= wanted.keysPerStep;
   // Where there are no keys the rows meet the context.
   const bool noKeys = extents.keys == 0;
-  params.warps = wholeRow ? kWarps : kLongRowWarps;
+  // Wide heads have registers for few warps: rather of several blocks.
+  params.warps = wholeRow && !isNarrow ? kWarps : kLongRowWarps;
   if (wanted.warpsPerBlock != 0)
     params.warps = wanted.warpsPerBlock;
   const int64_t mostRows = wholeRow || noKeys ? kWholeRow : kFragmentRows * params.warps;
@@ -147,7 +179,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
          bytesOf(kFragmentRows, params.keys) > limits.sharedBytes)
     params.keys -= params.padTo;
   // Register tiles of about the same width.
-  const int64_t tiles = (params.keys + keyTile - 1) / keyTile;
+  const int64_t tiles =
+      wholeRow && wanted.keysPerStep == 0 ? allTiles : (params.keys + keyTile - 1) / keyTile;
   params.keyTile = roundUp((params.keys + tiles - 1) / tiles, params.padTo);
   if (!noKeys)
     params.keys = params.keyTile * tiles;
@@ -156,6 +189,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
          bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= limits.sharedBytes)
     params.rowsPerWorker += kFragmentRows;
   params.occupancy = isNarrow ? kOccupancy : 0;
+  // State in registers needs a block of rows for each warp.
+  params.fillsWarps = wholeRow && params.occupancy != 0 && params.occupancy % params.warps == 0;
   // Beside keys their scores would take too many registers.
   const bool hasMany = noKeys && isNarrow && std::max(channels, values) <= kHeadOfManyRows;
   params.manyRows = hasMany ? 2 * kFragmentRows : params.rows;
@@ -270,7 +305,8 @@ std::optional<int64_t> elfatt::tile::chooseColumns(int64_t values,
 }
 
 TileParams elfatt::tile::forRows(TileParams params, int64_t rows) {
-  if (rows > params.rows * params.warps)
+  // Where their padding fits too.
+  if (rows > params.rows * params.warps && roundUp(rows, params.manyRows) <= params.rowsPerWorker)
     params.rows = params.manyRows;
   return params;
 }

@@ -135,6 +135,18 @@ static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &
   return std::nullopt;
 }
 
+/// The number of `op`'s workers, as far as it is known.
+static int64_t countHeads(Operation *op) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
+  int64_t heads = 1;
+  for (unsigned dim : getPartShape(op).batch) {
+    if (ShapedType::isDynamic(ranges[dim]))
+      return ShapedType::kDynamic;
+    heads *= ranges[dim];
+  }
+  return heads;
+}
+
 /// The context that the chain of `last` alone applies, where there are so many heads that
 /// each can have a worker of its own for both: the context then never leaves it, and V comes
 /// from the cache a second time. Of fewer heads more workers share the rows; what merges
@@ -150,10 +162,9 @@ static Operation *findOwnContext(Operation *last, const MachineLimits &limits) {
   if (!isa_and_nonnull<ContextOp, MergeOp>(context) || !context->hasOneUse() ||
       context->getBlock() != last->getBlock())
     return {};
-  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(apply.getOperation()));
-  int64_t heads = 1;
-  for (unsigned dim : getPartShape(apply).batch)
-    heads = ShapedType::isDynamic(ranges[dim]) ? limits.processors : heads * ranges[dim];
+  int64_t heads = countHeads(apply);
+  if (ShapedType::isDynamic(heads))
+    heads = limits.processors;
   bool isOwn = isa<MergeOp>(context) || hasWorkerOfHead(limits, heads);
   return isOwn && findColumns(last, limits, context) ? context : nullptr;
 }
@@ -199,6 +210,35 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, Operation *context,
   else if (shape.batch.empty())
     sizes[shape.rows.front()] = outer;
   return sizes;
+}
+
+/// Rows that one worker takes in turns, where its scratch has room for some at a time.
+static constexpr int64_t kMostRowsInTurns = 256;
+
+/// Whether one worker takes all rows of the chain of `last`, in turns, where its scratch holds
+/// all keys but not all rows: they would be read by each of several workers. With few heads
+/// these are for multiprocessors that had nothing to do.
+static bool takesRowsInTurns(Operation *last, const MachineLimits &limits) {
+  if (limits.machine != Machine::GPU || limits.overrides.rowsPerBlock != 0)
+    return false;
+  Operation *first = last;
+  for (Operation *part = last; part; part = previousPart(part)) {
+    if (isa<OnlineOp, FinalizeOp>(part))
+      return false;
+    first = part;
+  }
+  auto sdpa = dyn_cast<SdpaOp>(first);
+  if (!sdpa)
+    return false;
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(first));
+  int64_t rows = 1;
+  for (unsigned dim : getPartShape(first).rows)
+    rows *= ShapedType::isDynamic(ranges[dim]) ? kMostRowsInTurns + 1 : ranges[dim];
+  const TileExtents extents = getPartShape(first).extents;
+  const int64_t heads = countHeads(first);
+  return rows <= kMostRowsInTurns && extents.keys > 0 &&
+         getTileParams(limits, extents).keys >= extents.keys &&
+         (ShapedType::isDynamic(heads) || heads >= limits.processors);
 }
 
 /// One mapping attribute for each loop. A loop that is mapped to blocks keeps its
@@ -319,14 +359,13 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     llvm::SmallPtrSet<Operation *, 4> chain;
     for (Operation *part = last; part; part = previousPart(part))
       chain.insert(part);
-    if (context) {
+    if (context)
       chain.insert(context);
-      // A worker that made a context has all rows of its head, tile after tile.
-      if (isa<ContextOp>(context))
-        rowSizes.assign(sizes.size(), 0);
+    // A worker that made a context has all rows of its head, tile after tile.
+    if (isa_and_nonnull<ContextOp>(context) || takesRowsInTurns(last, limits)) {
+      rowSizes.assign(sizes.size(), 0);
       for (unsigned dim : getPartShape(last).rows)
-        if (!rowSizes.empty())
-          std::swap(rowSizes[dim], sizes[dim]);
+        std::swap(rowSizes[dim], sizes[dim]);
     }
     Operation *root = last;
     if (linalg::GenericOp follower = findFollower(last, machine)) {
@@ -344,12 +383,12 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
       return success();
     chain.clear();
     (*tiled)->getBlock()->walk([&](Operation *op) {
-      if (isa<ApplyOp, LepeOp>(op))
+      if (isa<SdpaOp, ApplyOp, LepeOp>(op))
         chain.insert(op);
     });
     FailureOr<Operation *> inner =
         tileOnce(rewriter, *tiled, limits, rowSizes, order, chain, /*workers=*/false);
-    if (succeeded(inner))
+    if (succeeded(inner) && context)
       reverse(rewriter, (*inner)->getParentOfType<scf::ForOp>());
     return inner;
   }

@@ -49,7 +49,10 @@ int64_t TileContext::warpsOf(int64_t rows) const {
   int64_t blocks = std::max<int64_t>(1, llvm::divideCeil(rows, params.rows));
   // No more than the fewest that need as many turns.
   int64_t turns = llvm::divideCeil(blocks, params.warps);
-  return llvm::divideCeil(blocks, turns);
+  const int64_t fewest = llvm::divideCeil(blocks, turns);
+  // One that is idle now and then rather than a multiprocessor that is not full.
+  const bool fills = fewest + 1 == params.warps && params.fillsWarps;
+  return fills ? params.warps : fewest;
 }
 
 Type TileContext::operandType(Type stored) const {

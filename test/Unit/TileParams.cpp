@@ -147,6 +147,49 @@ TEST(TileParams, LongerRowsShareShortTilesEvenly) {
   EXPECT_EQ(params.rowsPerWorker, 16 * params.warps);
 }
 
+TEST(TileParams, RowsThatNearlyFitHaveLessPaddedKeys) {
+  // A window of 196 keys beside all its rows: with tiles of 72 keys 1 KB more than there is.
+  TileExtents window{14, 196, 32, 32};
+  window.storageBits = 16;
+  const MachineLimits limits = MachineLimits::gpu(49 * 1024);
+  TileParams params = getTileParams(limits, window);
+  EXPECT_EQ(params.keyTile, 40);
+  EXPECT_EQ(params.keys, 200);
+  EXPECT_GE(params.rowsPerWorker, 196);
+  // With LePE's rows and weights they pass by in two turns, not in three.
+  window.hasLepe = window.lepeReadsKeys = true;
+  MachineLimits tensor = limits;
+  tensor.tensorBF16 = true;
+  EXPECT_GE(getTileParams(tensor, window).rowsPerWorker, 7 * 14);
+  // A few rows beside all keys would be few warps: rather keys in blocks.
+  EXPECT_EQ(getTileParams(MachineLimits::gpu(36 * 1024), window).keys, 48);
+}
+
+TEST(TileParams, BlocksOfWholeRowsMakeUpTheWarps) {
+  TileExtents image{197, 197, 64, 64};
+  image.storageBits = 16;
+  TileParams params = getTileParams(MachineLimits::gpu(80 * 1024), image);
+  EXPECT_EQ(params.occupancy % params.warps, 0);
+  EXPECT_TRUE(params.fillsWarps);
+  // Blocks of keys: each warp holds the state of its own rows.
+  image.keys = 1024;
+  EXPECT_FALSE(getTileParams(MachineLimits::gpu(80 * 1024), image).fillsWarps);
+  // Wide heads have registers for few warps.
+  image = {197, 197, 128, 128};
+  image.storageBits = 16;
+  EXPECT_FALSE(getTileParams(MachineLimits::gpu(160 * 1024), image).fillsWarps);
+}
+
+TEST(TileParams, AContextIsGoneBeforeItsRowsCome) {
+  TileExtents rows{56, 0, 32, 32};
+  rows.storageBits = 16;
+  rows.hasLepe = true;
+  TileExtents owner = rows;
+  owner.ownsContext = true;
+  const MachineLimits limits = MachineLimits::gpu(49 * 1024);
+  EXPECT_EQ(getTileParams(limits, owner).rowsPerWorker, getTileParams(limits, rows).rowsPerWorker);
+}
+
 TEST(TileParams, NarrowHeadsLeaveRegistersForASecondBlock) {
   TileExtents rows{56, 0, 32, 32};
   rows.storageBits = 16;
@@ -156,6 +199,9 @@ TEST(TileParams, NarrowHeadsLeaveRegistersForASecondBlock) {
   // Warps of a long worker take two fragments of rows at a time, those of a short one one.
   EXPECT_EQ(forRows(params, 16 * params.warps).rows, 16);
   EXPECT_EQ(forRows(params, 16 * params.warps + 1).rows, 32);
+  // But not where the padding to two has no room.
+  params.rowsPerWorker = 16 * params.warps + 16;
+  EXPECT_EQ(forRows(params, 16 * params.warps + 1).rows, 16);
   // Beside scores, in wider heads and of f32 there is no room for two.
   TileExtents window{14, 196, 32, 32};
   window.storageBits = 16;

@@ -167,6 +167,44 @@ def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
     Statistic<"numLowered", "num-lowered", "Number of attention parts lowered">];
 }
 
+def TileHoistStagingPass : Pass<"elfatt-tile-hoist-staging"> {
+  let summary = "Stage once what each turn of a worker's loop would stage again";
+  let description = [{
+    A worker that runs tile after tile of its rows fills scratch with the same in
+    each: keys and values, a context rounded to the operands' type, the weights of LePE.
+    Steps of the loop that depend on nothing of it, write scratch alone that no
+    other step writes, and read nothing that the loop writes, run once before it.
+
+    - Preconditions: bufferized; kernels, whose loops over workers hold scratch in the
+      `workgroup` space.
+    - Postconditions: none.
+    - Changes numerics: no.
+
+    Before:
+
+    ```mlir
+    scf.for %i = %c0 to %c56 step %c2 {
+      %s = memref.alloca() : memref<32x40xbf16, #gpu.address_space<workgroup>>
+      linalg.copy ins(%k : memref<32x40xbf16>) outs(%s : memref<32x40xbf16, ...>)
+      ... // reads %s
+    }
+    ```
+
+    After:
+
+    ```mlir
+    %s = memref.alloca() : memref<32x40xbf16, #gpu.address_space<workgroup>>
+    linalg.copy ins(%k : memref<32x40xbf16>) outs(%s : memref<32x40xbf16, ...>)
+    scf.for %i = %c0 to %c56 step %c2 {
+      ... // reads %s
+    }
+    ```
+  }];
+  let dependentDialects = ["mlir::gpu::GPUDialect", "mlir::memref::MemRefDialect"];
+  let statistics = [
+    Statistic<"numHoisted", "num-hoisted", "Number of steps moved before their loop">];
+}
+
 def TileMergeLaunchesPass : Pass<"elfatt-tile-merge-launches"> {
   let summary = "Merge independent loops over workers into one launch";
   let description = [{

@@ -114,6 +114,9 @@ struct TileParams {
   bool narrowOperands;
   /// Warps that a multiprocessor should have registers for; 0 where tiles take too many (GPU).
   int64_t occupancy;
+  /// Blocks have all of `warps` where one of them would have nothing to do but copy: so that
+  /// whole blocks make up `occupancy` (GPU).
+  bool fillsWarps;
 };
 
 /// Elements from one row of a staged matrix to the next: rows start an odd number of
