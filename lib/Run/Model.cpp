@@ -75,7 +75,7 @@ std::string printShape(ArrayRef<int64_t> shape) {
 
 /// Rounds float32 elements to f16 or bf16.
 Array roundTo(const Array &array, const llvm::fltSemantics &semantics, ElementType type) {
-  Array result{type, array.shape, std::vector<char>(array.size() * 2)};
+  Array result{type, array.shape, Bytes(array.size() * 2)};
   for (int64_t i = 0, e = array.size(); i < e; ++i) {
     llvm::APFloat value(static_cast<float>(array.get(i)));
     bool losesInfo;

@@ -116,7 +116,7 @@ private:
 
 /// Turns data in Fortran order to C order.
 void reorder(Array &array) {
-  std::vector<char> source = array.data;
+  Bytes source = array.data;
   int64_t rank = array.shape.size(), bytes = array.type.bytes, size = array.size();
   std::vector<int64_t> index(rank, 0);
   for (int64_t i = 0; i < size; ++i) {

@@ -69,7 +69,7 @@ Difference compare(const Array &got, const Array &expected) {
 Array toNumbers(const Array &array, bool isBF16) {
   if (!isBF16)
     return array;
-  Array result{{'f', 4}, array.shape, std::vector<char>(array.size() * 4)};
+  Array result{{'f', 4}, array.shape, Bytes(array.size() * 4)};
   for (int64_t i = 0, e = array.size(); i < e; ++i)
     std::memcpy(&result.data[i * 4 + 2], &array.data[i * 2], 2);
   return result;

@@ -119,14 +119,16 @@ double elfatt::target::getContextCycles(const Core &core, int64_t channels, int6
   return (weights + products + core.rowBlock + channelRegisters * core.exponential) / tiles.tokens;
 }
 
+int64_t elfatt::target::getContextColumns(const Core &core, int64_t tokens) {
+  return std::max<int64_t>(1, kTileRegisters / tokens) * core.lanes;
+}
+
 ContextTiles elfatt::target::chooseContextTiles(const Core &core, int64_t channels,
                                                 int64_t values) {
   ContextTiles best{};
   double least = std::numeric_limits<double>::infinity();
   for (int64_t tokens = kMostTokens; tokens >= kLeastTokens; tokens /= 2)
     for (int64_t rows = kMostRows; rows >= 1; --rows) {
-      if (tokens > kLeastTokens && tokens * core.registersOf(channels) > kTileRegisters)
-        continue;
       const double cycles = getContextCycles(core, channels, values, {tokens, rows});
       if (cycles < least) {
         least = cycles;

@@ -178,8 +178,20 @@ Value ElementwiseTerm::apply(const RowBlock &block, Value rows) {
 
 void ElementwiseTerm::prefetch(const RowBlock &block, Value distance) {
   for (const Input &input : inputs)
-    if (input.positions.size() == size_t(numRowDims + 1))
+    if (hasOwnRows(input))
       prefetchAfter(ctx, input.view, block, distance);
+}
+
+void ElementwiseTerm::findNext(NextTile &next) {
+  for (Input &input : inputs)
+    if (hasOwnRows(input))
+      input.next = next.get(input.view);
+}
+
+void ElementwiseTerm::prefetchNext(const RowBlock &block) {
+  for (const Input &input : inputs)
+    if (input.next)
+      prefetchAfter(ctx, input.next, block, ctx.index(0));
 }
 
 LogicalResult elfatt::tile::lowerElementwise(linalg::GenericOp op, const MachineLimits &limits) {

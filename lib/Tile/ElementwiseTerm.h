@@ -3,6 +3,7 @@
 #define ELFATT_LIB_TILE_ELEMENTWISETERM_H
 
 #include "Formulas.h"
+#include "NextTile.h"
 #include "TileViews.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -36,6 +37,9 @@ public:
   mlir::Value apply(const RowBlock &block, mlir::Value rows);
   /// Asks for the operands' rows `distance` after those of `block`.
   void prefetch(const RowBlock &block, mlir::Value distance);
+  /// The same for those in the place of `block` of the next tile, whose views `findNext` makes.
+  void findNext(NextTile &next);
+  void prefetchNext(const RowBlock &block);
   /// Where the result goes: [rows.., columns].
   mlir::Value getOutput() const { return output; }
   /// The type that the operand `rows` is stored as.
@@ -47,7 +51,11 @@ private:
     mlir::OpOperand *operand;
     mlir::Value view;
     llvm::SmallVector<unsigned> positions; ///< of `order`, ascending
+    mlir::Value next = {};                 ///< the view in the next tile, or null
   };
+  bool hasOwnRows(const Input &input) const {
+    return input.positions.size() == size_t(numRowDims + 1);
+  }
   mlir::Value read(const Input &input, const RowBlock &block);
   mlir::Value onTile(mlir::Value scalar);
 

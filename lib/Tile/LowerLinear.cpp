@@ -42,6 +42,7 @@ public:
 private:
   LogicalResult runStaged();
   void inPlaceBlock(Value firstToken);
+  void weigh(Value firstToken, Value first, int64_t width, Value valid);
   Value stageTokens(Value firstToken);
   Value noTokens();
   Value fillScratch(ArrayRef<int64_t> shape, Value with);
@@ -107,11 +108,41 @@ Value ContextLowering::noTokens() {
   return b.createOrFold<arith::UIToFPOp>(ctx.type, none);
 }
 
+/// The weights of the tokens from `firstToken` on in `width` channels from `first` on, and
+/// these channels' state with them.
+void ContextLowering::weigh(Value firstToken, Value first, int64_t width, Value valid) {
+  Value zero = ctx.index(0);
+  auto part = [&](Value view) -> Value {
+    if (width == channels)
+      return view;
+    const int64_t rank = typeOf(view).getRank();
+    SmallVector<OpFoldResult> offsets(rank, b.getIndexAttr(0)), strides(rank, b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
+    offsets.back() = first;
+    sizes.back() = b.getIndexAttr(width);
+    return memref::SubViewOp::create(b, view, offsets, sizes, strides);
+  };
+  auto vector = VectorType::get({width}, ctx.type);
+  auto read = [&](Value buffer) -> Value {
+    return vector::TransferReadOp::create(b, vector, buffer, ValueRange{zero},
+                                          formulas.constant(0.0, ctx.type), ArrayRef<bool>{true});
+  };
+  auto write = [&](Value value, Value buffer) {
+    vector::TransferWriteOp::create(b, value, buffer, ValueRange{zero}, ArrayRef<bool>{true});
+  };
+  Value keyTile = formulas.widen(readTile(ctx, part(key), firstToken, zero, tokens, width));
+  Value maxPart = part(max), sumPart = part(sum);
+  Formulas::ContextStep step = formulas.contextStep(read(maxPart), read(sumPart), keyTile, valid);
+  write(step.max, maxPart);
+  write(step.sum, sumPart);
+  writeTile(ctx, step.weights, part(weights), zero, zero);
+  write(step.rescale, part(rescale));
+}
+
 /// Tokens in rows, in place: the softmax's state is per column, the products in
 /// blocks of channels that fit registers.
 void ContextLowering::inPlaceBlock(Value firstToken) {
   Value zero = ctx.index(0);
-  Value keyTile = formulas.widen(readTile(ctx, key, firstToken, zero, tokens, channels));
   Value valid;
   int64_t extent = typeOf(key).getDimSize(0);
   if (ShapedType::isDynamic(extent) || extent % tokens != 0) {
@@ -120,16 +151,17 @@ void ContextLowering::inPlaceBlock(Value firstToken) {
     valid = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, positions,
                                   formulas.splat(bound, cast<VectorType>(positions.getType())));
   }
-  auto vector = VectorType::get({channels}, ctx.type);
-  auto read = [&](Value buffer) -> Value {
-    return vector::TransferReadOp::create(b, vector, buffer, ValueRange{zero},
-                                          formulas.constant(0.0, ctx.type), ArrayRef<bool>{true});
-  };
-  Formulas::ContextStep step = formulas.contextStep(read(max), read(sum), keyTile, valid);
-  vector::TransferWriteOp::create(b, step.max, max, ValueRange{zero}, ArrayRef<bool>{true});
-  vector::TransferWriteOp::create(b, step.sum, sum, ValueRange{zero}, ArrayRef<bool>{true});
-  writeTile(ctx, step.weights, weights, zero, zero);
-  vector::TransferWriteOp::create(b, step.rescale, rescale, ValueRange{zero}, ArrayRef<bool>{true});
+  const int64_t width = std::min(ctx.params.contextColumns, channels), rest = channels % width;
+  if (width == channels) {
+    weigh(firstToken, zero, width, valid);
+  } else {
+    auto loop = scf::ForOp::create(b, zero, ctx.index(channels - rest), ctx.index(width));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    weigh(firstToken, loop.getInductionVar(), width, valid);
+  }
+  if (rest != 0)
+    weigh(firstToken, ctx.index(channels - rest), rest, valid);
 
   // acc[d,e] = r[d] acc[d,e] + sum_j P[j,d] V[j,e]
   TileContext rowCtx = ctx;

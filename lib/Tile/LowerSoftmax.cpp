@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// sdpa and online on buffers: blocks of keys are staged in scratch, row
+// Softmax attention on buffers: blocks of keys are staged in scratch, row
 // blocks run the online softmax over them. One block of keys needs no state in
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
-#include "PartShape.h"
+#include "SoftmaxTile.h"
+
+#include "NextTile.h"
 #include "RowEpilogue.h"
-#include "ScoreFunction.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -22,20 +23,6 @@ using namespace elfatt::attention;
 using namespace elfatt::tile;
 
 namespace {
-/// A softmax over keys: views without batch dims.
-struct SoftmaxTile {
-  Value query; ///< [rows.., D]
-  Value key;   ///< [keys.., D]
-  Value value; ///< [keys.., E]
-  Value scale; ///< scalar of the computation's type
-  ScoreFunction *score = nullptr;
-  // sdpa: where the rows go. online: the state that is read and written.
-  Value output;        ///< [rows.., E]
-  Value acc, max, sum; ///< [rows.., E], [rows..], [rows..]
-  bool emptyRowsAreZero = true;
-  Followers followers;
-};
-
 /// The keys of a tile in blocks of whole lines of the outermost key dim.
 struct KeyBlocks {
   int64_t lines;   ///< of the outermost key dim in one block
@@ -43,6 +30,7 @@ struct KeyBlocks {
   int64_t columns; ///< keys of one block, padded
   int64_t tile;    ///< keys of one register tile
   bool single;     ///< one block holds all
+  int64_t first;   ///< keys of tile.firstKey before those
   bool exact;      ///< no block has padding
 };
 
@@ -63,6 +51,8 @@ private:
   LogicalResult makeState();
   void lowerKeyBlock(Value firstLine);
   void stageKeys(Value lines);
+  Value behindFirst(Value matrix);
+  void findNextTile();
   void prefetchNextTile(const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
@@ -83,6 +73,7 @@ private:
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   RowEpilogue epilogue;
+  SmallVector<Value> nextViews;                     ///< of the window that comes next
   bool sharesValue = false;                         ///< LePE reads V where keys do
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
@@ -114,6 +105,17 @@ LogicalResult SoftmaxLowering::chooseBlocks() {
     blocks.inner *= key.getDimSize(dim);
   }
   int64_t outer = key.getDimSize(0);
+  blocks.first = 0;
+  if (tile.firstKey) {
+    blocks.first = 1;
+    for (int64_t extent : typeOf(tile.firstKey).getShape().drop_back())
+      blocks.first *= extent;
+    blocks.lines = outer;
+    blocks.columns = blocks.tile = roundUp(blocks.first + outer * blocks.inner, ctx.params.padTo);
+    blocks.single = true;
+    blocks.exact = blocks.columns == blocks.first + outer * blocks.inner;
+    return success();
+  }
   blocks.lines = std::max<int64_t>(1, ctx.params.keys / std::max<int64_t>(1, blocks.inner));
   // Passing a block through scratch costs more than some padding.
   if (!key.isDynamicDim(0))
@@ -188,7 +190,7 @@ void SoftmaxLowering::allocate() {
                                    : ctx.scratch({channels, blocks.columns}, keyType);
   if (sharesValue)
     valueScratch = epilogue.getLepe()->makeRows(blocks.columns, values, valueType);
-  else if (ctx.params.staged || typeOf(tile.value).getRank() > 2)
+  else if (ctx.params.staged || typeOf(tile.value).getRank() > 2 || blocks.first != 0)
     valueScratch = ctx.staging(blocks.columns, values, valueType);
 }
 
@@ -230,6 +232,7 @@ LogicalResult SoftmaxLowering::run() {
       known.isFiniteNonZero())
     laterScale = scoreScale;
 
+  findNextTile();
   if (blocks.single) {
     lowerKeyBlock(ctx.index(0));
   } else {
@@ -308,18 +311,31 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
   Value keyLines = linesOf(tile.key);
   stageKeys(keyLines);
   Value valueLines = linesOf(tile.value), valueRows = valueScratch;
+  Value numKeys = numRows(ctx, keyLines);
+  numKeys = b.createOrFold<arith::AddIOp>(numKeys, ctx.index(blocks.first));
   if (valueScratch) {
-    stageIn(ctx, valueLines, valueScratch, ctx.params.staged ? Padding::Rows : Padding::None);
+    if (blocks.first != 0)
+      stageIn(ctx, tile.firstValue, valueScratch, Padding::None);
+    stageIn(ctx, valueLines, behindFirst(valueScratch),
+            ctx.params.staged ? Padding::Rows : Padding::None);
     if (!ctx.params.staged)
-      valueRows = leadingRows(ctx, valueScratch, valueLines);
+      valueRows = rowsOf(ctx, valueScratch, ctx.index(0), numKeys);
   }
   Value firstKey = b.createOrFold<arith::MulIOp>(firstLine, ctx.index(blocks.inner));
-  Value validKeys = blocks.exact ? Value() : numRows(ctx, keyLines);
+  Value validKeys = blocks.exact ? Value() : numKeys;
   if (tile.score)
     tile.score->beginKeyBlock(firstLine, keyLines, blocks.columns);
   forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) {
     lowerRowBlock(block, firstKey, validKeys, valueRows);
   });
+}
+
+/// The rows of `matrix` behind those of the first keys.
+Value SoftmaxLowering::behindFirst(Value matrix) {
+  if (blocks.first == 0)
+    return matrix;
+  return rowsOf(ctx, matrix, ctx.index(blocks.first),
+                ctx.index(typeOf(matrix).getDimSize(0) - blocks.first));
 }
 
 /// The GPU takes keys in rows. The CPU takes them in columns: keys pass through rows
@@ -332,7 +348,9 @@ void SoftmaxLowering::stageKeys(Value lines) {
   if (type.getRank() != 2 || type.getDimSize(0) != target.getDimSize(1) ||
       type.getElementType() != target.getElementType()) {
     rows = ctx.scratch({blocks.columns, channels}, target.getElementType());
-    stageIn(ctx, lines, rows, Padding::All);
+    if (blocks.first != 0)
+      stageIn(ctx, tile.firstKey, rows, Padding::None);
+    stageIn(ctx, lines, behindFirst(rows), Padding::All);
   }
   if (queryPairs)
     linalg::TransposeOp::create(b, inPairs(ctx, rows), keyScratch, ArrayRef<int64_t>{1, 0, 2});
@@ -340,16 +358,24 @@ void SoftmaxLowering::stageKeys(Value lines) {
     linalg::TransposeOp::create(b, rows, keyScratch, ArrayRef<int64_t>{1, 0});
 }
 
-/// A tile whose keys are its rows is a window, and the next one lies beside it: a
-/// row block asks for the same rows of that one.
-void SoftmaxLowering::prefetchNextTile(const RowBlock &block) {
+/// A tile whose keys are its rows is a window, and the worker takes another one next.
+void SoftmaxLowering::findNextTile() {
   ArrayRef<int64_t> rows = typeOf(tile.query).getShape().drop_back();
-  if (!blocks.single || rows != typeOf(tile.key).getShape().drop_back() ||
-      ShapedType::isDynamic(rows.back()))
+  if (ctx.params.staged || !blocks.single || rows != typeOf(tile.key).getShape().drop_back() ||
+      ShapedType::isDynamicShape(rows))
     return;
+  NextTile next(b);
   for (Value view : {tile.query, tile.key, tile.value})
-    prefetchAfter(ctx, view, block, ctx.index(rows.back()));
-  epilogue.prefetch(block, ctx.index(rows.back()));
+    if (Value moved = next.get(view))
+      nextViews.push_back(moved);
+  epilogue.findNext(next);
+}
+
+/// A row block asks for the same rows of the next window: no hardware foresees them.
+void SoftmaxLowering::prefetchNextTile(const RowBlock &block) {
+  for (Value view : nextViews)
+    prefetchAfter(ctx, view, block, ctx.index(0));
+  epilogue.prefetchNext(block);
 }
 
 void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys,
@@ -438,72 +464,6 @@ void SoftmaxLowering::store(const RowBlock &block, const OnlineState &state) {
   writePerRow(ctx, state.sum, tile.sum, block);
 }
 
-//===----------------------------------------------------------------------===//
-// The ops
-//===----------------------------------------------------------------------===//
-
-static SmallVector<unsigned> with(ArrayRef<unsigned> dims, unsigned last) {
-  SmallVector<unsigned> all(dims);
-  all.push_back(last);
-  return all;
-}
-
-LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits,
-                                      const Followers &followers) {
-  auto view = cast<ViewOpInterface>(op.getOperation());
-  AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkUnitBatch(op)))
-    return failure();
-  if (dims.rows.empty() || dims.keys.empty())
-    return op.emitOpError("expected at least one row dim and one key dim");
-  OpBuilder builder(op);
-  ImplicitLocOpBuilder b(op.getLoc(), builder);
-  FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  SmallVector<unsigned> queryDims = with(dims.rows, dims.channels);
-  SmallVector<unsigned> keyDims = with(dims.keys, dims.channels);
-  SmallVector<unsigned> valueDims = with(dims.keys, dims.values);
-  SmallVector<unsigned> outputDims = with(dims.rows, dims.values);
-  SoftmaxTile tile;
-  tile.query = projectView(b, op.getQuery(), maps[0], queryDims);
-  tile.key = projectView(b, op.getKey(), maps[1], keyDims);
-  tile.value = projectView(b, op.getValue(), maps[2], valueDims);
-  tile.output = projectView(b, op.getInit(), maps.back(), outputDims);
-  OpFoldResult channels =
-      memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
-  tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
-  tile.emptyRowsAreZero = op.getMaskedRows() == MaskedRows::Zero;
-  tile.followers = followers;
-  std::optional<ScoreFunction> score;
-  if (!op.getBias().empty() || op.getCausal() || !op.getScore().empty()) {
-    score.emplace(op, ctx, dims);
-    if (failed(score->verify()))
-      return failure();
-    tile.score = &*score;
-  }
-  return SoftmaxLowering(op, ctx, tile).run();
-}
-
-LogicalResult elfatt::tile::lowerOnline(OnlineOp op, const MachineLimits &limits) {
-  auto view = cast<ViewOpInterface>(op.getOperation());
-  AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkUnitBatch(op)))
-    return failure();
-  OpBuilder builder(op);
-  ImplicitLocOpBuilder b(op.getLoc(), builder);
-  FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  SoftmaxTile tile;
-  tile.query = projectView(b, op.getQuery(), maps[0], with(dims.rows, dims.channels));
-  tile.key = projectView(b, op.getKey(), maps[1], with(dims.keys, dims.channels));
-  tile.value = projectView(b, op.getValue(), maps[2], with(dims.keys, dims.values));
-  tile.acc = projectView(b, op.getAcc(), maps[3], with(dims.rows, dims.values));
-  tile.max = projectView(b, op.getMax(), maps[4], dims.rows);
-  tile.sum = projectView(b, op.getSum(), maps[5], dims.rows);
-  OpFoldResult channels =
-      memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
-  tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
-  return SoftmaxLowering(op, ctx, tile).run();
+LogicalResult elfatt::tile::lowerSoftmax(Operation *op, TileContext &ctx, SoftmaxTile tile) {
+  return SoftmaxLowering(op, ctx, std::move(tile)).run();
 }

@@ -31,11 +31,21 @@ LogicalResult RowEpilogue::prepare(Operation *part, bool stageValue) {
   return elementwise->prepare(getOrder(elementwiseOp, rows, part), rows);
 }
 
-void RowEpilogue::prefetch(const RowBlock &block, Value distance) {
-  if (lepe && !distance)
+void RowEpilogue::prefetch(const RowBlock &block) {
+  if (lepe)
     lepe->prefetch(block);
   if (elementwise)
-    elementwise->prefetch(block, distance ? distance : ctx.index(2 * ctx.params.rows));
+    elementwise->prefetch(block, ctx.index(2 * ctx.params.rows));
+}
+
+void RowEpilogue::findNext(NextTile &next) {
+  if (elementwise)
+    elementwise->findNext(next);
+}
+
+void RowEpilogue::prefetchNext(const RowBlock &block) {
+  if (elementwise)
+    elementwise->prefetchNext(block);
 }
 
 void RowEpilogue::write(const RowBlock &block, Value rows, Value output) {

@@ -23,8 +23,12 @@ public:
   /// Makes the views that are needed, where the builder stands. `stageValue`: see LepeTerm.
   llvm::LogicalResult prepare(mlir::Operation *part, bool stageValue = true);
   LepeTerm *getLepe() { return lepe ? &*lepe : nullptr; }
-  /// Asks for what the block `distance` rows after `block` needs; null: the next blocks.
-  void prefetch(const RowBlock &block, mlir::Value distance = {});
+  /// Asks for what the blocks after `block` need.
+  void prefetch(const RowBlock &block);
+  /// The same for the block in the place of `block` of the next tile, once `findNext` has made
+  /// its views.
+  void findNext(NextTile &next);
+  void prefetchNext(const RowBlock &block);
   /// Finishes `rows` [rows, columns] of the computation's type and stores them: to
   /// `output`, unless they become something else before.
   void write(const RowBlock &block, mlir::Value rows, mlir::Value output);

@@ -16,7 +16,7 @@ static constexpr int64_t kWholeRow = 256;
 /// What costs a core least, by the model in Target/Core.h.
 static TileParams cpuParams(const MachineLimits &limits, const TileExtents &extents) {
   const auto core = target::Core::of(limits.vectorBits, limits.vectorRegisters, extents.bits);
-  TileParams params;
+  TileParams params{};
   params.rows = target::chooseApplyRows(core, extents.rows, extents.channels, extents.values);
   params.keys = core.lanes;
   if (extents.keys != 0) {
@@ -33,6 +33,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
       target::chooseContextTiles(core, extents.channels, extents.values);
   params.contextTokens = context.tokens;
   params.contextRows = context.rows;
+  params.contextColumns = target::getContextColumns(core, context.tokens);
   params.padTo = core.lanes;
   params.staged = false;
   params.narrowOperands = false;
@@ -138,7 +139,7 @@ static std::optional<int64_t> chooseKeyTiles(const MachineLimits &limits,
 /// them beside each other; of longer ones blocks pass by, and each warp has one
 /// fragment of rows.
 static TileParams gpuParams(const MachineLimits &limits, const TileExtents &extents) {
-  TileParams params;
+  TileParams params{};
   const TileOverrides &wanted = limits.overrides;
   params.padTo = kFragmentPad;
   params.staged = true;

@@ -198,9 +198,13 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, Operation *context,
                  getTileParams(limits, getExtents(part, columns, bool(context))).rowsPerWorker);
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
-  // Of about the same height: the last has the scratch of all.
-  if (limits.machine == Machine::GPU && !ShapedType::isDynamic(outer) && outer > lines)
+  // Of about the same height: the last has the scratch of all (GPU), and shapes that are
+  // equal are static. Rows that are not lines stay whole row blocks.
+  if (!ShapedType::isDynamic(outer) && outer > lines) {
     lines = llvm::divideCeil(outer, llvm::divideCeil(outer, lines));
+    if (limits.machine == Machine::CPU && inner == 1)
+      lines = roundUp(lines, getTileParams(limits, shape.extents).rows);
+  }
   // The state between online steps is scratch, so it needs a static size.
   if (isa_and_nonnull<FinalizeOp>(previousPart(op)) || isa<FinalizeOp>(op))
     while (!ShapedType::isDynamic(outer) && outer > 0 && outer % lines != 0)

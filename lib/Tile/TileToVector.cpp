@@ -124,6 +124,14 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
     SmallVector<linalg::GenericOp> alone;
     findElementwise(ops, followers, alone);
     noteOccupancy(ops, limits);
+    llvm::DenseMap<Operation *, TwoSteps> joined;
+    SmallPtrSet<Operation *, 8> steps;
+    for (Operation *op : ops)
+      if (auto finalize = dyn_cast<FinalizeOp>(op))
+        if (std::optional<TwoSteps> two = matchTwoSteps(finalize, limits)) {
+          steps.insert({two->first, two->second});
+          joined.insert({op, *two});
+        }
     for (Operation *op : ops) {
       if (!cast<DestinationStyleOpInterface>(op).hasPureBufferSemantics()) {
         op->emitOpError("expected buffers; run bufferization first");
@@ -131,21 +139,29 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
       }
       if (failed(checkOverrides(op, limits)))
         return signalPassFailure();
+      if (steps.contains(op))
+        continue;
+      auto two = joined.find(op);
       LogicalResult lowered =
-          llvm::TypeSwitch<Operation *, LogicalResult>(op)
-              .Case([&](SdpaOp sdpa) { return lowerSdpa(sdpa, limits, followers.lookup(op)); })
-              .Case([&](OnlineOp online) { return lowerOnline(online, limits); })
-              .Case([&](FinalizeOp finalize) {
-                return lowerFinalize(finalize, limits, followers.lookup(op));
-              })
-              .Case([&](ContextOp context) { return lowerContext(context, limits); })
-              .Case([&](PartialContextOp part) { return lowerPartialContext(part, limits); })
-              .Case([&](MergeOp merge) { return lowerMerge(merge, limits); })
-              .Case([&](ApplyOp apply) { return lowerApply(apply, limits, followers.lookup(op)); })
-              .Case([&](LepeOp lepe) { return lowerLepe(lepe, limits); })
-              .Default([](Operation *other) {
-                return other->emitOpError("is not a part; run elfatt-tile-decompose first");
-              });
+          two != joined.end()
+              ? lowerTwoSteps(two->second, limits, followers.lookup(op))
+              : llvm::TypeSwitch<Operation *, LogicalResult>(op)
+                    .Case(
+                        [&](SdpaOp sdpa) { return lowerSdpa(sdpa, limits, followers.lookup(op)); })
+                    .Case([&](OnlineOp online) { return lowerOnline(online, limits); })
+                    .Case([&](FinalizeOp finalize) {
+                      return lowerFinalize(finalize, limits, followers.lookup(op));
+                    })
+                    .Case([&](ContextOp context) { return lowerContext(context, limits); })
+                    .Case([&](PartialContextOp part) { return lowerPartialContext(part, limits); })
+                    .Case([&](MergeOp merge) { return lowerMerge(merge, limits); })
+                    .Case([&](ApplyOp apply) {
+                      return lowerApply(apply, limits, followers.lookup(op));
+                    })
+                    .Case([&](LepeOp lepe) { return lowerLepe(lepe, limits); })
+                    .Default([](Operation *other) {
+                      return other->emitOpError("is not a part; run elfatt-tile-decompose first");
+                    });
       if (failed(lowered))
         return signalPassFailure();
       auto [lepe, elementwise] = followers.lookup(op);
@@ -155,6 +171,13 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
         lepe->erase();
       op->erase();
       ++numLowered;
+      if (two == joined.end())
+        continue;
+      numLowered += 2;
+      two->second.second->erase();
+      two->second.first->erase();
+      for (Operation *fill : two->second.fills)
+        fill->erase();
     }
     for (linalg::GenericOp op : alone) {
       if (failed(lowerElementwise(op, limits)))

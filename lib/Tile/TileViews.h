@@ -144,6 +144,17 @@ struct Followers {
 llvm::LogicalResult lowerSdpa(attention::SdpaOp op, const MachineLimits &limits,
                               const Followers &followers);
 llvm::LogicalResult lowerOnline(attention::OnlineOp op, const MachineLimits &limits);
+/// Two steps of an online softmax of the same rows, and what they end in. What fills their
+/// state is not needed where they are one softmax.
+struct TwoSteps {
+  attention::OnlineOp first, second;
+  attention::FinalizeOp finalize;
+  llvm::SmallVector<mlir::Operation *> fills;
+};
+/// The steps that end in `op`, if one block of keys can hold the keys of both (CPU).
+std::optional<TwoSteps> matchTwoSteps(attention::FinalizeOp op, const MachineLimits &limits);
+llvm::LogicalResult lowerTwoSteps(TwoSteps steps, const MachineLimits &limits,
+                                  const Followers &followers);
 llvm::LogicalResult lowerFinalize(attention::FinalizeOp op, const MachineLimits &limits,
                                   const Followers &followers);
 llvm::LogicalResult lowerContext(attention::ContextOp op, const MachineLimits &limits);

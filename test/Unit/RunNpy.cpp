@@ -54,7 +54,15 @@ TEST(Npy, ReadsAllVersions) {
 TEST(Npy, FortranOrderIsTurned) {
   auto array = parseNpy(makeNpy("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", 6));
   ASSERT_TRUE(bool(array));
-  EXPECT_EQ(array->data, (std::vector<char>{0, 2, 4, 1, 3, 5}));
+  EXPECT_EQ(array->data, (Bytes{0, 2, 4, 1, 3, 5}));
+}
+
+TEST(Npy, ArraysBeginALineOfTheCache) {
+  for (int64_t bytes : {1, 100, 1 << 20}) {
+    auto array = parseNpy(formatNpy({{'u', 1}, {bytes}, Bytes(bytes)}));
+    ASSERT_TRUE(bool(array));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(array->data.data()) % 64, 0u) << bytes;
+  }
 }
 
 TEST(Npy, MalformedIsAnError) {

@@ -109,4 +109,15 @@ TEST(TargetCore, ContextAmortizesItsState) {
   EXPECT_EQ(tiles.rows, 8);
 }
 
+TEST(TargetCore, ContextOfWideHeadsAmortizesItsStateToo) {
+  // Weights of so many channels are a loop over some of them.
+  for (int64_t channels : {64, 80, 160, 256}) {
+    EXPECT_EQ(chooseContextTiles(kAVX512, channels, channels).tokens, 32) << channels;
+    EXPECT_EQ(getContextColumns(kAVX512, 32), 32);
+  }
+  for (const Core &core : {kAVX512, kAVX2, kNEON})
+    for (int64_t tokens : {4, 8, 16, 32})
+      EXPECT_LE(tokens * core.registersOf(getContextColumns(core, tokens)), 64);
+}
+
 } // namespace

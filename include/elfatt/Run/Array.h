@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,27 @@ struct ElementType {
   std::string str() const; ///< float32, int64, bool, ...
 };
 
+/// Where arrays lie, as tensors of a framework do: no register of a row is in two lines of
+/// the cache.
+template <typename T> struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{64};
+
+  LineAllocator() = default;
+  template <typename U> LineAllocator(const LineAllocator<U> &) {}
+  T *allocate(size_t count) {
+    return static_cast<T *>(::operator new(count * sizeof(T), kAlignment));
+  }
+  void deallocate(T *data, size_t) { ::operator delete(data, kAlignment); }
+  bool operator==(const LineAllocator &) const = default;
+};
+using Bytes = std::vector<char, LineAllocator<char>>;
+
 /// A dense row-major array.
 struct Array {
   ElementType type;
   std::vector<int64_t> shape;
-  std::vector<char> data;
+  Bytes data;
 
   int64_t size() const;
   /// The i-th element as a number.

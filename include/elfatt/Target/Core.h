@@ -69,6 +69,9 @@ struct ContextTiles {
   int64_t tokens, rows;
 };
 
+/// Channels whose weights of a step's tokens are code without a loop.
+int64_t getContextColumns(const Core &core, int64_t tokens);
+
 /// Cycles of a token, on average.
 double getContextCycles(const Core &core, int64_t channels, int64_t values,
                         const ContextTiles &tiles);

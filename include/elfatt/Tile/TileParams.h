@@ -103,6 +103,8 @@ struct TileParams {
   /// on the GPU, where so many warps share the tokens of a step.
   int64_t contextTokens;
   int64_t contextRows;
+  /// Channels that are weighted at once (CPU).
+  int64_t contextColumns;
   int64_t contextWarps;
   /// Warps that share a worker's row blocks, at most (GPU).
   int64_t warps;
