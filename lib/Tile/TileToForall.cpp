@@ -368,8 +368,12 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     // A worker that made a context has all rows of its head, tile after tile.
     if (isa_and_nonnull<ContextOp>(context) || takesRowsInTurns(last, limits)) {
       rowSizes.assign(sizes.size(), 0);
-      for (unsigned dim : getPartShape(last).rows)
+      PartShape shape = getPartShape(last);
+      for (unsigned dim : shape.rows)
         std::swap(rowSizes[dim], sizes[dim]);
+      // Of one head without a batch the columns are what is left to be some worker's.
+      if (llvm::all_of(sizes, [](int64_t size) { return size == 0; }))
+        sizes[shape.values] = shape.extents.values;
     }
     Operation *root = last;
     if (linalg::GenericOp follower = findFollower(last, machine)) {
