@@ -30,6 +30,41 @@ bool elfatt::tile::canMerge(OpOperand &operand, Machine machine) {
                       [&](Operation &inner) { return hasTileForm(inner, machine); });
 }
 
+/// An op that reads each element of a tensor through one operand alone.
+static linalg::GenericOp dropRepeatedInputs(IRRewriter &rewriter, linalg::GenericOp op) {
+  SmallVector<Value> inputs;
+  SmallVector<AffineMap> maps;
+  SmallVector<unsigned> places; // of each input among those that are left
+  for (OpOperand *operand : op.getDpsInputOperands()) {
+    AffineMap map = op.getMatchingIndexingMap(operand);
+    unsigned place = 0;
+    while (place < inputs.size() && (inputs[place] != operand->get() || maps[place] != map))
+      ++place;
+    places.push_back(place);
+    if (place < inputs.size())
+      continue;
+    inputs.push_back(operand->get());
+    maps.push_back(map);
+  }
+  if (inputs.size() == places.size())
+    return op;
+  maps.push_back(op.getMatchingIndexingMap(op.getDpsInitOperand(0)));
+  rewriter.setInsertionPoint(op);
+  auto unique = linalg::GenericOp::create(rewriter, op.getLoc(), op.getResultTypes(), inputs,
+                                          op.getDpsInits(), maps, op.getIteratorTypesArray());
+  unique.getRegion().takeBody(op.getRegion());
+  Block *body = unique.getBody();
+  for (unsigned number = places.size(); number-- > 0;)
+    if (unsigned place = places[number];
+        llvm::is_contained(ArrayRef(places).take_front(number), place)) {
+      unsigned first = llvm::find(places, place) - places.begin();
+      body->getArgument(number).replaceAllUsesWith(body->getArgument(first));
+      body->eraseArgument(number);
+    }
+  rewriter.replaceOp(op, unique);
+  return unique;
+}
+
 linalg::GenericOp elfatt::tile::mergeProducers(IRRewriter &rewriter, linalg::LinalgOp op,
                                                Machine machine,
                                                function_ref<void(linalg::GenericOp)> notifyMerged) {
@@ -64,5 +99,5 @@ linalg::GenericOp elfatt::tile::mergeProducers(IRRewriter &rewriter, linalg::Lin
       break;
     }
   }
-  return generic;
+  return generic ? dropRepeatedInputs(rewriter, generic) : nullptr;
 }

@@ -289,6 +289,8 @@ LogicalResult ElementwiseSink::sink(linalg::GenericOp generic, OpOperand *operan
     return failure();
   if (machine == Machine::GPU && op.payloadUsesValueFromOperand(init))
     return fail("it reads its destination");
+  if (llvm::count(op->getOperands(), operand->get()) != 1)
+    return fail("it reads attention's result in two ways, or writes over it");
   if (failed(checkUsers(operand->get(), op)))
     return failure();
 

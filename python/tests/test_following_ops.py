@@ -190,6 +190,25 @@ def expanded(name: str) -> Case:
     return follow(case, text, out, lambda o: o.reshape(x.shape) + (x + y), "f32")
 
 
+def gated(name: str) -> Case:
+    """y = o * (o + 3) in two ops that both read attention's result, as LeViT's hard
+    swish does."""
+    case = sdpa(name, *qkv(name, 1, 2, 100, 100, 16), layout="tokens first")
+    whole, out = tensor((1, 100, 2, 16), "f32"), tensor((1, 100, 32), "f32")
+    body = "%0 = arith.addf %x0, %x1 : f32\nlinalg.yield %0 : f32"
+    shifted = generic("bnc - bnc", "%c, %three", f"{out}, f32", out, body)
+    text = (
+        "%three = arith.constant 3.0 : f32\n"
+        f"%c = tensor.collapse_shape %o [[0], [1], [2, 3]] : {whole} into {out}\n"
+        + shifted.replace("%e =", "%e0 =")
+        .replace("(%e :", "(%e0 :")
+        .replace("%z =", "%s =")
+        + f"\n%e = tensor.empty() : {out}\n"
+        f"%z = linalg.mul ins(%s, %c : {out}, {out}) outs(%e : {out}) -> {out}"
+    )
+    return follow(case, text, out, lambda o: (o * (o + 3)).reshape(1, 100, 32), "f32")
+
+
 @functools.cache
 def cases() -> Dict[str, Case]:
     all_cases: List[Case] = [
@@ -202,13 +221,14 @@ def cases() -> Dict[str, Case]:
         rowwise_linear("linear-dynamic", "f32"),
         rowwise_linear("linear-dynamic-cast", "f16"),
         expanded("sdpa-image"),
+        gated("sdpa-gated"),
     ]
     return {case.name: case for case in all_cases}
 
 
 NAMES = (
     "elfatt", "elfatt-local-first", "elfatt-prefix", "elfatt-bf16", "sdpa-cast-short",
-    "sdpa-cast-tails", "linear-dynamic", "linear-dynamic-cast", "sdpa-image",
+    "sdpa-cast-tails", "linear-dynamic", "linear-dynamic-cast", "sdpa-image", "sdpa-gated",
 )  # fmt: skip
 
 
@@ -225,7 +245,7 @@ def test_following_op(results: Dict[str, Any], name: str) -> None:
     check(cases()[name], results[name])
 
 
-@pytest.mark.parametrize("name", ["elfatt", "linear-dynamic"])
+@pytest.mark.parametrize("name", ["elfatt", "linear-dynamic", "sdpa-gated"])
 def test_following_op_in_a_kernel(elfatt_run: str, tmp_path: Path, name: str) -> None:
     case = cases()[name]
     check(case, run(elfatt_run, tmp_path, [case], ["--target=sim:sm_87"])[name])

@@ -93,3 +93,52 @@ func.func @rows_of_another_type(%q: tensor<1x2x49x8xf32>) -> tensor<1x2x49x8xbf1
   } -> tensor<1x2x49x8xbf16>
   return %z : tensor<1x2x49x8xbf16>
 }
+
+// -----
+
+#lq = affine_map<(b, h, i, j, d, e) -> (b, h, i, d)>
+#lk = affine_map<(b, h, i, j, d, e) -> (b, h, j, d)>
+#lv = affine_map<(b, h, i, j, d, e) -> (b, h, j, e)>
+#lo = affine_map<(b, h, i, j, d, e) -> (b, h, i, e)>
+
+// One element would need two of attention's rows.
+// CHECK-LABEL: func.func @heads_are_swapped
+// CHECK:         %[[O:.*]] = attention.sdpa
+// CHECK-NEXT:    linalg.generic {{.*}} ins(%[[O]], %[[O]] :
+func.func @heads_are_swapped(%q: tensor<1x49x49x8xf32>) -> tensor<1x49x49x8xf32> {
+  %init = tensor.empty() : tensor<1x49x49x8xf32>
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %q, %q : tensor<1x49x49x8xf32>, tensor<1x49x49x8xf32>, tensor<1x49x49x8xf32>)
+    outs(%init : tensor<1x49x49x8xf32>) -> tensor<1x49x49x8xf32>
+  // expected-remark @below {{stays outside of the attention's loop: it reads attention's result in two ways, or writes over it}}
+  %z = linalg.generic {
+      indexing_maps = [affine_map<(b, h, i, e) -> (b, h, i, e)>, affine_map<(b, h, i, e) -> (b, i, h, e)>,
+                       affine_map<(b, h, i, e) -> (b, h, i, e)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%o, %o : tensor<1x49x49x8xf32>, tensor<1x49x49x8xf32>) outs(%init : tensor<1x49x49x8xf32>) {
+  ^bb0(%x: f32, %y: f32, %out: f32):
+    %s = arith.addf %x, %y : f32
+    linalg.yield %s : f32
+  } -> tensor<1x49x49x8xf32>
+  return %z : tensor<1x49x49x8xf32>
+}
+
+// -----
+
+#lq = affine_map<(b, h, i, j, d, e) -> (b, h, i, d)>
+#lk = affine_map<(b, h, i, j, d, e) -> (b, h, j, d)>
+#lv = affine_map<(b, h, i, j, d, e) -> (b, h, j, e)>
+#lo = affine_map<(b, h, i, j, d, e) -> (b, h, i, e)>
+
+// CHECK-LABEL: func.func @writes_over_it
+// CHECK:         %[[O:.*]] = attention.sdpa
+// CHECK-NEXT:    linalg.generic {{.*}} ins(%[[O]] : {{.*}}) outs(%[[O]] :
+func.func @writes_over_it(%q: tensor<1x2x49x8xf32>) -> tensor<1x2x49x8xf32> {
+  %init = tensor.empty() : tensor<1x2x49x8xf32>
+  %o = attention.sdpa indexing_maps = [#lq, #lk, #lv, #lo]
+    ins(%q, %q, %q : tensor<1x2x49x8xf32>, tensor<1x2x49x8xf32>, tensor<1x2x49x8xf32>)
+    outs(%init : tensor<1x2x49x8xf32>) -> tensor<1x2x49x8xf32>
+  // expected-remark @below {{stays outside of the attention's loop: it reads attention's result in two ways, or writes over it}}
+  %z = linalg.exp ins(%o : tensor<1x2x49x8xf32>) outs(%o : tensor<1x2x49x8xf32>) -> tensor<1x2x49x8xf32>
+  return %z : tensor<1x2x49x8xf32>
+}

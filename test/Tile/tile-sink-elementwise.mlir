@@ -138,3 +138,34 @@ func.func @scratch_of_tails_is_static(%q: tensor<1x2x1000x8xf32>) -> tensor<1x2x
   } -> tensor<1x2x1000x8xbf16>
   return %z : tensor<1x2x1000x8xbf16>
 }
+
+// Two ops of which both read attention's result become one that reads it once.
+// CHECK-LABEL: func.func @reads_it_twice
+// CHECK:         scf.forall
+// CHECK:           %[[O:.*]] = attention.sdpa
+// CHECK:           linalg.generic {{.*}} outs(%[[O]]
+// CHECK-NEXT:      ^bb0(%[[X:.*]]: f32):
+// CHECK-NEXT:        %[[S:.*]] = arith.addf %[[X]]
+// CHECK-NEXT:        arith.mulf %[[S]], %[[X]]
+// CHECK-NOT:     linalg.generic
+// CHECK:         return
+func.func @reads_it_twice(%q: tensor<16x2x8xf32>, %v: tensor<16x2x16xf32>) -> tensor<16x32xf32> {
+  %three = arith.constant 3.0 : f32
+  %init = tensor.empty() : tensor<16x2x16xf32>
+  %o = attention.sdpa indexing_maps = [affine_map<(h, i, j, d, e) -> (i, h, d)>,
+      affine_map<(h, i, j, d, e) -> (j, h, d)>, affine_map<(h, i, j, d, e) -> (j, h, e)>,
+      affine_map<(h, i, j, d, e) -> (i, h, e)>]
+    ins(%q, %q, %v : tensor<16x2x8xf32>, tensor<16x2x8xf32>, tensor<16x2x16xf32>)
+    outs(%init : tensor<16x2x16xf32>) -> tensor<16x2x16xf32>
+  %c = tensor.collapse_shape %o [[0], [1, 2]] : tensor<16x2x16xf32> into tensor<16x32xf32>
+  %e = tensor.empty() : tensor<16x32xf32>
+  %s = linalg.generic {indexing_maps = [affine_map<(n, c) -> (n, c)>, affine_map<(n, c) -> (n, c)>],
+      iterator_types = ["parallel", "parallel"]} ins(%c : tensor<16x32xf32>) outs(%e : tensor<16x32xf32>) {
+  ^bb0(%x: f32, %out: f32):
+    %0 = arith.addf %x, %three : f32
+    linalg.yield %0 : f32
+  } -> tensor<16x32xf32>
+  %z = linalg.mul ins(%s, %c : tensor<16x32xf32>, tensor<16x32xf32>) outs(%e : tensor<16x32xf32>)
+    -> tensor<16x32xf32>
+  return %z : tensor<16x32xf32>
+}
