@@ -94,14 +94,41 @@ Expected<json::Array> Compiler::describeFunctions() {
   return records;
 }
 
+/// Whether something in the module may be a sum of products of bf16.
+static bool usesBF16(ModuleOp module) {
+  return module
+      .walk([](Operation *op) {
+        bool isBF16 = llvm::any_of(op->getOperandTypes(), [](Type type) {
+          return mlir::getElementTypeOrSelf(type).isBF16();
+        });
+        return isBF16 ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+/// Whether something in the lowered module is one.
+static bool dotsBF16(ModuleOp module) {
+  return module
+      .walk([](LLVM::CallIntrinsicOp op) {
+        return op.getIntrin().contains("avx512bf16.dpbf16ps") ? WalkResult::interrupt()
+                                                              : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 Error Compiler::compileFor(const target::ProcessorTarget &target) {
   for (const target::Processor *processor : target.levels) {
+    // A processor of such a level runs the code of the one below as well.
+    const bool isOptional = processor->dotsBF16 && target.levels.size() > 1;
+    if (isOptional && !usesBF16(*source.module))
+      continue;
     OwningOpRef<ModuleOp> module(source.module->clone());
     for (func::FuncOp func : getFunctions(*module))
       func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), UnitAttr::get(func.getContext()));
     pipelines::CPUOptions cpu;
     cpu.vectorBits = processor->vectorBits;
     cpu.vectorRegisters = processor->vectorRegisters;
+    cpu.dotsBF16 = processor->dotsBF16;
     cpu.resultsAsArguments = true;
     if (Error error =
             runPipeline(*module, "compiling for " + processor->name.str(), [&](OpPassManager &pm) {
@@ -109,6 +136,8 @@ Error Compiler::compileFor(const target::ProcessorTarget &target) {
               return success();
             }))
       return error;
+    if (isOptional && !dotsBF16(*module))
+      continue;
     tool.setActivity("generating code for " + processor->name);
     Expected<std::string> object =
         makeSharedObject(tool, *module, target.triple, *processor, constants);

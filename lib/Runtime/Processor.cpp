@@ -24,6 +24,8 @@ CpuId readCpuId() {
     id.leaf1c = c;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
     id.leaf7b = b;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
+    id.leaf71a = a;
   if (__get_cpuid(0x80000001, &a, &b, &c, &d))
     id.extended1c = c;
   // Whether the kernel keeps the wide registers; bit 27 says that we may ask.
@@ -40,7 +42,10 @@ std::vector<std::string_view> findLevels() {
 #if defined(__x86_64__)
   constexpr std::string_view names[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
   std::vector<std::string_view> levels;
-  for (int level = getX86Level(readCpuId()); level > 0; --level)
+  const CpuId id = readCpuId();
+  if (dotsBF16(id))
+    levels.push_back("x86-64-v4-bf16");
+  for (int level = getX86Level(id); level > 0; --level)
     levels.push_back(names[level - 1]);
   return levels;
 #elif defined(__aarch64__)
@@ -121,6 +126,8 @@ int getX86Level(const CpuId &id) {
   constexpr uint32_t v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
   return hasAll(id.leaf7b, v4) && hasAll(id.enabledByKernel, 0xe6) ? 4 : 3;
 }
+
+bool dotsBF16(const CpuId &id) { return getX86Level(id) == 4 && hasAll(id.leaf71a, 1u << 5); }
 
 const std::vector<std::string_view> &getLevels() {
   static const std::vector<std::string_view> levels = findLevels();

@@ -14,11 +14,13 @@ namespace {
 
 // The levels of the x86-64 psABI; the plain one is not served, since no
 // processor of the last fifteen years stops there and it cannot round to an
-// integer without a call. Vectors of 512 bits are wanted where there are any.
+// integer without a call. Vectors of 512 bits are wanted where there are any. Above them
+// the fourth with AVX512-BF16.
 constexpr Processor kProcessors[] = {
     {"x86-64-v2", "x86_64", "x86-64-v2", "", 128, 16, false},
     {"x86-64-v3", "x86_64", "x86-64-v3", "", 256, 16, true},
     {"x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", 512, 32, true},
+    {"x86-64-v4-bf16", "x86_64", "x86-64-v4", "-prefer-256-bit,+avx512bf16", 512, 32, true, true},
     {"armv8-a", "aarch64", "generic", "", 128, 32, true},
 };
 

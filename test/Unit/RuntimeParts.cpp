@@ -26,8 +26,15 @@ TEST(RuntimeSha256, KnowsTheExamples) {
 }
 
 TEST(RuntimeProcessor, LevelsFollowTheFeatures) {
-  CpuId v4{0xffffffff, 0xffffffff, 0xffffffff, 0xe7};
+  CpuId v4{0xffffffff, 0xffffffff, 0, 0xffffffff, 0xe7};
   EXPECT_EQ(getX86Level(v4), 4);
+  EXPECT_FALSE(dotsBF16(v4));
+  CpuId withBF16 = v4;
+  withBF16.leaf71a = 1u << 5;
+  EXPECT_EQ(getX86Level(withBF16), 4);
+  EXPECT_TRUE(dotsBF16(withBF16));
+  withBF16.enabledByKernel = 0x7;
+  EXPECT_FALSE(dotsBF16(withBF16));
   CpuId noAvx512 = v4;
   noAvx512.leaf7b &= ~(1u << 16);
   EXPECT_EQ(getX86Level(noAvx512), 3);
@@ -41,7 +48,7 @@ TEST(RuntimeProcessor, LevelsFollowTheFeatures) {
   CpuId noFma = v4;
   noFma.leaf1c &= ~(1u << 12);
   EXPECT_EQ(getX86Level(noFma), 2);
-  EXPECT_EQ(getX86Level({0, 0, 0, 0}), 1);
+  EXPECT_EQ(getX86Level({}), 1);
 }
 
 TEST(RuntimeProcessor, QuotasAreCoresRoundedUp) {

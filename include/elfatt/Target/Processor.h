@@ -22,6 +22,8 @@ struct Processor {
   int64_t vectorBits;
   int64_t vectorRegisters;
   bool fma; ///< multiply-adds with one rounding
+  /// Sums of two products of bf16: code of its own where something is such a sum.
+  bool dotsBF16 = false;
 };
 
 llvm::ArrayRef<Processor> getProcessors();
