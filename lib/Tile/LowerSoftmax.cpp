@@ -53,7 +53,7 @@ private:
   void stageKeys(Value lines);
   Value behindFirst(Value matrix);
   void findNextTile();
-  void prefetchNextTile(const RowBlock &block);
+  void prefetchNext(Value view, const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
   int64_t firstMasked() const;
@@ -73,7 +73,7 @@ private:
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   RowEpilogue epilogue;
-  SmallVector<Value> nextViews;                     ///< of the window that comes next
+  Value nextQuery, nextKey, nextValue;              ///< of the window that comes next, or null
   bool sharesValue = false;                         ///< LePE reads V where keys do
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
@@ -365,22 +365,24 @@ void SoftmaxLowering::findNextTile() {
       ShapedType::isDynamicShape(rows))
     return;
   NextTile next(b);
-  for (Value view : {tile.query, tile.key, tile.value})
-    if (Value moved = next.get(view))
-      nextViews.push_back(moved);
+  nextQuery = next.get(tile.query);
+  nextKey = next.get(tile.key);
+  nextValue = next.get(tile.value);
   epilogue.findNext(next);
 }
 
-/// A row block asks for the same rows of the next window: no hardware foresees them.
-void SoftmaxLowering::prefetchNextTile(const RowBlock &block) {
-  for (Value view : nextViews)
+/// A row block asks for the same rows of the next window: no hardware foresees them. Q, K and V
+/// at different places, since a core waits for so few lines at once that the arithmetic between
+/// would wait with them.
+void SoftmaxLowering::prefetchNext(Value view, const RowBlock &block) {
+  if (view)
     prefetchAfter(ctx, view, block, ctx.index(0));
-  epilogue.prefetchNext(block);
 }
 
 void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys,
                                     Value valueRows) {
-  prefetchNextTile(block);
+  prefetchNext(nextQuery, block);
+  epilogue.prefetchNext(block);
   auto asOperand = [&](Value tileValue, Value stored) {
     return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
   };
@@ -394,6 +396,7 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
                      : readTile(ctx, keyScratch, zero, start, channels, blocks.tile);
     Value scores = queryPairs ? formulas.pairedScores(query, keys)
                               : formulas.scores(query, keys, !ctx.params.staged);
+    prefetchNext(nextKey, block);
     if (!laterScale)
       scores = arith::MulFOp::create(
           b, scores, formulas.splat(scoreScale, cast<VectorType>(scores.getType())));
@@ -449,6 +452,7 @@ int64_t SoftmaxLowering::firstMasked() const {
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {
+  prefetchNext(nextValue, block);
   Value rows = formulas.finalize(state, tile.emptyRowsAreZero);
   epilogue.write(block, rows, output);
 }
