@@ -218,29 +218,33 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
   Value padding = get(op.getPadding());
   int64_t width = access->paired ? 2 : 1;
   llvm::MaybeAlign align(width * element.getIntOrFloatBitWidth() / 8);
-  auto load = [&](int64_t flat) -> SmallVector<Value> {
+  const Type loaded = width == 1 ? element : Type(VectorType::get(width, element));
+  auto load = [&](int64_t flat) -> Value {
     SmallVector<Value> indices = getIndices(*access, flat);
     if (width == 1)
-      return {memref::LoadOp::create(b, loc, access->base, indices)};
-    Value pair = vector::LoadOp::create(b, loc, VectorType::get(width, element), access->base,
-                                        indices, /*nontemporal=*/false, align);
-    return {extract(pair, 0), extract(pair, 1)};
+      return memref::LoadOp::create(b, loc, access->base, indices);
+    return vector::LoadOp::create(b, loc, cast<VectorType>(loaded), access->base, indices,
+                                  /*nontemporal=*/false, align);
   };
   SmallVector<Value> elements;
   for (int64_t flat = 0; flat < layout.numLocal(); flat += width) {
-    Value condition = getCondition(*access, flat);
+    Value value, condition = getCondition(*access, flat);
     if (!condition) {
-      llvm::append_range(elements, load(flat));
-      continue;
+      value = load(flat);
+    } else {
+      // A pair leaves the branch as one: elements that do so on their own may be loaded so too.
+      auto branch = scf::IfOp::create(b, loc, loaded, condition, /*withElseRegion=*/true);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToEnd(branch.thenBlock());
+      scf::YieldOp::create(b, loc, load(flat));
+      b.setInsertionPointToEnd(branch.elseBlock());
+      Value beyond =
+          width == 1 ? padding : vector::BroadcastOp::create(b, loc, loaded, padding).getResult();
+      scf::YieldOp::create(b, loc, beyond);
+      value = branch.getResult(0);
     }
-    SmallVector<Type> types(width, element);
-    auto branch = scf::IfOp::create(b, loc, types, condition, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToEnd(branch.thenBlock());
-    scf::YieldOp::create(b, loc, load(flat));
-    b.setInsertionPointToEnd(branch.elseBlock());
-    scf::YieldOp::create(b, loc, SmallVector<Value>(width, padding));
-    llvm::append_range(elements, branch.getResults());
+    for (int64_t i = 0; i < width; ++i)
+      elements.push_back(width == 1 ? value : extract(value, i));
   }
   define(op.getResult(), fromElements(elements, element), layout);
   return success();

@@ -40,7 +40,9 @@ int64_t getChunk(ArrayRef<Value> memrefs) {
 enum class ChunkOrder { AlongRows, AcrossRows };
 
 /// Rows of shared memory whose chunks of 16 bytes go to different banks lie an odd number of
-/// chunks apart: then eight of them meet no conflict across rows, though not along them.
+/// chunks apart: then eight of them meet no conflict across rows, though not along them. Along
+/// rows that nothing lies between there is none either, and a warp takes rows of global memory
+/// whole, where sectors are two chunks and a row an odd number of them.
 ChunkOrder getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
   for (Value memref : memrefs) {
     auto type = cast<MemRefType>(memref.getType());
@@ -52,7 +54,8 @@ ChunkOrder getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
         failed(type.getStridesAndOffset(strides, offset)))
       continue;
     int64_t pitch = strides[type.getRank() - 2];
-    if (!ShapedType::isDynamic(pitch) && pitch / chunk % 2 != 0)
+    if (!ShapedType::isDynamic(pitch) && pitch != type.getShape().back() &&
+        pitch / chunk % 2 != 0)
       return ChunkOrder::AcrossRows;
   }
   return ChunkOrder::AlongRows;

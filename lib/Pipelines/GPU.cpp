@@ -33,7 +33,7 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
       std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)),
       (*chip)->reference.SMs,
       {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
-       options.contextWarps},
+       options.contextWarps, options.headsPerBlock},
       (*chip)->sharedPerBlock, (*chip)->f16 >= target::Mma::M16N8K8, (*chip)->bf16);
 }
 
@@ -100,6 +100,7 @@ void GPUOptions::setTile(const tile::TileOverrides &tile) {
   keysPerStep = tile.keysPerStep;
   contextTokens = tile.contextTokens;
   contextWarps = tile.contextWarps;
+  headsPerBlock = tile.headsPerBlock;
 }
 
 void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {

@@ -31,6 +31,7 @@ template <typename Options> static Options getTileOptions(const tile::MachineLim
   options.keysPerStep = limits.overrides.keysPerStep;
   options.contextTokens = limits.overrides.contextTokens;
   options.contextWarps = limits.overrides.contextWarps;
+  options.headsPerBlock = limits.overrides.headsPerBlock;
   return options;
 }
 

@@ -184,7 +184,8 @@ elfatt-compile runs as it is, with the best of its code or that of
                           last ones of each launch, and scale; results are incomplete
   --tile="SIZES"          on a simulated chip, sizes of kernels in place of those that
                           are chosen: rows-per-block, warps-per-block, keys-per-step,
-                          context-tokens, context-warps (rows-per-block=64)
+                          context-tokens, context-warps, heads-per-block
+                          (rows-per-block=64)
   --cuda-path=DIR         CUDA Toolkit whose ptxas counts registers on a simulated chip
   --list-candidates       on a simulated chip, print what the kernels' sizes could be,
                           each with its registers, shared memory, spills, bytes and

@@ -208,6 +208,12 @@ LogicalResult elfatt::tile::lowerElementwise(linalg::GenericOp op, const Machine
   }
   if (order.size() < 2)
     return op.emitOpError("expected rows and channels beside attention, got one dim");
+  // The heads of a block lie between its rows and the channels: rows of one after another.
+  if (limits.machine == Machine::GPU && order.size() > 2) {
+    const int64_t heads = ranges[order[order.size() - 2]], rows = ranges[order[order.size() - 3]];
+    if (!ShapedType::isDynamic(heads) && (ShapedType::isDynamic(rows) || heads < rows))
+      std::rotate(order.begin(), order.end() - 2, order.end() - 1);
+  }
   // Values are computed in their own types; this one stands for what formulas need.
   int64_t bits = 32;
   for (Value operand : op->getOperands())

@@ -28,7 +28,8 @@ public:
   /// Whether `op` adds to rows of `part`, another part, in the blocks of `part`.
   static bool follows(attention::LepeOp op, mlir::Operation *part);
 
-  mlir::Value getInit() const { return init; }
+  /// Where the rows are that it adds to, as projectHeads gives them.
+  llvm::ArrayRef<mlir::Value> getInits() const { return inits; }
   int64_t getColumns() const { return columns; }
 
 private:
@@ -42,12 +43,12 @@ private:
   void stageRows(int64_t rowBound);
   void makeDiagonals();
   mlir::Value addStaged(const RowBlock &block, mlir::Value rows);
-  mlir::Value addTaps(const RowBlock &block, mlir::Value part, int64_t column, bool byProducts);
-  mlir::Value addTap(mlir::Value sum, mlir::Value tile, int64_t index, int64_t column);
-  mlir::Value addProduct(mlir::Value sum, mlir::Value tile, int64_t index, int64_t column);
+  mlir::Value addTaps(const RowBlock &block, mlir::Value part, mlir::Value column, bool byProducts);
+  mlir::Value addTap(mlir::Value sum, mlir::Value tile, int64_t index, mlir::Value column);
+  mlir::Value addProduct(mlir::Value sum, mlir::Value tile, int64_t index, mlir::Value column);
   /// The tile of V [rows, width] from `column` on that the tap of `block` reads which goes
   /// `way` along the inner axes and is in line `outer` of three.
-  mlir::Value readAround(const RowBlock &block, int64_t way, int64_t outer, int64_t column,
+  mlir::Value readAround(const RowBlock &block, int64_t way, int64_t outer, mlir::Value column,
                          int64_t width);
   /// Which rows of `block` have their taps that go `way` on their line; null where all have.
   mlir::Value rowsOnLine(const RowBlock &block, int64_t way);
@@ -58,17 +59,19 @@ private:
   TileContext ctx;
   mlir::ImplicitLocOpBuilder &b;
   Formulas formulas;
-  mlir::Value value, init; ///< [grid.., E], the whole grid and the tile
-  int64_t axes = 0, columns = 0;
+  mlir::Value value, init; ///< [grid.., E], the whole grid and the tile, or those of one head
+  llvm::SmallVector<mlir::Value> values, inits; ///< of all heads, as projectHeads gives them
+  std::optional<unsigned> head;                 ///< of the worker's, where it has several
+  int64_t axes = 0, columns = 0;                ///< columns of one head
   llvm::SmallVector<llvm::SmallVector<int64_t>> taps;
   llvm::SmallVector<mlir::Value> weights; ///< a vector [E] a tap
   mlir::Value bias;                       ///< a vector [E], or null
-  mlir::Value factors;                    ///< staged: [taps and, where there is one, the bias; E]
+  mlir::Value factors; ///< staged: [taps and, where there is one, the bias; E of all heads]
   /// Staged: a row [8] a tap and channel, of that channel's block of the diagonal matrix; null
   /// where taps are no products of tiles.
   mlir::Value diagonals;
-  mlir::Value around;   ///< staged: V [rows, E] from `margin` rows before the tile's on
-  int64_t margin = 0;   ///< rows that the first tap lies before its row
+  mlir::Value around; ///< staged: V [rows, E of all heads] from `margin` rows before the tile's on
+  int64_t margin = 0; ///< rows that the first tap lies before its row
   mlir::Value firstRow; ///< of the tile in `around`, behind the margin
 };
 

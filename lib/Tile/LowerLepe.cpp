@@ -107,14 +107,18 @@ LogicalResult LepeTerm::prepare(bool stageValue) {
     order.push_back(dim);
   axes = order.size();
   order.push_back(numDims - 1);
-  if (failed(checkUnitBatch(op)))
+  FailureOr<PartShape> shape = getTileShape(op, ctx.limits.machine);
+  if (failed(shape))
     return failure();
+  head = shape->head;
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op.getOperation()));
   if (ShapedType::isDynamic(ranges.back()))
     return op.emitOpError("expected a static value extent");
   columns = ctx.params.staged ? roundUp(ranges.back(), ctx.params.padTo) : ranges.back();
-  value = projectView(b, op.getValue(), maps[0], order);
-  init = projectView(b, op.getInit(), maps.back(), order);
+  values = projectHeads(ctx, op.getValue(), maps[0], order, head);
+  inits = projectHeads(ctx, op.getInit(), maps.back(), order, head);
+  value = values.front();
+  init = inits.front();
 
   taps = {{}};
   for (int64_t axis = 0; axis < axes; ++axis) {
@@ -176,26 +180,30 @@ LogicalResult elfatt::tile::lowerLepe(LepeOp op, const MachineLimits &limits) {
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
+  FailureOr<PartShape> shape = getTileShape(op, limits.machine);
+  if (failed(shape))
+    return failure();
+  TileContext ctx{b, limits, getTileParams(limits, shape->extents), type, shape->extents.heads};
   LepeTerm term(op, ctx);
   if (failed(term.prepare(/*stageValue=*/true)))
     return failure();
   Formulas formulas(b, type);
-  Value init = term.getInit(), target = init;
+  ArrayRef<Value> targets = term.getInits();
+  Value init = targets.front();
   if (ctx.params.staged) {
     FailureOr<int64_t> bound = staticRowBound(op, init);
     if (failed(bound))
       return failure();
-    init = ctx.staging(roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows), term.getColumns(),
-                       typeOf(init).getElementType());
-    stageIn(ctx, target, init, Padding::None);
+    init = ctx.staging(roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows),
+                       ctx.heads * term.getColumns(), typeOf(init).getElementType());
+    stageIn(ctx, targets, init, Padding::None);
   }
   forEachRowBlock(ctx, init, [&](const RowBlock &block) {
     Value rows = formulas.widen(readRows(ctx, init, block, term.getColumns()));
     rows = term.addTo(block, rows);
     writeRows(ctx, formulas.narrow(rows, typeOf(init).getElementType()), init, block);
   });
-  if (init != target)
-    stageOut(ctx, init, target);
+  if (init != targets.front())
+    stageOut(ctx, init, targets);
   return success();
 }

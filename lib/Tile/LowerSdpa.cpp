@@ -20,26 +20,31 @@ LogicalResult elfatt::tile::lowerSdpa(SdpaOp op, const MachineLimits &limits,
                                       const Followers &followers) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkUnitBatch(op)))
+  FailureOr<PartShape> shape = getTileShape(op, limits.machine);
+  if (failed(shape))
     return failure();
   if (dims.rows.empty() || dims.keys.empty())
     return op.emitOpError("expected at least one row dim and one key dim");
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
+  TileContext ctx{b, limits, getTileParams(limits, shape->extents), type, shape->extents.heads};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<unsigned> queryDims = with(dims.rows, dims.channels);
   SmallVector<unsigned> keyDims = with(dims.keys, dims.channels);
   SmallVector<unsigned> valueDims = with(dims.keys, dims.values);
   SmallVector<unsigned> outputDims = with(dims.rows, dims.values);
   SoftmaxTile tile;
-  tile.query = projectView(b, op.getQuery(), maps[0], queryDims);
-  tile.key = projectView(b, op.getKey(), maps[1], keyDims);
-  tile.value = projectView(b, op.getValue(), maps[2], valueDims);
-  tile.output = projectView(b, op.getInit(), maps.back(), outputDims);
-  OpFoldResult channels =
-      memref::getMixedSize(b, b.getLoc(), tile.query, typeOf(tile.query).getRank() - 1);
+  tile.queries = projectHeads(ctx, op.getQuery(), maps[0], queryDims, shape->head);
+  tile.keys = projectHeads(ctx, op.getKey(), maps[1], keyDims, shape->head);
+  tile.values = projectHeads(ctx, op.getValue(), maps[2], valueDims, shape->head);
+  tile.outputs = projectHeads(ctx, op.getInit(), maps.back(), outputDims, shape->head);
+  tile.query = tile.queries.front();
+  tile.key = tile.keys.front();
+  tile.value = tile.values.front();
+  tile.output = tile.outputs.front();
+  OpFoldResult channels = memref::getMixedSize(
+      b, b.getLoc(), op.getQuery(), *maps[0].getResultPosition(b.getAffineDimExpr(dims.channels)));
   tile.scale = getOrCreateScale(b, b.getLoc(), op.getScale(), channels, type);
   tile.emptyRowsAreZero = op.getMaskedRows() == MaskedRows::Zero;
   tile.followers = followers;

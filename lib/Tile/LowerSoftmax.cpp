@@ -50,15 +50,15 @@ private:
   void allocate();
   LogicalResult makeState();
   void lowerKeyBlock(Value firstLine);
-  void stageKeys(Value lines);
+  void stageKeys(ArrayRef<Value> views);
   Value behindFirst(Value matrix);
   void findNextTile();
   void prefetchNext(Value view, const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
   int64_t firstMasked() const;
-  OnlineState load(const RowBlock &block);
-  void store(const RowBlock &block, const OnlineState &state);
+  OnlineState load(const RowBlock &blockOfHead);
+  void store(const RowBlock &blockOfHead, const OnlineState &state);
 
   Operation *op;
   TileContext &ctx;
@@ -78,6 +78,11 @@ private:
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
+
+/// The views of all heads; without several the one there is.
+static ArrayRef<Value> ofHeads(ArrayRef<Value> views, const Value &only) {
+  return views.empty() ? ArrayRef(only) : views;
+}
 
 /// Lines of a block, at most `most`, that leave the fewest padded keys in all blocks;
 /// the most of these.
@@ -144,14 +149,14 @@ LogicalResult SoftmaxLowering::stageRows() {
     return failure();
   int64_t rows = roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows);
   Type queryType = typeOf(tile.query).getElementType();
-  Value queryMatrix = ctx.staging(rows, channels, queryType);
-  stageIn(ctx, tile.query, queryMatrix, Padding::Columns);
+  Value queryMatrix = ctx.staging(rows, ctx.heads * channels, queryType);
+  stageIn(ctx, ofHeads(tile.queries, tile.query), queryMatrix, Padding::Columns);
   tile.query = queryMatrix;
   // Rows of O replace those of Q where they fit: a warp has read its own by then.
   if (tile.output)
     output = typeOf(tile.output).getElementType() == queryType && values == channels
                  ? queryMatrix
-                 : ctx.staging(rows, values, typeOf(tile.output).getElementType());
+                 : ctx.staging(rows, ctx.heads * values, typeOf(tile.output).getElementType());
   if (tile.acc)
     stageState(rows);
   return success();
@@ -186,12 +191,12 @@ void SoftmaxLowering::allocate() {
   if (queryPairs)
     keyScratch = ctx.scratch({channels / 2, blocks.columns, 2}, typeOf(tile.key).getElementType());
   else
-    keyScratch = ctx.params.staged ? ctx.staging(blocks.columns, channels, keyType)
+    keyScratch = ctx.params.staged ? ctx.staging(blocks.columns, ctx.heads * channels, keyType)
                                    : ctx.scratch({channels, blocks.columns}, keyType);
   if (sharesValue)
-    valueScratch = epilogue.getLepe()->makeRows(blocks.columns, values, valueType);
+    valueScratch = epilogue.getLepe()->makeRows(blocks.columns, ctx.heads * values, valueType);
   else if (ctx.params.staged || typeOf(tile.value).getRank() > 2 || blocks.first != 0)
-    valueScratch = ctx.staging(blocks.columns, values, valueType);
+    valueScratch = ctx.staging(blocks.columns, ctx.heads * values, valueType);
 }
 
 LogicalResult SoftmaxLowering::run() {
@@ -200,6 +205,11 @@ LogicalResult SoftmaxLowering::run() {
   values = value.getShape().back();
   if (ShapedType::isDynamic(channels) || ShapedType::isDynamic(values))
     return op->emitOpError("expected static channel and value extents");
+  // One view of all heads has the columns of each.
+  if (tile.queries.size() == 1)
+    channels /= ctx.heads;
+  if (tile.values.size() == 1)
+    values /= ctx.heads;
   if (ctx.params.staged) {
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
@@ -247,7 +257,7 @@ LogicalResult SoftmaxLowering::run() {
   if (ownState)
     forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) { finish(block, load(block)); });
   if (output != tile.output)
-    stageOut(ctx, output, tile.output);
+    stageOut(ctx, output, ofHeads(tile.outputs, tile.output));
   for (auto [matrix, view] : stagedState)
     stageOut(ctx, matrix, view);
   return success();
@@ -263,7 +273,7 @@ LogicalResult SoftmaxLowering::makeState() {
     if (failed(bound))
       return failure();
     // The innermost dim is padded to whole row blocks.
-    shape.push_back(dim == rank - 2 ? roundUp(*bound, ctx.params.rows) : *bound);
+    shape.push_back(dim == rank - 2 ? ctx.heads * roundUp(*bound, ctx.params.rows) : *bound);
   }
   bool inRegisters =
       ctx.params.staged && ctx.warpsOf(shape.front()) * ctx.params.rows == shape.front();
@@ -309,8 +319,9 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
     return memref::SubViewOp::create(b, view, offsets, sizes, strides);
   };
   Value keyLines = linesOf(tile.key);
-  stageKeys(keyLines);
-  Value valueLines = linesOf(tile.value), valueRows = valueScratch;
+  stageKeys(llvm::map_to_vector(ofHeads(tile.keys, tile.key), linesOf));
+  SmallVector<Value> valueLines = llvm::map_to_vector(ofHeads(tile.values, tile.value), linesOf);
+  Value valueRows = valueScratch;
   Value numKeys = numRows(ctx, keyLines);
   numKeys = b.createOrFold<arith::AddIOp>(numKeys, ctx.index(blocks.first));
   if (valueScratch) {
@@ -340,9 +351,10 @@ Value SoftmaxLowering::behindFirst(Value matrix) {
 
 /// The GPU takes keys in rows. The CPU takes them in columns: keys pass through rows
 /// of scratch where they are not the rows of a matrix already.
-void SoftmaxLowering::stageKeys(Value lines) {
+void SoftmaxLowering::stageKeys(ArrayRef<Value> views) {
   if (ctx.params.staged)
-    return stageIn(ctx, lines, keyScratch, Padding::Columns);
+    return stageIn(ctx, views, keyScratch, Padding::Columns);
+  Value lines = views.front();
   MemRefType type = typeOf(lines), target = typeOf(keyScratch);
   Value rows = lines;
   if (type.getRank() != 2 || type.getDimSize(0) != target.getDimSize(1) ||
@@ -387,12 +399,14 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
   };
   Value zero = ctx.index(0);
+  Value keyColumn = block.firstColumn(ctx, channels);
+  Value valueColumn = block.firstColumn(ctx, values);
   Value query = queryPairs ? readRowPairs(ctx, queryPairs, block)
                            : asOperand(readRows(ctx, tile.query, block, channels), tile.query);
   auto step = [&](Value start, const OnlineState *state) {
     Value keys = queryPairs ? readTilePairs(ctx, keyScratch, start, blocks.tile)
                  : ctx.params.staged
-                     ? readTile(ctx, keyScratch, start, zero, blocks.tile, channels)
+                     ? readTile(ctx, keyScratch, start, keyColumn, blocks.tile, channels)
                      : readTile(ctx, keyScratch, zero, start, channels, blocks.tile);
     Value scores = queryPairs ? formulas.pairedScores(query, keys)
                               : formulas.scores(query, keys, !ctx.params.staged);
@@ -406,7 +420,7 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     if (validKeys)
       scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(validKeys, start),
                                     firstMasked());
-    Value value = valueRows ? readTile(ctx, valueRows, start, zero, blocks.tile, values)
+    Value value = valueRows ? readTile(ctx, valueRows, start, valueColumn, blocks.tile, values)
                             : asOperand(readTile(ctx, tile.value, key, zero, blocks.tile, values),
                                         tile.value);
     return formulas.online(state, scores, value, base, laterScale);
@@ -457,12 +471,14 @@ void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {
   epilogue.write(block, rows, output);
 }
 
-OnlineState SoftmaxLowering::load(const RowBlock &block) {
+OnlineState SoftmaxLowering::load(const RowBlock &blockOfHead) {
+  RowBlock block = blockOfHead.amongHeads();
   return {readRows(ctx, tile.acc, block, values), readPerRow(ctx, tile.max, block),
           readPerRow(ctx, tile.sum, block)};
 }
 
-void SoftmaxLowering::store(const RowBlock &block, const OnlineState &state) {
+void SoftmaxLowering::store(const RowBlock &blockOfHead, const OnlineState &state) {
+  RowBlock block = blockOfHead.amongHeads();
   writeRows(ctx, state.acc, tile.acc, block);
   writePerRow(ctx, state.max, tile.max, block);
   writePerRow(ctx, state.sum, tile.sum, block);

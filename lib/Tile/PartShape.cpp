@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "PartShape.h"
 
+#include "NeighbouringHeads.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -19,7 +21,7 @@ static int64_t product(ArrayRef<int64_t> ranges, ArrayRef<unsigned> dims) {
 }
 
 static PartShape fromDims(const AttentionDims &dims, ArrayRef<int64_t> ranges) {
-  PartShape shape{dims.batch, dims.rows, dims.values, {}};
+  PartShape shape{dims.batch, dims.rows, dims.values, std::nullopt, {}};
   shape.extents.keys = product(ranges, dims.keys);
   if (dims.keys.empty())
     shape.extents.keys = 0;
@@ -127,12 +129,32 @@ LogicalResult elfatt::tile::checkOverrides(Operation *op, const MachineLimits &l
   return success();
 }
 
+static InFlightDiagnostic emitBatchError(Operation *op, unsigned dim) {
+  return op->emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), got d")
+         << dim;
+}
+
 LogicalResult elfatt::tile::checkUnitBatch(Operation *op) {
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
   for (unsigned dim : getPartShape(op).batch)
     if (ranges[dim] != 1)
-      return op->emitOpError("expected batch dims of extent 1 (run elfatt-tile-to-forall first), "
-                             "got d")
-             << dim;
+      return emitBatchError(op, dim);
   return success();
+}
+
+FailureOr<PartShape> elfatt::tile::getTileShape(Operation *op, Machine machine) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
+  PartShape shape = getPartShape(op);
+  std::optional<unsigned> head;
+  if (machine == Machine::GPU)
+    head = findHeadDim(op);
+  for (unsigned dim : shape.batch) {
+    if (ranges[dim] == 1)
+      continue;
+    if (dim != head || ShapedType::isDynamic(ranges[dim]))
+      return emitBatchError(op, dim);
+    shape.head = head;
+    shape.extents.heads = ranges[dim];
+  }
+  return shape;
 }

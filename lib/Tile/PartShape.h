@@ -15,7 +15,8 @@ constexpr int64_t kWarpsPerBlock = 32;
 
 struct PartShape {
   llvm::SmallVector<unsigned> batch, rows;
-  unsigned values = 0; ///< the dim of the result's columns
+  unsigned values = 0;          ///< the dim of the result's columns
+  std::optional<unsigned> head; ///< of a tile of several heads: their dim
   TileExtents extents;
 };
 
@@ -28,6 +29,10 @@ llvm::LogicalResult checkOverrides(mlir::Operation *op, const MachineLimits &lim
 
 /// Every batch dim of a tile has extent 1; an error at `op` where one has not.
 llvm::LogicalResult checkUnitBatch(mlir::Operation *op);
+
+/// The shape of a tile for `machine`, whose kernels take several heads at once; an error at `op`
+/// where another batch dim has an extent other than 1.
+llvm::FailureOr<PartShape> getTileShape(mlir::Operation *op, Machine machine);
 
 } // namespace elfatt::tile
 

@@ -7,7 +7,8 @@
 
 namespace elfatt::tile {
 
-/// A softmax over keys: views without batch dims.
+/// A softmax over keys: views without batch dims. Of several heads D and E stand for the columns
+/// of all, or of the first where these are no neighbours in memory.
 struct SoftmaxTile {
   mlir::Value query; ///< [rows.., D]
   mlir::Value key;   ///< [keys.., D]
@@ -19,6 +20,8 @@ struct SoftmaxTile {
   // sdpa: where the rows go. online: the state that is read and written.
   mlir::Value output;        ///< [rows.., E]
   mlir::Value acc, max, sum; ///< [rows.., E], [rows..], [rows..]
+  /// Of several heads, what projectHeads gives; the first of each is above.
+  llvm::SmallVector<mlir::Value> queries, keys, values, outputs;
   bool emptyRowsAreZero = true;
   Followers followers;
 };

@@ -53,15 +53,17 @@ LogicalResult LepeTerm::stage(bool stageValue) {
   Type element = typeOf(value).getElementType();
   auto isOfValue = [&](Value factor) { return typeOf(factor).getElementType() == element; };
   const bool areNarrow = isOfValue(op.getWeight()) && (!op.getBias() || isOfValue(op.getBias()));
-  factors = ctx.scratch({numTaps + 1, columns}, areNarrow ? element : Type(ctx.type));
-  stageIn(ctx, projectView(b, op.getWeight(), tapMap, order), factors, Padding::None);
+  factors = ctx.scratch({numTaps + 1, ctx.heads * columns}, areNarrow ? element : Type(ctx.type));
+  stageIn(ctx, projectHeads(ctx, op.getWeight(), tapMap, order, head), factors, Padding::None);
   if (op.getBias()) {
-    Value row = projectView(b, op.getBias(), maps[2], {numDims - 1});
-    OpFoldResult width = memref::getMixedSize(b, b.getLoc(), row, 0);
-    row = memref::ExpandShapeOp::create(b, ArrayRef<int64_t>{1, typeOf(row).getDimSize(0)}, row,
-                                        SmallVector<ReassociationIndices>{{0, 1}},
-                                        SmallVector<OpFoldResult>{b.getIndexAttr(1), width});
-    stageIn(ctx, row, rowsOf(ctx, factors, ctx.index(numTaps), ctx.index(1)), Padding::None);
+    SmallVector<Value> rows = projectHeads(ctx, op.getBias(), maps[2], {numDims - 1}, head);
+    for (Value &row : rows) {
+      OpFoldResult width = memref::getMixedSize(b, b.getLoc(), row, 0);
+      row = memref::ExpandShapeOp::create(b, ArrayRef<int64_t>{1, typeOf(row).getDimSize(0)}, row,
+                                          SmallVector<ReassociationIndices>{{0, 1}},
+                                          SmallVector<OpFoldResult>{b.getIndexAttr(1), width});
+    }
+    stageIn(ctx, rows, rowsOf(ctx, factors, ctx.index(numTaps), ctx.index(1)), Padding::None);
   }
   // Exact as a product: of 16-bit numbers, summed in f32.
   if (ctx.hasTensorProduct(element) && isOfValue(op.getWeight()))
@@ -119,7 +121,7 @@ Value LepeTerm::makeRows(int64_t numRows, int64_t width, Type elementType) {
 void LepeTerm::stageRows(int64_t rowBound) {
   const int64_t line = rowsOfLine(value), all = rowBound + 2 * margin;
   const int64_t before = margin - line; // rows of the line before that no tap reaches
-  around = ctx.staging(all, columns, typeOf(value).getElementType());
+  around = ctx.staging(all, ctx.heads * columns, typeOf(value).getElementType());
   firstRow = ctx.index(0);
   auto sub = [&](Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); };
   auto add = [&](Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); };
@@ -141,7 +143,11 @@ void LepeTerm::stageRows(int64_t rowBound) {
   SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), value);
   offsets[0] = getAsOpFoldResult(from);
   sizes[0] = getAsOpFoldResult(count);
-  Value lines = memref::SubViewOp::create(b, value, offsets, sizes, ones);
+  SmallVector<Value> lines;
+  for (Value view : values) {
+    sizes.back() = memref::getMixedSizes(b, b.getLoc(), view).back();
+    lines.push_back(memref::SubViewOp::create(b, view, offsets, sizes, ones));
+  }
   stageIn(ctx, lines, rowsOf(ctx, around, start, rows), Padding::None);
 }
 
@@ -177,11 +183,13 @@ static constexpr int64_t kBlock = 8;
 
 void LepeTerm::makeDiagonals() {
   const int64_t numTaps = taps.size();
-  diagonals = ctx.staging(numTaps * columns, kBlock, typeOf(value).getElementType());
+  const int64_t all = ctx.heads * columns;
+  diagonals = ctx.staging(numTaps * all, kBlock, typeOf(value).getElementType());
   TileContext blockCtx = ctx;
   blockCtx.params.rows = kBlock;
+  blockCtx.heads = 1;
   forEachRowBlock(blockCtx, diagonals, [&](const RowBlock &block) {
-    Value width = ctx.index(columns);
+    Value width = ctx.index(all);
     Value tap = b.createOrFold<arith::DivUIOp>(block.linear, width);
     Value channel = b.createOrFold<arith::RemUIOp>(block.linear, width);
     Value weight = readFactor(tap, channel, kBlock);
@@ -196,7 +204,7 @@ void LepeTerm::makeDiagonals() {
   });
 }
 
-Value LepeTerm::readAround(const RowBlock &block, int64_t way, int64_t outer, int64_t column,
+Value LepeTerm::readAround(const RowBlock &block, int64_t way, int64_t outer, Value column,
                            int64_t width) {
   int64_t distance = outer - 1;
   for (int64_t axis = 1; axis < axes; ++axis)
@@ -207,7 +215,7 @@ Value LepeTerm::readAround(const RowBlock &block, int64_t way, int64_t outer, in
   Type element = typeOf(around).getElementType();
   Value padding = arith::ConstantOp::create(b, b.getZeroAttr(element));
   return vector::TransferReadOp::create(b, VectorType::get({ctx.params.rows, width}, element),
-                                        around, ValueRange{row, ctx.index(column)}, padding,
+                                        around, ValueRange{row, column}, padding,
                                         ArrayRef<bool>{true, true});
 }
 
@@ -226,7 +234,7 @@ Value LepeTerm::rowsOnLine(const RowBlock &block, int64_t way) {
 /// part + sum_t weight[t] V[g + t - 1] for the channels from `column` on that `part` has. The
 /// taps that go the same way along the inner axes are added together, so that one choice a row
 /// leaves them out.
-Value LepeTerm::addTaps(const RowBlock &block, Value part, int64_t column, bool byProducts) {
+Value LepeTerm::addTaps(const RowBlock &block, Value part, Value column, bool byProducts) {
   const int64_t waysInside = taps.size() / 3;
   const int64_t width = cast<VectorType>(part.getType()).getDimSize(1);
   for (int64_t way = 0; way < waysInside; ++way) {
@@ -243,9 +251,9 @@ Value LepeTerm::addTaps(const RowBlock &block, Value part, int64_t column, bool 
 }
 
 /// sum + weight[index] tile, lane by lane.
-Value LepeTerm::addTap(Value sum, Value tile, int64_t index, int64_t column) {
+Value LepeTerm::addTap(Value sum, Value tile, int64_t index, Value column) {
   const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
-  Value factor = readFactor(ctx.index(index), ctx.index(column), width);
+  Value factor = readFactor(ctx.index(index), column, width);
   factor = formulas.alongColumns(factor, ctx.params.rows);
   Value product = arith::MulFOp::create(b, formulas.widen(tile), factor, formulas.fused());
   return arith::AddFOp::create(b, sum, product, formulas.fused());
@@ -253,11 +261,11 @@ Value LepeTerm::addTap(Value sum, Value tile, int64_t index, int64_t column) {
 
 /// The same by products with a diagonal matrix. A value that is not finite makes its
 /// neighbours in a block NaN: 0 inf.
-Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, int64_t column) {
+Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, Value column) {
   const int64_t numRows = ctx.params.rows;
   const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
-  Value diagonal =
-      readTile(ctx, diagonals, ctx.index(index * columns + column), ctx.index(0), width, kBlock);
+  Value first = b.createOrFold<arith::AddIOp>(column, ctx.index(index * ctx.heads * columns));
+  Value diagonal = readTile(ctx, diagonals, first, ctx.index(0), width, kBlock);
   for (int64_t i = 0; i < width; i += kBlock) {
     Value lhs = formulas.slice(tile, 0, i, numRows, kBlock);
     Value rhs = formulas.slice(diagonal, i, 0, kBlock, kBlock);
@@ -272,19 +280,20 @@ Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, int64_t column)
 /// 8 x 8 matrices has, so that few registers are in use.
 Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
   if (op.getBias()) {
-    Value bias = readFactor(ctx.index(taps.size()), ctx.index(0), columns);
+    Value bias = readFactor(ctx.index(taps.size()), block.firstColumn(ctx, columns), columns);
     rows = arith::AddFOp::create(b, rows, formulas.alongColumns(bias, ctx.params.rows));
   }
   const int64_t numRows = ctx.params.rows;
   const int64_t group = std::max<int64_t>(1, 4 * kBlock / numRows) * kBlock;
   for (int64_t column = 0; column < columns; column += group) {
     Value part = formulas.slice(rows, 0, column, numRows, std::min(group, columns - column));
-    Value sum = addTaps(block, part, column, /*byProducts=*/diagonals != nullptr);
+    Value first = b.createOrFold<arith::AddIOp>(block.firstColumn(ctx, columns), ctx.index(column));
+    Value sum = addTaps(block, part, first, /*byProducts=*/diagonals != nullptr);
     if (diagonals)
       sum = scf::IfOp::create(
                 b, formulas.anyNaN(sum),
                 [&](OpBuilder &builder, Location loc) {
-                  Value exact = addTaps(block, part, column, /*byProducts=*/false);
+                  Value exact = addTaps(block, part, first, /*byProducts=*/false);
                   scf::YieldOp::create(builder, loc, exact);
                 },
                 [&](OpBuilder &builder, Location loc) { scf::YieldOp::create(builder, loc, sum); })

@@ -21,7 +21,8 @@ constexpr Field kFields[] = {{"rows-per-block", &TileOverrides::rowsPerBlock, 16
                              {"warps-per-block", &TileOverrides::warpsPerBlock, 1, 32},
                              {"keys-per-step", &TileOverrides::keysPerStep, 8, 4096},
                              {"context-tokens", &TileOverrides::contextTokens, 16, 512},
-                             {"context-warps", &TileOverrides::contextWarps, 1, 32}};
+                             {"context-warps", &TileOverrides::contextWarps, 1, 32},
+                             {"heads-per-block", &TileOverrides::headsPerBlock, 1, 8}};
 } // namespace
 
 std::string TileOverrides::str() const {

@@ -6,6 +6,7 @@
 #include "llvm/Support/ErrorHandling.h"
 
 #include <algorithm>
+#include <numeric>
 
 using namespace elfatt;
 using namespace elfatt::tile;
@@ -56,6 +57,8 @@ static constexpr int64_t kKeyTile = 64, kKeyTileOfNarrowHeads = 72, kNarrowHead 
 static constexpr int64_t kKeyBlockOfNarrowHeads = 48;
 /// Of heads up to kNarrowHead: lanes then have 128 registers.
 static constexpr int64_t kOccupancy = 16;
+/// Of heads that share a block and have keys in several register tiles.
+static constexpr int64_t kHeadOfTiles = 48;
 /// Two fragments of rows double what O takes.
 static constexpr int64_t kHeadOfManyRows = 32;
 
@@ -82,9 +85,10 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentPad);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
-  const int64_t valueBytes = stagedPitch(values, extents.storageBits) * stored;
-  const int64_t keyBytes = stagedPitch(channels, extents.storageBits) * stored;
-  const int64_t state = rows * (values + 2) * computed;
+  const int64_t heads = extents.heads;
+  const int64_t valueBytes = stagedPitch(heads * values, extents.storageBits) * stored;
+  const int64_t keyBytes = stagedPitch(heads * channels, extents.storageBits) * stored;
+  const int64_t state = heads * rows * (values + 2) * computed;
   const int64_t contextBytes = keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
   // O takes the place of Q where it fits.
   int64_t bytes = rows * (channels == values ? valueBytes : keyBytes + valueBytes);
@@ -96,14 +100,17 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   if (extents.hasLepe) {
     const bool areKeys = extents.lepeReadsKeys && keys >= extents.keys;
     const bool hasProduct = extents.storageBits == 16 && (limits.tensorF16 || limits.tensorBF16);
-    // The last block of rows reads beyond them.
-    const int64_t around = areKeys ? std::max(keys, extents.keys + kFragmentRows - 1) - keys : rows;
+    // The last block of rows reads beyond them, in turns from any of them on.
+    const int64_t read = rows >= extents.keys ? roundUp(extents.keys, kFragmentRows)
+                                              : extents.keys + kFragmentRows - 1;
+    const int64_t around = areKeys ? std::max(keys, read) - keys : rows;
     bytes += (around + 2 * (std::max<int64_t>(extents.rows, 1) + 1)) * valueBytes;
-    bytes += values * (hasProduct ? 9 * kFragmentPad * stored + 10 * stored : 10 * computed);
+    bytes +=
+        heads * values * (hasProduct ? 9 * kFragmentPad * stored + 10 * stored : 10 * computed);
   }
   // The context is there as it was summed until it is staged, before the rows are.
   if (extents.ownsContext)
-    bytes = std::max(bytes, contextBytes + channels * values * computed);
+    bytes = std::max(bytes, contextBytes + heads * channels * values * computed);
   // Several steps hand the state on in scratch.
   return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
 }
@@ -152,7 +159,11 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   // Without tensor cores operands take registers beside the scores.
   const bool isNarrow =
       std::max(channels, values) <= kNarrowHead && extents.storageBits < extents.bits;
-  const int64_t keyTile = isNarrow ? kKeyTileOfNarrowHeads : kKeyTile;
+  // Which of several heads a row block is of takes registers too, beside the state of tiles.
+  const int64_t keyTile = !isNarrow                  ? kKeyTile
+                          : extents.heads == 1       ? kKeyTileOfNarrowHeads
+                          : extents.keys <= kKeyTile ? kKeyTile
+                                                     : kKeyBlockOfNarrowHeads;
   const int64_t fewest = (std::max<int64_t>(extents.keys, 1) + keyTile - 1) / keyTile;
   std::optional<int64_t> keyTiles;
   if (extents.keys > 0 && extents.keys <= kWholeRow)
@@ -168,7 +179,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.warps = wholeRow && !isNarrow ? kWarps : kLongRowWarps;
   if (wanted.warpsPerBlock != 0)
     params.warps = wanted.warpsPerBlock;
-  const int64_t mostRows = wholeRow || noKeys ? kWholeRow : kFragmentRows * params.warps;
+  const int64_t mostRows =
+      wholeRow || noKeys ? kWholeRow : kFragmentRows * (params.warps / extents.heads);
   params.keys = wholeRow ? allKeys : isNarrow ? kKeyBlockOfNarrowHeads : kKeyTile;
   if (extents.keys > 0)
     params.keys = std::min(params.keys, allKeys);
@@ -295,6 +307,30 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
   }
   }
   llvm_unreachable("all kinds are handled");
+}
+
+int64_t elfatt::tile::getHeadsOfSectors(int64_t channels, int64_t values, int64_t bits) {
+  if (channels <= 0 || values <= 0 || channels % kFragmentPad != 0 || values % kFragmentPad != 0)
+    return 1;
+  constexpr int64_t sector = 8 * kSectorBytes;
+  return std::max(sector / std::gcd(channels * bits, sector),
+                  sector / std::gcd(values * bits, sector));
+}
+
+bool elfatt::tile::fitsHeads(const MachineLimits &limits, TileExtents extents, int64_t heads,
+                             int64_t rows) {
+  const TileParams one = getTileParams(limits, extents);
+  extents.heads = heads;
+  const TileParams all = getTileParams(limits, extents);
+  if (extents.keys != 0 && (extents.keys < 0 || all.keys < extents.keys))
+    return false;
+  // Lanes of 128 registers have none for another head beside the state of keys in tiles.
+  const int64_t widest = std::max(extents.channels, extents.values);
+  if (all.keys > all.keyTile && all.occupancy != 0 && widest > kHeadOfTiles)
+    return false;
+  // Rows that come in turns find the keys there.
+  const bool inTurns = extents.keys != 0 && rows <= kWholeRow && limits.overrides.rowsPerBlock == 0;
+  return inTurns || std::min(rows, all.rowsPerWorker) >= std::min(rows, one.rowsPerWorker);
 }
 
 std::optional<int64_t> elfatt::tile::chooseColumns(int64_t values,

@@ -5,6 +5,7 @@
 #include "elfatt/Tile/Passes.h"
 
 #include "ElementwiseTerm.h"
+#include "NeighbouringHeads.h"
 #include "PartShape.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -169,11 +170,22 @@ static Operation *findOwnContext(Operation *last, const MachineLimits &limits) {
   return isOwn && findColumns(last, limits, context) ? context : nullptr;
 }
 
-/// Workers take one index of every batch dim, a block of rows of the outermost row dim
-/// where rows are many, and some of the columns where they are too many for a block. Zero
+/// Heads that a worker of the chain of `last` takes at once.
+static FailureOr<int64_t> chooseHeads(Operation *last, Operation *context, int64_t columns,
+                                      const MachineLimits &limits) {
+  SmallVector<HeadsPart> chain;
+  for (Operation *part = last; part; part = previousPart(part))
+    chain.push_back({part, getExtents(part, columns, bool(context))});
+  // Some of the columns are no whole rows, and a context is made of one head.
+  const bool mayTake = !context && columns == getPartShape(last).extents.values;
+  return chooseHeads(chain, limits, mayTake);
+}
+
+/// Workers take one index of every batch dim, or some heads, a block of rows of the outermost
+/// row dim where rows are many, and some of the columns where they are too many for a block. Zero
 /// means not tiled.
-static SmallVector<int64_t> chooseTileSizes(Operation *op, Operation *context,
-                                            const MachineLimits &limits) {
+static FailureOr<SmallVector<int64_t>> chooseTileSizes(Operation *op, Operation *context,
+                                                       const MachineLimits &limits) {
   PartShape shape = getPartShape(op);
   auto view = cast<ViewOpInterface>(op);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
@@ -184,6 +196,11 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, Operation *context,
   const int64_t columns = findColumns(op, limits, context).value_or(shape.extents.values);
   if (columns != shape.extents.values)
     sizes[shape.values] = columns;
+  FailureOr<int64_t> heads = chooseHeads(op, context, columns, limits);
+  if (failed(heads))
+    return failure();
+  if (*heads > 1)
+    sizes[*findHeadDim(op)] = *heads;
   if (shape.rows.empty()) {
     // A lone context is one tile; some loop has to hold it.
     for (auto [dim, type] : llvm::enumerate(view.getViewIteratorTypes()))
@@ -192,10 +209,11 @@ static SmallVector<int64_t> chooseTileSizes(Operation *op, Operation *context,
     return sizes;
   }
   int64_t rowsPerWorker = std::numeric_limits<int64_t>::max();
-  for (Operation *part = op; part; part = previousPart(part))
-    rowsPerWorker =
-        std::min(rowsPerWorker,
-                 getTileParams(limits, getExtents(part, columns, bool(context))).rowsPerWorker);
+  for (Operation *part = op; part; part = previousPart(part)) {
+    TileExtents extents = getExtents(part, columns, bool(context));
+    extents.heads = *heads;
+    rowsPerWorker = std::min(rowsPerWorker, getTileParams(limits, extents).rowsPerWorker);
+  }
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
   // Of about the same height: the last has the scratch of all (GPU), and shapes that are
@@ -297,16 +315,16 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
   using TileToForallPassBase::TileToForallPassBase;
 
   void runOnOperation() override {
-    MachineLimits limits{
-        .machine = machine,
-        .vectorBits = vectorBits,
-        .vectorRegisters = vectorRegisters,
-        .sharedBytes = sharedBytes,
-        .processors = processors,
-        .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps},
-        .mostSharedBytes = mostSharedBytes,
-        .tensorF16 = tensorF16,
-        .tensorBF16 = tensorBF16};
+    MachineLimits limits{.machine = machine,
+                         .vectorBits = vectorBits,
+                         .vectorRegisters = vectorRegisters,
+                         .sharedBytes = sharedBytes,
+                         .processors = processors,
+                         .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens,
+                                       contextWarps, headsPerBlock},
+                         .mostSharedBytes = mostSharedBytes,
+                         .tensorF16 = tensorF16,
+                         .tensorBF16 = tensorBF16};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(
@@ -359,7 +377,10 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
 
   LogicalResult tileChain(IRRewriter &rewriter, Operation *last, const MachineLimits &limits) {
     Operation *context = findOwnContext(last, limits);
-    SmallVector<int64_t> sizes = chooseTileSizes(last, context, limits), order, rowSizes;
+    FailureOr<SmallVector<int64_t>> chosen = chooseTileSizes(last, context, limits);
+    if (failed(chosen))
+      return failure();
+    SmallVector<int64_t> sizes = *chosen, order, rowSizes;
     llvm::SmallPtrSet<Operation *, 4> chain;
     for (Operation *part = last; part; part = previousPart(part))
       chain.insert(part);

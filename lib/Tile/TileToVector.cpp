@@ -103,17 +103,17 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
   }
 
   void runOnOperation() override {
-    MachineLimits limits{
-        .machine = machine,
-        .vectorBits = vectorBits,
-        .vectorRegisters = vectorRegisters,
-        .sharedBytes = sharedBytes,
-        .processors = processors,
-        .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens, contextWarps},
-        .mostSharedBytes = sharedBytes,
-        .dotsBF16 = dotsBF16,
-        .tensorF16 = tensorF16,
-        .tensorBF16 = tensorBF16};
+    MachineLimits limits{.machine = machine,
+                         .vectorBits = vectorBits,
+                         .vectorRegisters = vectorRegisters,
+                         .sharedBytes = sharedBytes,
+                         .processors = processors,
+                         .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens,
+                                       contextWarps, headsPerBlock},
+                         .mostSharedBytes = sharedBytes,
+                         .dotsBF16 = dotsBF16,
+                         .tensorF16 = tensorF16,
+                         .tensorBF16 = tensorBF16};
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))

@@ -63,36 +63,6 @@ Type TileContext::operandType(Type stored) const {
 // Views
 //===----------------------------------------------------------------------===//
 
-Value elfatt::tile::projectView(ImplicitLocOpBuilder &b, Value buffer, AffineMap map,
-                                ArrayRef<unsigned> order) {
-  MemRefType type = typeOf(buffer);
-  SmallVector<OpFoldResult> offsets, strides(type.getRank(), b.getIndexAttr(1));
-  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), buffer);
-  // Kept dims in the order of the source, and where each of `order` lands.
-  SmallVector<unsigned> kept;
-  SmallVector<int64_t> shape;
-  for (auto [position, expr] : llvm::enumerate(map.getResults())) {
-    auto dim = dyn_cast<AffineDimExpr>(expr);
-    offsets.push_back(b.getIndexAttr(dim ? 0 : cast<AffineConstantExpr>(expr).getValue()));
-    if (dim && llvm::is_contained(order, dim.getPosition())) {
-      kept.push_back(dim.getPosition());
-      shape.push_back(type.getDimSize(position));
-    } else {
-      sizes[position] = b.getIndexAttr(1);
-    }
-  }
-  MemRefType reduced =
-      memref::SubViewOp::inferRankReducedResultType(shape, type, offsets, sizes, strides);
-  Value view = memref::SubViewOp::create(b, reduced, buffer, offsets, sizes, strides);
-  if (llvm::equal(kept, order))
-    return view;
-  SmallVector<AffineExpr> permutation;
-  for (unsigned dim : order)
-    permutation.push_back(b.getAffineDimExpr(llvm::find(kept, dim) - kept.begin()));
-  return memref::TransposeOp::create(
-      b, view, AffineMapAttr::get(AffineMap::get(kept.size(), 0, permutation, b.getContext())));
-}
-
 FailureOr<int64_t> elfatt::tile::staticBound(Operation *op, Value view, int64_t dim) {
   if (!typeOf(view).isDynamicDim(dim))
     return typeOf(view).getDimSize(dim);
@@ -281,14 +251,19 @@ void elfatt::tile::forEachRowBlock(const TileContext &ctx, Value view,
   ImplicitLocOpBuilder &b = ctx.b;
   MemRefType type = typeOf(view);
   const int64_t innermost = type.getRank() - 2;
-  const int64_t inner = type.getDimSize(innermost);
+  const bool hasHeads = ctx.heads > 1;
+  assert((!hasHeads || (type.getRank() == 2 && type.getDimSize(0) % ctx.params.rows == 0)) &&
+         "expected the staged rows of heads");
+  const int64_t inner =
+      hasHeads ? ctx.heads * type.getDimSize(innermost) : type.getDimSize(innermost);
   int64_t warps = 1;
   auto loops = [&](Value warp) {
     OpBuilder::InsertionGuard guard(b);
     RowBlock block;
     block.linear = ctx.index(0);
     for (int64_t dim = 0; dim <= innermost; ++dim) {
-      Value upper = ctx.index(memref::getMixedSize(b, b.getLoc(), view, dim));
+      Value upper =
+          hasHeads ? ctx.index(inner) : ctx.index(memref::getMixedSize(b, b.getLoc(), view, dim));
       Value lower = ctx.index(0), step = ctx.index(1);
       if (dim == innermost) {
         step = ctx.index(ctx.params.rows * warps);
@@ -309,6 +284,12 @@ void elfatt::tile::forEachRowBlock(const TileContext &ctx, Value view,
       else
         block.outer.push_back(iv);
     }
+    if (hasHeads) {
+      Value rows = ctx.index(type.getDimSize(innermost));
+      block.ofHeads = block.inner;
+      block.head = b.createOrFold<arith::DivUIOp>(block.ofHeads, rows);
+      block.inner = block.linear = b.createOrFold<arith::RemUIOp>(block.ofHeads, rows);
+    }
     body(block);
   };
   if (ctx.limits.machine != Machine::GPU)
@@ -328,6 +309,11 @@ static bool rowsInBounds(const TileContext &ctx, Value view, int64_t rowDim) {
   return !type.isDynamicDim(rowDim) && type.getDimSize(rowDim) % ctx.params.rows == 0;
 }
 
+static bool columnsInBounds(const TileContext &ctx, Value view, const RowBlock &block,
+                            int64_t columns) {
+  return typeOf(view).getShape().back() == (block.head ? ctx.heads : 1) * columns;
+}
+
 static Value paddingOf(ImplicitLocOpBuilder &b, Type elementType) {
   return arith::ConstantOp::create(b, b.getZeroAttr(elementType));
 }
@@ -337,9 +323,9 @@ Value elfatt::tile::readRows(const TileContext &ctx, Value view, const RowBlock 
   MemRefType type = typeOf(view);
   int64_t rank = type.getRank();
   SmallVector<Value> indices = indicesOf(block);
-  indices.push_back(ctx.index(0));
+  indices.push_back(block.firstColumn(ctx, columns));
   SmallVector<bool> inBounds = {rowsInBounds(ctx, view, rank - 2),
-                                type.getDimSize(rank - 1) == columns};
+                                columnsInBounds(ctx, view, block, columns)};
   auto tile = VectorType::get({ctx.params.rows, columns}, type.getElementType());
   return vector::TransferReadOp::create(ctx.b, tile, view, indices,
                                         paddingOf(ctx.b, type.getElementType()),
@@ -350,11 +336,11 @@ void elfatt::tile::writeRows(const TileContext &ctx, Value tile, Value view,
                              const RowBlock &block) {
   MemRefType type = typeOf(view);
   int64_t rank = type.getRank();
+  const int64_t columns = cast<VectorType>(tile.getType()).getDimSize(1);
   SmallVector<Value> indices = indicesOf(block);
-  indices.push_back(ctx.index(0));
+  indices.push_back(block.firstColumn(ctx, columns));
   SmallVector<bool> inBounds = {rowsInBounds(ctx, view, rank - 2),
-                                type.getDimSize(rank - 1) ==
-                                    cast<VectorType>(tile.getType()).getDimSize(1)};
+                                columnsInBounds(ctx, view, block, columns)};
   vector::TransferWriteOp::create(ctx.b, tile, view, indices, ArrayRef<bool>(inBounds));
 }
 

@@ -26,6 +26,8 @@ struct TileContext {
   const MachineLimits &limits;
   TileParams params;
   mlir::FloatType type;
+  /// Heads of the worker, whose columns lie beside each other in staged matrices.
+  int64_t heads = 1;
 
   mlir::Value index(int64_t value) const;
   mlir::Value index(mlir::OpFoldResult value) const;
@@ -50,6 +52,13 @@ struct TileContext {
 mlir::Value projectView(mlir::ImplicitLocOpBuilder &b, mlir::Value buffer, mlir::AffineMap map,
                         llvm::ArrayRef<unsigned> order);
 
+/// The same of several heads, with the dim `head` between the last two: [.., heads * columns]
+/// where they are neighbours in memory and columns need no padding, else a view [.., columns] of
+/// each. Without a head one view.
+llvm::SmallVector<mlir::Value> projectHeads(const TileContext &ctx, mlir::Value buffer,
+                                            mlir::AffineMap map, llvm::ArrayRef<unsigned> order,
+                                            std::optional<unsigned> head);
+
 /// Static extent of dim `dim` of `view`, or an upper bound of it; an error at
 /// `op` when there is none.
 llvm::FailureOr<int64_t> staticBound(mlir::Operation *op, mlir::Value view, int64_t dim);
@@ -73,6 +82,10 @@ void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Paddi
 /// The same for what the conversion to `matrix`'s narrower type loses of `view`, rows padded.
 void stageRemainder(const TileContext &ctx, mlir::Value view, mlir::Value matrix);
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
+/// The same for what projectHeads made: each view has its share of the columns.
+void stageIn(const TileContext &ctx, llvm::ArrayRef<mlir::Value> views, mlir::Value matrix,
+             Padding padding);
+void stageOut(const TileContext &ctx, mlir::Value matrix, llvm::ArrayRef<mlir::Value> views);
 /// `rows` rows of the matrix `matrix` from `first` on.
 mlir::Value rowsOf(const TileContext &ctx, mlir::Value matrix, mlir::Value first, mlir::Value rows);
 /// `view` [rows.., E] (`columns` 1) or [rows..] (0) with its rows flattened, if it is scratch and
@@ -86,16 +99,23 @@ struct RowBlock {
   llvm::SmallVector<mlir::Value> outer; ///< indices of the outer row dims
   mlir::Value inner;                    ///< first row along the innermost row dim
   mlir::Value linear;                   ///< first row, all row dims flattened
+  mlir::Value head;                     ///< of the worker's, where it has several
+  mlir::Value ofHeads;                  ///< first row, the rows of one head after those of another
+
+  /// The first column of the block's head, of `columns` each.
+  mlir::Value firstColumn(const TileContext &ctx, int64_t columns) const;
+  /// The block in a matrix that has the rows of one head after those of another.
+  RowBlock amongHeads() const;
 };
 
 /// Loops over all row blocks of `view`, tails included; on the GPU the warps of a worker
-/// take turns at them.
+/// take turns at them. With several heads it is a staged matrix, and its blocks are those of each.
 void forEachRowBlock(const TileContext &ctx, mlir::Value view,
                      llvm::function_ref<void(const RowBlock &)> body);
 
 /// Rows of `block` of `view` [outer.., inner, columns] as a tile
 /// [rows, columns], zero beyond the view; and back, dropping what is beyond.
-/// `columns` may exceed the view's.
+/// `columns` may exceed the view's. A block of a head has that head's columns.
 mlir::Value readRows(const TileContext &ctx, mlir::Value view, const RowBlock &block,
                      int64_t columns);
 void writeRows(const TileContext &ctx, mlir::Value tile, mlir::Value view, const RowBlock &block);

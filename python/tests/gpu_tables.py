@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import kernel_tables
 import numpy as np
@@ -162,6 +162,76 @@ def not_finite() -> List[Item]:
     return items
 
 
+# Heads beside each other in memory as (name, D, images, type), enough of them for a worker of two
+# on each multiprocessor. Rows of 16-bit heads are whole sectors in twos where D is 24, 40 or 72.
+
+
+def beside(name: str, d: int, b: int, dtype: str) -> Case:
+    inputs = qkv(name, b, 4, 33, 49, d)
+    return sdpa(name, *inputs, dtype=dtype, layout="tokens first")
+
+
+def three(name: str, d: int, b: int, dtype: str) -> Case:
+    """No twos: a block each."""
+    inputs = qkv(name, 2 * b, 3, 17, 33, d)
+    return sdpa(name, *inputs, dtype=dtype, layout="tokens first")
+
+
+def causal_of_all(name: str, d: int, b: int, dtype: str) -> Case:
+    """Packed, causal, and with a bias that heads share."""
+    q, k, v = qkv(name, b, 4, 49, 49, d)
+    (added,) = kernel_tables.normal(name + "bias", (49, 49))
+    options: Dict[str, Any] = dict(bias=[(added, "ij", dtype)], causal=True)
+    return sdpa(name, q, k, v, dtype=dtype, layout=PACKED, normal=False, **options)
+
+
+def bias_of_head(name: str, d: int, b: int, dtype: str) -> Case:
+    """A bias of each: a block each."""
+    q, k, v = qkv(name, b, 4, 17, 17, d)
+    (added,) = kernel_tables.normal(name + "bias", (4, 17, 17))
+    options: Dict[str, Any] = dict(bias=[(added, "hij", dtype)], layout="tokens first")
+    return sdpa(name, q, k, v, dtype=dtype, normal=False, **options)
+
+
+def inside(name: str, d: int, b: int, dtype: str) -> Case:
+    """Parts of larger tensors: heads that are no neighbours, and do not begin with sectors."""
+    inputs = qkv(name, b, 4, 17, 33, d)
+    return sdpa(name, *inputs, dtype=dtype, layout="tokens first", sliced=True)
+
+
+def windows_beside(name: str, d: int, b: int, dtype: str) -> Case:
+    inputs, grids = qkv(name, b, 4, 49, 49, d), ((7, 7), (7, 7))
+    return elfatt(name, *inputs, *grids, 0, dtype=dtype, lepe=True, layout=PACKED)
+
+
+def halves_beside(name: str, d: int, b: int, dtype: str) -> Case:
+    """Two heads a half; windows of 5 x 4 are no whole fragments."""
+    inputs, grids = qkv(name, b, 4, 40, 40, d), ((10, 4), (5, 4))
+    return elfatt(name, *inputs, *grids, 2, dtype=dtype, lepe=True, layout=PACKED)
+
+
+BESIDE = (
+    beside,
+    three,
+    causal_of_all,
+    bias_of_head,
+    inside,
+    windows_beside,
+    halves_beside,
+)
+
+
+def neighbours() -> List[Item]:
+    items = []
+    chips = (("sm_53", 1), ("sm_87", 8))
+    for kernel, d, dtype, (chip, b) in itertools.product(
+        BESIDE, (20, 24, 40, 72), ("f16", "bf16"), chips
+    ):
+        name = f"{kernel.__name__}-d{d}-b{b}-{dtype}"
+        items.append(Item(chip, name, functools.partial(kernel, name, d, b, dtype)))
+    return items
+
+
 @functools.cache
 def table(make: Callable[[str], List[Case]], dtype: str) -> Dict[str, Case]:
     cases = {}
@@ -201,6 +271,7 @@ GROUPS: Dict[str, Group] = {
     "values": Group(
         functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 17
     ),
+    "neighbours": Group(neighbours, 9),
     "not finite": Group(not_finite, 5),
     "tokens": part(kernel_tables.tokens, 19),
     "layouts": part(kernel_tables.layouts, 23),

@@ -276,6 +276,58 @@ TEST(TileParams, OneOverrideLeavesTheOthersChosen) {
   EXPECT_EQ(withOverrides(overrides, extents).keys, chosen.keys);
 }
 
+TEST(TileParams, HeadsOfSectorsAreTheFewest) {
+  for (auto [channels, heads] : {std::pair{8, 2}, {16, 1}, {24, 2}, {32, 1}, {40, 2}, {72, 2}})
+    EXPECT_EQ(getHeadsOfSectors(channels, channels, 16), heads) << channels;
+  // Rows of eight f32 are a sector.
+  for (int64_t channels : {8, 24, 40, 72})
+    EXPECT_EQ(getHeadsOfSectors(channels, channels, 32), 1) << channels;
+  EXPECT_EQ(getHeadsOfSectors(32, 40, 16), 2);
+  // Staged rows would have padding between the heads.
+  EXPECT_EQ(getHeadsOfSectors(20, 20, 16), 1);
+  EXPECT_EQ(getHeadsOfSectors(40, 20, 16), 1);
+  EXPECT_EQ(getHeadsOfSectors(kDynamic, 40, 16), 1);
+}
+
+TEST(TileParams, HeadsShareABlockOnlyIfRowsStayAsMany) {
+  TileExtents extents{8, 64, 40, 40};
+  extents.storageBits = 16;
+  EXPECT_TRUE(fitsHeads(MachineLimits::gpu(48 * 1024), extents, 2, 64));
+  EXPECT_FALSE(fitsHeads(MachineLimits::gpu(24 * 1024), extents, 2, 64));
+  // Rows in turns find the keys there.
+  extents.keys = 196;
+  EXPECT_TRUE(fitsHeads(MachineLimits::gpu(100 * 1024), extents, 2, 196));
+  EXPECT_FALSE(fitsHeads(MachineLimits::gpu(64 * 1024), extents, 2, 196));
+  // Rows of scores that pass by in blocks would read keys more often.
+  for (int64_t keys : {int64_t(1024), kDynamic}) {
+    extents.keys = keys;
+    EXPECT_FALSE(fitsHeads(MachineLimits::gpu(160 * 1024), extents, 2, 16)) << keys;
+  }
+  // Without keys rows that are fewer would read a context more often.
+  extents.keys = 0;
+  EXPECT_TRUE(fitsHeads(MachineLimits::gpu(24 * 1024), extents, 2, 32));
+  EXPECT_FALSE(fitsHeads(MachineLimits::gpu(24 * 1024), extents, 2, 256));
+}
+
+TEST(TileParams, HeadsOfABlockFitSharedMemory) {
+  for (int64_t channels : {24, 40, 72})
+    for (int64_t keys : {16, 49, 64, 196})
+      for (int64_t bytes : {24, 48, 80, 112}) {
+        TileExtents extents{14, keys, channels, channels};
+        extents.storageBits = 16;
+        MachineLimits limits = MachineLimits::gpu(bytes * 1024);
+        if (!fitsHeads(limits, extents, 2, keys))
+          continue;
+        extents.heads = 2;
+        TileParams params = getTileParams(limits, extents);
+        const int64_t pitch = stagedPitch(2 * channels, 16);
+        const int64_t rows = std::min(params.rowsPerWorker, roundUp(keys, 16));
+        EXPECT_LE((rows + 2 * params.keys) * pitch * 2, bytes * 1024)
+            << channels << " channels, " << keys << " keys, " << bytes << " KiB";
+        EXPECT_LE(params.warps, 32);
+      }
+}
+
 TEST(TileOverrides, AreReadAsTheyAreWritten) {
   llvm::Expected<TileOverrides> read =
       parseTileOverrides("keys-per-step=24  rows-per-block=64 context-warps=2");
@@ -294,10 +346,12 @@ TEST(TileOverrides, RefuseWhatIsNoSize) {
   EXPECT_EQ(message("warps-per-block=33"), "expected warps-per-block to be from 1 to 32, got 33");
   EXPECT_EQ(message("keys-per-step=-8"),
             "expected keys-per-step to be a multiple of 8 from 8 to 4096, got -8");
+  EXPECT_EQ(message("heads-per-block=9"), "expected heads-per-block to be from 1 to 8, got 9");
   EXPECT_EQ(message("context-tokens"), "expected context-tokens=NUMBER, got 'context-tokens'");
   EXPECT_EQ(message("context-tokens=0"), "expected context-tokens=NUMBER, got 'context-tokens=0'");
   EXPECT_EQ(message("rows=16"), "unknown tile size 'rows', expected one of rows-per-block, "
-                                "warps-per-block, keys-per-step, context-tokens, context-warps");
+                                "warps-per-block, keys-per-step, context-tokens, context-warps, "
+                                "heads-per-block");
 }
 
 CandidatePart makePart(CandidatePart::Kind kind, TileExtents extents, int64_t rows) {

@@ -47,6 +47,10 @@ struct GPUOptions : public mlir::PassPipelineOptions<GPUOptions> {
       *this, "context-warps",
       llvm::cl::desc("Warps that share the tokens of some of a context's channels"),
       llvm::cl::init(0)};
+  Option<int64_t> headsPerBlock{*this, "heads-per-block",
+                                llvm::cl::desc("Heads beside each other in memory that a block "
+                                               "takes"),
+                                llvm::cl::init(0)};
 
   void setTile(const tile::TileOverrides &tile);
 };

@@ -35,7 +35,9 @@ class ElfattTilePass<string name> : Pass<name> {
     Option<"contextTokens", "context-tokens", "int64_t", "0",
            "Tokens that a warp adds to a context at once, a multiple of 16; 0: chosen">,
     Option<"contextWarps", "context-warps", "int64_t", "0",
-           "Warps that share the tokens of some of a context's channels, 1 to 32; 0: chosen">
+           "Warps that share the tokens of some of a context's channels, 1 to 32; 0: chosen">,
+    Option<"headsPerBlock", "heads-per-block", "int64_t", "0",
+           "Heads beside each other in memory that a GPU block takes, 1 to 8; 0: chosen">
   ];
 }
 

@@ -19,6 +19,7 @@ struct TileOverrides {
   int64_t keysPerStep = 0;   ///< keys of one block of a row: 8, 16, .. 4096
   int64_t contextTokens = 0; ///< tokens that a warp adds to a context at once: 16, 32, .. 512
   int64_t contextWarps = 0;  ///< that share the tokens of a context's channels: 1 to 32
+  int64_t headsPerBlock = 0; ///< neighbours in memory that a block takes: 1 to 8
 
   bool operator==(const TileOverrides &) const = default;
   bool isEmpty() const { return *this == TileOverrides(); }

@@ -76,6 +76,8 @@ struct TileExtents {
   int64_t steps = 1;
   /// A context and the rows that meet it have one worker, where it lies in scratch (GPU).
   bool ownsContext = false;
+  /// Neighbours in memory that one worker takes, whose rows lie beside each other in scratch (GPU).
+  int64_t heads = 1;
 
   bool operator==(const TileExtents &) const = default;
 };
@@ -163,6 +165,18 @@ bool keepsRemainder(const MachineLimits &limits, const TileExtents &extents);
 /// with at least `keys` keys, or the fewest tokens, at a time (GPU).
 bool fitsBlock(const MachineLimits &limits, PartKind kind, const TileExtents &extents, int64_t rows,
                int64_t keys);
+
+/// What a GPU fetches from memory at once.
+inline constexpr int64_t kSectorBytes = 32;
+
+/// The fewest heads whose rows of `channels`, and of `values`, elements of `bits` bits are whole
+/// sectors of memory; one where none are, or where staged rows of them would not lie as they do in
+/// memory (GPU).
+int64_t getHeadsOfSectors(int64_t channels, int64_t values, int64_t bits);
+
+/// Whether a worker of `heads` heads takes all keys of each at once, where there are keys, and of
+/// `rows` rows, which may then come in turns, as many as a worker of one head would (GPU).
+bool fitsHeads(const MachineLimits &limits, TileExtents extents, int64_t heads, int64_t rows);
 
 /// The largest divisor of `values` that `fits`, if one does.
 std::optional<int64_t> chooseColumns(int64_t values, llvm::function_ref<bool(int64_t)> fits);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Heads that lie beside each other in memory, which one worker of a kernel takes: where a row of
+// one is no multiple of a sector, sectors at its ends would be fetched by two workers.
+#ifndef ELFATT_LIB_TILE_NEIGHBOURINGHEADS_H
+#define ELFATT_LIB_TILE_NEIGHBOURINGHEADS_H
+
+#include "elfatt/Tile/TileParams.h"
+
+#include "mlir/IR/Operation.h"
+
+namespace elfatt::tile {
+
+/// The batch dim of sdpa or lepe that runs along neighbours in memory, if one does: each operand
+/// that has it has it just before its columns, so that rows of several heads are one.
+std::optional<unsigned> findHeadDim(mlir::Operation *op);
+
+/// A part of a chain that one worker runs, and what its tile sizes depend on, of one head.
+struct HeadsPart {
+  mlir::Operation *op;
+  TileExtents extents;
+};
+
+/// Heads that a worker of `chain` (the last part first, on tensors) takes at once: as many as
+/// whole sectors need, if `mayTake`, where all parts have room for them and no multiprocessor is
+/// left without work; else one. An error at the last part where it cannot have those that a user
+/// asked for.
+llvm::FailureOr<int64_t> chooseHeads(llvm::ArrayRef<HeadsPart> chain, const MachineLimits &limits,
+                                     bool mayTake);
+
+} // namespace elfatt::tile
+
+#endif // ELFATT_LIB_TILE_NEIGHBOURINGHEADS_H
