@@ -227,10 +227,17 @@ def long_rows(dtype: str) -> Case:
     return sdpa("long rows", *inputs, dtype=dtype)
 
 
+def neighbours(dtype: str) -> Case:
+    """Two heads a block, beside each other in scratch."""
+    inputs = qkv("neighbours", 8, 4, 20, 23, 24)
+    return sdpa("neighbours", *inputs, dtype=dtype, layout="tokens first")
+
+
 KERNELS: Dict[str, Tuple[Callable[[str], Case], str]] = {
     "branches-f16": (branches, "f16"),
     "windows-f32": (windows, "f32"),
     "long rows-f16": (long_rows, "f16"),
+    "neighbours-f16": (neighbours, "f16"),
 }
 
 
