@@ -4,6 +4,7 @@
 #include "Alignment.h"
 #include "elfatt/GPU/FragmentLayout.h"
 #include "elfatt/Target/Chip.h"
+#include "elfatt/Tile/TileParams.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -148,14 +149,13 @@ Value load(OpBuilder &b, Location loc, Value memref, ValueRange indices, int64_t
                                 llvm::MaybeAlign(chunk * type.getElementTypeBitWidth() / 8));
 }
 
-void store(OpBuilder &b, Location loc, Value value, Value memref, ValueRange indices,
-           int64_t chunk) {
+Operation *store(OpBuilder &b, Location loc, Value value, Value memref, ValueRange indices,
+                 int64_t chunk) {
   auto type = cast<MemRefType>(memref.getType());
   if (chunk == 1)
-    memref::StoreOp::create(b, loc, value, memref, indices);
-  else
-    vector::StoreOp::create(b, loc, value, memref, indices, /*nontemporal=*/false,
-                            llvm::MaybeAlign(chunk * type.getElementTypeBitWidth() / 8));
+    return memref::StoreOp::create(b, loc, value, memref, indices);
+  return vector::StoreOp::create(b, loc, value, memref, indices, /*nontemporal=*/false,
+                                 llvm::MaybeAlign(chunk * type.getElementTypeBitWidth() / 8));
 }
 
 /// The float `value` (a scalar or a vector) as elements of `element`.
@@ -228,6 +228,10 @@ LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const tar
   Location loc = op.getLoc();
   int64_t chunk = getChunk({in, out});
   bool async = isAsynchronous(chip, in, out, chunk);
+  auto hint = [&](Operation *piece) {
+    if (Attribute attr = op->getAttr(tile::kEvictFirstAttr))
+      piece->setDiscardableAttr(tile::kEvictFirstAttr, attr);
+  };
   // The shape of the side that is better known.
   Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;
   forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk, getOrder({in, out}, chunk),
@@ -236,15 +240,15 @@ LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const tar
                  if (async) {
                    // Only copies of 16 bytes can leave the L1 cache out.
                    bool past = chunk * to.getElementTypeBitWidth() / 8 == kPointerAlignment;
-                   nvgpu::DeviceAsyncCopyOp::create(
+                   auto copy = nvgpu::DeviceAsyncCopyOp::create(
                        inner, loc, nvgpu::DeviceAsyncTokenType::get(inner.getContext()), out,
                        indices, in, indices, inner.getIndexAttr(chunk), /*srcElements=*/Value(),
                        past ? inner.getUnitAttr() : UnitAttr());
-                   return;
+                   return hint(copy);
                  }
                  Value value = load(inner, loc, in, indices, chunk);
-                 store(inner, loc, castTo(inner, loc, value, to.getElementType()), out, indices,
-                       chunk);
+                 value = castTo(inner, loc, value, to.getElementType());
+                 hint(store(inner, loc, value, out, indices, chunk));
                });
   op.erase();
   return success();

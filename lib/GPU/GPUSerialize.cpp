@@ -6,6 +6,7 @@
 #include "mlir/Dialect/GPU/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Target/LLVMIR/ModuleTranslation.h"
+#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/Module.h"
@@ -69,9 +70,11 @@ LogicalResult checkInstructions(mg::GPUModuleOp kernels) {
     for (llvm::Instruction &instruction : llvm::instructions(function)) {
       auto *call = dyn_cast<llvm::CallInst>(&instruction);
       llvm::Function *callee = call ? call->getCalledFunction() : nullptr;
+      auto *assembly = call ? dyn_cast<llvm::InlineAsm>(call->getCalledOperand()) : nullptr;
       for (auto [chip, ptx] : targets)
         if (llvm::Error error =
-                target::checkIntrinsic(*chip, ptx, callee ? callee->getName() : "")) {
+                assembly ? target::checkAssembly(*chip, ptx, assembly->getAsmString())
+                         : target::checkIntrinsic(*chip, ptx, callee ? callee->getName() : "")) {
           Operation *kernel = SymbolTable::lookupSymbolIn(kernels, function.getName());
           return emitError((kernel ? kernel : kernels)->getLoc())
                  << "kernel '" << function.getName().str()

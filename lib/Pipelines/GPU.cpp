@@ -79,6 +79,7 @@ void buildKernels(OpPassManager &pm, const GPUOptions &options) {
 
 void buildNVVM(OpPassManager &pm) {
   OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
+  kernels.addPass(gpu::createGPUEvictFirstPass());
   kernels.addPass(createConvertNVGPUToNVVMPass());
   kernels.addPass(memref::createExpandStridedMetadataPass());
   kernels.addPass(createLowerAffinePass());

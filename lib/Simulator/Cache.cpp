@@ -11,21 +11,23 @@ Cache::Cache(uint64_t bytes)
   lines.resize(sets * kWays);
 }
 
-void Cache::access(uint64_t sector, bool isWrite) {
-  uint64_t tag = sector / kSectorsPerLine;
-  auto bit = static_cast<uint8_t>(1 << sector % kSectorsPerLine);
+void Cache::access(SectorAccess access) {
+  uint64_t tag = access.sector / kSectorsPerLine;
+  auto bit = static_cast<uint8_t>(1 << access.sector % kSectorsPerLine);
   // Spread, so that strides that are powers of two do not fall into few sets.
   uint64_t set = ((tag ^ (tag >> 17)) * 0x9e3779b97f4a7c15u >> 20) % sets;
   Line *begin = &lines[set * kWays], *end = begin + kWays;
   Line *line = std::find_if(begin, end, [&](const Line &l) { return l.tag == tag; });
   if (line == end) {
-    line =
-        std::min_element(begin, end, [](const Line &a, const Line &b) { return a.used < b.used; });
+    line = std::min_element(begin, end, [](const Line &a, const Line &b) {
+      return std::pair(a.isKept, a.used) < std::pair(b.isKept, b.used);
+    });
     sectorsWritten += std::popcount(line->dirty);
-    *line = {tag, 0, 0, 0};
+    *line = {.tag = tag};
   }
   line->used = ++clock;
-  if (isWrite)
+  line->isKept = !access.evictsFirst;
+  if (access.isWrite)
     line->dirty |= bit;
   else
     sectorsRead += !(line->valid & bit);
@@ -42,10 +44,8 @@ void Cache::flush() {
 bool Interleaver::step() {
   bool ended = false;
   for (Active &block : active) {
-    if (block.next < block.trace.size()) {
-      uint64_t entry = block.trace[block.next++];
-      cache.access(entry >> 1, entry & 1);
-    }
+    if (block.next < block.trace.size())
+      cache.access(block.trace[block.next++]);
     ended |= block.next >= block.trace.size();
   }
   if (ended)

@@ -12,12 +12,20 @@ namespace elfatt::sim {
 
 constexpr uint64_t kSectorBytes = 32;
 
-/// Lines of 128 bytes in four sectors, 16 ways, least recently used; written back, and a
-/// written sector is not read first.
+/// What a block does to a sector.
+struct SectorAccess {
+  uint64_t sector : 62;
+  uint64_t isWrite : 1;
+  uint64_t evictsFirst : 1; ///< the line goes before those that were not asked for like that
+};
+
+/// Lines of 128 bytes in four sectors, 16 ways; written back, and a written sector is not read
+/// first. The least recently used line of a set goes, of those whose last access was to evict
+/// first if there are any.
 class Cache {
 public:
   explicit Cache(uint64_t bytes);
-  void access(uint64_t sector, bool isWrite);
+  void access(SectorAccess access);
   /// Writes back what is dirty.
   void flush();
   uint64_t getSectorsRead() const { return sectorsRead; }
@@ -29,6 +37,7 @@ private:
     uint64_t tag = ~uint64_t(0);
     uint32_t used = 0;
     uint8_t valid = 0, dirty = 0;
+    bool isKept = false;
   };
   std::vector<Line> lines;
   uint64_t sets;
@@ -36,9 +45,8 @@ private:
   uint64_t sectorsRead = 0, sectorsWritten = 0;
 };
 
-/// Sectors that one block touches, in its order: the number of the sector, and in the lowest
-/// bit whether it is written.
-using Trace = std::vector<uint64_t>;
+/// What one block does, in its order.
+using Trace = std::vector<SectorAccess>;
 
 /// Feeds the traces of as many blocks as the chip holds at once to a cache, one access of each
 /// in turn; when a block ends, the next of the launch takes its place.

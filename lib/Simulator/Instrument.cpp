@@ -12,6 +12,7 @@
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
+#include "llvm/IR/IntrinsicsNVPTX.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Transforms/Utils/Local.h"
@@ -49,6 +50,7 @@ private:
   void replaceCollective(CallInst &call, const Collective &collective);
   void replaceBarrier(CallInst &call, const BarrierCall &barrier);
   void replaceAsyncCopy(CallInst &call, const AsyncCall &copy);
+  Error visitAssembly(CallInst &call);
   void replaceMath(CallInst &call, const MathFunction &math);
   void addEntry(Function &kernel);
 
@@ -311,10 +313,44 @@ void Instrumenter::replaceMath(CallInst &call, const MathFunction &math) {
   call.replaceAllUsesWith(b.CreateBitCast(value, type));
 }
 
+/// Which PTX a kernel is written in is looked at where that is done.
+static elfatt::target::PtxVersion newestPtx() {
+  return elfatt::target::getCudaReleases().back().ptx;
+}
+
+/// What our kernels have inline becomes what it is an instruction of, and that is looked at.
+Error Instrumenter::visitAssembly(CallInst &call) {
+  StringRef text = cast<InlineAsm>(call.getCalledOperand())->getAsmString();
+  if (Error error =
+          chip ? elfatt::target::checkAssembly(*chip, newestPtx(), text) : Error::success())
+    return createStringError("kernel '" + call.getFunction()->getName() +
+                             "': " + toString(std::move(error)));
+  size_t firstSite = result.sites.size();
+  IRBuilder<> b(&call);
+  if (text == elfatt::target::kCopyEvictFirst) {
+    Function *intrinsic =
+        Intrinsic::getOrInsertDeclaration(&module, Intrinsic::nvvm_cp_async_cg_shared_global_16);
+    CallInst *copy = b.CreateCall(intrinsic, {call.getArgOperand(0), call.getArgOperand(1)});
+    if (Error error = visitCall(*copy))
+      return error;
+  } else if (text == elfatt::target::kStoreEvictFirst) {
+    Value *words = PoisonValue::get(FixedVectorType::get(i32, 4));
+    for (unsigned i = 0; i < 4; ++i)
+      words = b.CreateInsertElement(words, call.getArgOperand(1 + i), i);
+    if (Error error = visit(*b.CreateAlignedStore(words, call.getArgOperand(0), Align(16))))
+      return error;
+  } else {
+    return unknown("inline assembly '" + text + "'", call);
+  }
+  for (Site &site : MutableArrayRef(result.sites).drop_front(firstSite))
+    site.evictsFirst = true;
+  call.eraseFromParent();
+  return Error::success();
+}
+
 Error Instrumenter::visitCall(CallInst &call) {
   if (call.isInlineAsm())
-    return unknown(
-        "inline assembly '" + cast<InlineAsm>(call.getCalledOperand())->getAsmString() + "'", call);
+    return visitAssembly(call);
   Function *callee = call.getCalledFunction();
   if (!callee)
     return unknown("calls through a pointer", call);
@@ -322,9 +358,7 @@ Error Instrumenter::visitCall(CallInst &call) {
     return Error::success();
   StringRef name = callee->getName();
   if (chip) {
-    // The newest PTX: which one a kernel is written in is looked at where that is done.
-    elfatt::target::PtxVersion newest = elfatt::target::getCudaReleases().back().ptx;
-    if (Error error = elfatt::target::checkIntrinsic(*chip, newest, name))
+    if (Error error = elfatt::target::checkIntrinsic(*chip, newestPtx(), name))
       return createStringError("kernel '" + call.getFunction()->getName() +
                                "': " + toString(std::move(error)));
   }

@@ -219,6 +219,8 @@ llvm.nvvm.cp.async.{commit.group,wait.group,wait.all}
 llvm.nvvm.{membar.cta,membar.gl,membar.sys,fence.sc.cluster,fence.proxy.alias,nanosleep}
 llvm.nvvm.{isspacep.shared,isspacep.global,exit}
 )";
+  for (StringRef assembly : {elfatt::target::kCopyEvictFirst, elfatt::target::kStoreEvictFirst})
+    text += ("asm " + assembly + "\n").str();
   for (const elfatt::target::MmaShape &shape : elfatt::target::getMmaShapes())
     text += "llvm.nvvm.mma of " + shape.str() + "\n";
   for (const MathFunction &function : getMathFunctions())

@@ -39,6 +39,7 @@ struct Site {
   int argument = -1;      ///< the kernel's parameter that the address comes from, if known
   int sharedArray = -1;   ///< the array in shared memory, if known
   bool acquires = false, releases = false;
+  bool evictsFirst = false; ///< the L2 is told to give these lines up first
   // Basic blocks.
   uint32_t slots = 0, floats = 0; ///< of the whole warp
   Collective collective;

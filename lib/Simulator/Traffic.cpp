@@ -90,13 +90,13 @@ void Traffic::countGlobal(const Site &site, const Group &group, uint32_t offset)
       counts.globalRead += kSectorBytes;
       counts.globalUsed += used;
       if (wantsTrace)
-        trace.push_back(sector << 1);
+        trace.push_back({sector, /*isWrite=*/false, site.evictsFirst});
     }
     if (writes) {
       counts.globalWritten += kSectorBytes;
       counts.globalUsed += used;
       if (wantsTrace)
-        trace.push_back(sector << 1 | 1);
+        trace.push_back({sector, /*isWrite=*/true, site.evictsFirst});
     }
   }
 }

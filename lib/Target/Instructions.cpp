@@ -154,3 +154,18 @@ Error elfatt::target::checkIntrinsic(const Chip &chip, PtxVersion ptx, StringRef
   return makeError(chip, ptx, needed->instruction, needed->sm, needed->ptx,
                    needed->instead.empty() ? "newer drivers" : StringRef(needed->instead));
 }
+
+/// createpolicy and .L2::cache_hint; st.cs is as old as global memory.
+static constexpr int kEvictFirstChip = 80;
+static constexpr PtxVersion kEvictFirstPtx = {7, 4};
+
+bool elfatt::target::hasEvictFirst(const Chip &chip, PtxVersion ptx) {
+  return chip.version() >= kEvictFirstChip && ptx >= kEvictFirstPtx;
+}
+
+Error elfatt::target::checkAssembly(const Chip &chip, PtxVersion ptx, StringRef text) {
+  if (text != kCopyEvictFirst || hasEvictFirst(chip, ptx))
+    return Error::success();
+  return makeError(chip, ptx, "cp.async with a cache policy", kEvictFirstChip, kEvictFirstPtx,
+                   "cp.async");
+}

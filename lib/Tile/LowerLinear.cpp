@@ -272,7 +272,8 @@ Value ContextLowering::stageTokens(Value firstToken) {
   Value count = !ShapedType::isDynamic(extent) && extent % most == 0
                     ? ctx.index(most)
                     : arith::MinSIOp::create(b, left, ctx.index(most)).getResult();
-  stageIn(ctx, rowsOf(ctx, key, firstToken, count), keyScratch, Padding::None);
+  // K is read once, V again by LePE.
+  stageIn(ctx, rowsOf(ctx, key, firstToken, count), keyScratch, Padding::None, Reuse::Never);
   stageIn(ctx, rowsOf(ctx, value, firstToken, count), valueScratch, Padding::Rows);
   return count;
 }
@@ -345,6 +346,8 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
   Formulas formulas(b, type);
   Value output = target;
   SmallVector<Value> contexts = {context};
+  // Rows around a tile are read for it, and for the next.
+  const Reuse reuse = followers.lepe ? Reuse::Never : Reuse::Later;
   if (ctx.params.staged) {
     FailureOr<int64_t> bound = staticRowBound(op, query);
     if (failed(bound))
@@ -365,7 +368,7 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     }
     // After the context, which has its scratch no longer.
     Value queryMatrix = ctx.staging(rows, channels, queryType);
-    stageIn(ctx, query, queryMatrix, Padding::None);
+    stageIn(ctx, query, queryMatrix, Padding::None, reuse);
     query = queryMatrix;
     // Rows of O replace those of Q where they fit: a warp has read its own by then.
     Type outputType = typeOf(target).getElementType();
@@ -388,6 +391,6 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     epilogue.write(block, result, output);
   });
   if (output != target)
-    stageOut(ctx, output, target);
+    stageOut(ctx, output, target, reuse);
   return success();
 }

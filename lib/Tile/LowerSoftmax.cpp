@@ -73,8 +73,10 @@ private:
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
   ScoreBase base = ScoreBase::Two;
   RowEpilogue epilogue;
-  Value nextQuery, nextKey, nextValue;              ///< of the window that comes next, or null
-  bool sharesValue = false;                         ///< LePE reads V where keys do
+  Value nextQuery, nextKey, nextValue; ///< of the window that comes next, or null
+  bool sharesValue = false;            ///< LePE reads V where keys do
+  /// Beside LePE, whose workers read V again: is this of rows, and of keys?
+  Reuse rowReuse = Reuse::Later, keyReuse = Reuse::Later;
   SmallVector<std::pair<Value, Value>> stagedState; ///< scratch and where it goes back
 };
 } // namespace
@@ -150,7 +152,7 @@ LogicalResult SoftmaxLowering::stageRows() {
   int64_t rows = roundUp(std::max<int64_t>(*bound, 1), ctx.params.rows);
   Type queryType = typeOf(tile.query).getElementType();
   Value queryMatrix = ctx.staging(rows, ctx.heads * channels, queryType);
-  stageIn(ctx, ofHeads(tile.queries, tile.query), queryMatrix, Padding::Columns);
+  stageIn(ctx, ofHeads(tile.queries, tile.query), queryMatrix, Padding::Columns, rowReuse);
   tile.query = queryMatrix;
   // Rows of O replace those of Q where they fit: a warp has read its own by then.
   if (tile.output)
@@ -220,6 +222,19 @@ LogicalResult SoftmaxLowering::run() {
   sharesValue = blocks.single && epilogue.getLepe() && epilogue.getLepe()->canShareRows(op);
   if (failed(epilogue.prepare(op, /*stageValue=*/!sharesValue)))
     return failure();
+  if (epilogue.getLepe())
+    rowReuse = Reuse::Never;
+  // A worker that has all rows of a window, at once or in turns, is the only one that reads its
+  // keys.
+  auto countOf = [](Value view) {
+    ArrayRef<int64_t> shape = typeOf(view).getShape().drop_back();
+    return ShapedType::isDynamicShape(shape) ? ShapedType::kDynamic
+                                             : ShapedType::getNumElements(shape);
+  };
+  const int64_t numTileRows = countOf(tile.query);
+  const bool hasAllRows = !ShapedType::isDynamic(numTileRows) && numTileRows == countOf(tile.key);
+  if (sharesValue && (hasAllRows || op->getParentOfType<scf::ForOp>()))
+    keyReuse = Reuse::Never;
 
   // State in memory: needed by several blocks of keys, unless the op has its own.
   bool ownState = !tile.acc && !blocks.single;
@@ -257,7 +272,7 @@ LogicalResult SoftmaxLowering::run() {
   if (ownState)
     forEachRowBlock(ctx, tile.query, [&](const RowBlock &block) { finish(block, load(block)); });
   if (output != tile.output)
-    stageOut(ctx, output, ofHeads(tile.outputs, tile.output));
+    stageOut(ctx, output, ofHeads(tile.outputs, tile.output), rowReuse);
   for (auto [matrix, view] : stagedState)
     stageOut(ctx, matrix, view);
   return success();
@@ -328,7 +343,7 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
     if (blocks.first != 0)
       stageIn(ctx, tile.firstValue, valueScratch, Padding::None);
     stageIn(ctx, valueLines, behindFirst(valueScratch),
-            ctx.params.staged ? Padding::Rows : Padding::None);
+            ctx.params.staged ? Padding::Rows : Padding::None, keyReuse);
     if (!ctx.params.staged)
       valueRows = rowsOf(ctx, valueScratch, ctx.index(0), numKeys);
   }
@@ -353,7 +368,7 @@ Value SoftmaxLowering::behindFirst(Value matrix) {
 /// of scratch where they are not the rows of a matrix already.
 void SoftmaxLowering::stageKeys(ArrayRef<Value> views) {
   if (ctx.params.staged)
-    return stageIn(ctx, views, keyScratch, Padding::Columns);
+    return stageIn(ctx, views, keyScratch, Padding::Columns, keyReuse);
   Value lines = views.front();
   MemRefType type = typeOf(lines), target = typeOf(keyScratch);
   Value rows = lines;

@@ -85,14 +85,15 @@ static Value columnsOf(const TileContext &ctx, Value matrix, int64_t index, int6
 }
 
 void elfatt::tile::stageIn(const TileContext &ctx, ArrayRef<Value> views, Value matrix,
-                           Padding padding) {
+                           Padding padding, Reuse reuse) {
   for (auto [index, view] : llvm::enumerate(views))
-    stageIn(ctx, view, columnsOf(ctx, matrix, index, views.size()), padding);
+    stageIn(ctx, view, columnsOf(ctx, matrix, index, views.size()), padding, reuse);
 }
 
-void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, ArrayRef<Value> views) {
+void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, ArrayRef<Value> views,
+                            Reuse reuse) {
   for (auto [index, view] : llvm::enumerate(views))
-    stageOut(ctx, columnsOf(ctx, matrix, index, views.size()), view);
+    stageOut(ctx, columnsOf(ctx, matrix, index, views.size()), view, reuse);
 }
 
 Value RowBlock::firstColumn(const TileContext &ctx, int64_t columns) const {

@@ -128,27 +128,26 @@ static Value shapeLike(const TileContext &ctx, Value matrix, Value view) {
 }
 
 /// Writes what `body` makes of each element of `source`.
-static void map(const TileContext &ctx, Value source, Value target,
-                function_ref<Value(OpBuilder &, Location, Value)> body) {
+static Operation *map(const TileContext &ctx, Value source, Value target,
+                      function_ref<Value(OpBuilder &, Location, Value)> body) {
   ImplicitLocOpBuilder &b = ctx.b;
   int64_t rank = typeOf(source).getRank();
   SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(rank));
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  linalg::GenericOp::create(b, ValueRange{source}, ValueRange{target}, maps, iterators,
-                            [&](OpBuilder &nested, Location loc, ValueRange args) {
-                              linalg::YieldOp::create(nested, loc, body(nested, loc, args[0]));
-                            });
+  return linalg::GenericOp::create(b, ValueRange{source}, ValueRange{target}, maps, iterators,
+                                   [&](OpBuilder &nested, Location loc, ValueRange args) {
+                                     linalg::YieldOp::create(nested, loc,
+                                                             body(nested, loc, args[0]));
+                                   });
 }
 
 /// Copies `source` to `target`, converted as their types say.
-static void copy(const TileContext &ctx, Value source, Value target) {
+static Operation *copy(const TileContext &ctx, Value source, Value target) {
   Type from = typeOf(source).getElementType(), to = typeOf(target).getElementType();
-  if (from == to) {
-    linalg::CopyOp::create(ctx.b, source, target);
-    return;
-  }
+  if (from == to)
+    return linalg::CopyOp::create(ctx.b, source, target);
   bool widens = from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth();
-  map(ctx, source, target, [&](OpBuilder &nested, Location loc, Value element) -> Value {
+  return map(ctx, source, target, [&](OpBuilder &nested, Location loc, Value element) -> Value {
     if (widens)
       return arith::ExtFOp::create(nested, loc, to, element);
     return arith::TruncFOp::create(nested, loc, to, element);
@@ -174,12 +173,18 @@ static void zeroBeyond(const TileContext &ctx, Value view, Value matrix, bool ro
   linalg::FillOp::create(b, ValueRange{zero}, ValueRange{rest});
 }
 
-void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, Padding padding) {
+static void mark(Operation *copy, Reuse reuse) {
+  if (reuse == Reuse::Never)
+    copy->setDiscardableAttr(kEvictFirstAttr, UnitAttr::get(copy->getContext()));
+}
+
+void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, Padding padding,
+                           Reuse reuse) {
   if (padding == Padding::Rows || padding == Padding::All)
     zeroBeyond(ctx, view, matrix, /*rows=*/true);
   if (padding == Padding::Columns || padding == Padding::All)
     zeroBeyond(ctx, view, matrix, /*rows=*/false);
-  copy(ctx, view, shapeLike(ctx, matrix, view));
+  mark(copy(ctx, view, shapeLike(ctx, matrix, view)), reuse);
 }
 
 void elfatt::tile::stageRemainder(const TileContext &ctx, Value view, Value matrix) {
@@ -226,8 +231,8 @@ Value elfatt::tile::leadingRows(const TileContext &ctx, Value matrix, Value view
   return rowsOf(ctx, matrix, ctx.index(0), numRows(ctx, view));
 }
 
-void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, Value view) {
-  copy(ctx, shapeLike(ctx, matrix, view), view);
+void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, Value view, Reuse reuse) {
+  mark(copy(ctx, shapeLike(ctx, matrix, view), view), reuse);
 }
 
 //===----------------------------------------------------------------------===//

@@ -76,16 +76,23 @@ mlir::Value numRows(const TileContext &ctx, mlir::Value view);
 /// dropped; columns, which products sum over; rows, which they multiply by zero.
 enum class Padding { None, Columns, Rows, All };
 
+/// Whether elements of memory are needed again, by this worker or another, beside what else the
+/// workers read that is (GPU).
+enum class Reuse { Later, Never };
+
 /// Copies `view` [dims.., columns] into the leading rows and columns of `matrix`
 /// [rows, columns] with the dims flattened, or the other way.
-void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Padding padding);
+void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Padding padding,
+             Reuse reuse = Reuse::Later);
 /// The same for what the conversion to `matrix`'s narrower type loses of `view`, rows padded.
 void stageRemainder(const TileContext &ctx, mlir::Value view, mlir::Value matrix);
-void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view);
+void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view,
+              Reuse reuse = Reuse::Later);
 /// The same for what projectHeads made: each view has its share of the columns.
 void stageIn(const TileContext &ctx, llvm::ArrayRef<mlir::Value> views, mlir::Value matrix,
-             Padding padding);
-void stageOut(const TileContext &ctx, mlir::Value matrix, llvm::ArrayRef<mlir::Value> views);
+             Padding padding, Reuse reuse = Reuse::Later);
+void stageOut(const TileContext &ctx, mlir::Value matrix, llvm::ArrayRef<mlir::Value> views,
+              Reuse reuse = Reuse::Later);
 /// `rows` rows of the matrix `matrix` from `first` on.
 mlir::Value rowsOf(const TileContext &ctx, mlir::Value matrix, mlir::Value first, mlir::Value rows);
 /// `view` [rows.., E] (`columns` 1) or [rows..] (0) with its rows flattened, if it is scratch and

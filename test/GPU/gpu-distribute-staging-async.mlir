@@ -21,6 +21,18 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // What no worker reads again keeps its mark, and so does what is written.
+  // CHECK-LABEL: gpu.func @not_again
+  // CHECK: nvgpu.device_async_copy {{.*}} {bypassL1, elfatt.evict_first}
+  // CHECK: vector.load %
+  // CHECK: vector.store {{.*}}elfatt.evict_first
+  gpu.func @not_again(%a: memref<64x32xf16>, %o: memref<64x32xf16>) workgroup(%s: memref<64x32xf16, #shared>) kernel {
+    linalg.copy {elfatt.evict_first} ins(%a : memref<64x32xf16>) outs(%s : memref<64x32xf16, #shared>)
+    gpu.barrier
+    linalg.copy {elfatt.evict_first} ins(%s : memref<64x32xf16, #shared>) outs(%o : memref<64x32xf16>)
+    gpu.return
+  }
+
   // What a loop leaves under way is waited for before the barrier at its head.
   // CHECK-LABEL: gpu.func @in_a_loop
   // CHECK: scf.for

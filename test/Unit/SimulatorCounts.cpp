@@ -5,8 +5,11 @@
 
 #include "../../lib/Simulator/Cache.h"
 #include "../../lib/Simulator/Sample.h"
+#include "elfatt/Target/Instructions.h"
 
 #include "llvm/ADT/STLExtras.h"
+
+#include <numeric>
 
 using namespace elfatt::sim;
 
@@ -265,7 +268,7 @@ TEST(SimulatorCache, KeepsWhatFits) {
   Cache cache(64 * 1024);
   for (int pass = 0; pass < 3; ++pass)
     for (uint64_t sector = 0; sector < 1024; ++sector)
-      cache.access(sector, /*isWrite=*/false);
+      cache.access({sector, /*isWrite=*/false, /*evictsFirst=*/false});
   EXPECT_EQ(cache.getSectorsRead(), 1024u);
   EXPECT_EQ(cache.getSectorsWritten(), 0u);
 }
@@ -274,20 +277,52 @@ TEST(SimulatorCache, LosesWhatDoesNotFit) {
   Cache cache(64 * 1024);
   for (int pass = 0; pass < 3; ++pass)
     for (uint64_t sector = 0; sector < 16 * 2048; ++sector)
-      cache.access(sector, /*isWrite=*/false);
+      cache.access({sector, /*isWrite=*/false, /*evictsFirst=*/false});
   EXPECT_EQ(cache.getSectorsRead(), 3u * 16 * 2048);
 }
 
 TEST(SimulatorCache, WritesBackOnceAndReadsNotBefore) {
   Cache cache(64 * 1024);
   for (int i = 0; i < 5; ++i)
-    cache.access(7, /*isWrite=*/true);
-  cache.access(7, /*isWrite=*/false);
+    cache.access({7, /*isWrite=*/true, /*evictsFirst=*/false});
+  cache.access({7, /*isWrite=*/false, /*evictsFirst=*/false});
   EXPECT_EQ(cache.getSectorsRead(), 0u);
   EXPECT_EQ(cache.getSectorsWritten(), 0u);
   cache.flush();
   cache.flush();
   EXPECT_EQ(cache.getSectorsWritten(), 1u);
+}
+
+TEST(SimulatorCache, KeepsWhatOthersPassBy) {
+  // 32 KiB that are read again, and as much as 2 MiB that is not in between.
+  for (bool evictsFirst : {false, true}) {
+    Cache cache(64 * 1024);
+    for (int pass = 0; pass < 2; ++pass) {
+      for (uint64_t sector = 0; sector < 1024; ++sector)
+        cache.access({sector, /*isWrite=*/false, /*evictsFirst=*/false});
+      for (uint64_t sector = 0; sector < 64 * 1024; ++sector)
+        cache.access({(1 << 20) + sector, /*isWrite=*/true, evictsFirst});
+    }
+    uint64_t reads = cache.getSectorsRead();
+    if (evictsFirst)
+      EXPECT_LT(reads, 1024u + 64);
+    else
+      EXPECT_EQ(reads, 2048u);
+  }
+}
+
+TEST(SimulatorCache, TheLastAccessSaysWhatGoesFirst) {
+  // One set: sixteen lines that stay, of which one is read for the last time.
+  Cache cache(2 * 1024);
+  for (uint64_t line = 0; line < 16; ++line)
+    cache.access({4 * line, /*isWrite=*/false, /*evictsFirst=*/false});
+  cache.access({4 * 15, /*isWrite=*/false, /*evictsFirst=*/true});
+  cache.access({4 * 16, /*isWrite=*/false, /*evictsFirst=*/false});
+  EXPECT_EQ(cache.getSectorsRead(), 17u);
+  cache.access({0, /*isWrite=*/false, /*evictsFirst=*/false});
+  EXPECT_EQ(cache.getSectorsRead(), 17u);
+  cache.access({4 * 15, /*isWrite=*/false, /*evictsFirst=*/false});
+  EXPECT_EQ(cache.getSectorsRead(), 18u);
 }
 
 TEST(SimulatorCache, BlocksTakeTurns) {
@@ -299,13 +334,53 @@ TEST(SimulatorCache, BlocksTakeTurns) {
       Trace trace;
       for (int pass = 0; pass < 2; ++pass)
         for (uint64_t i = 0; i < 1024; ++i)
-          trace.push_back((block * 1024 + i) << 1);
+          trace.push_back({block * 1024 + i, /*isWrite=*/false, /*evictsFirst=*/false});
       interleaver.add(trace);
     }
     interleaver.finish();
     // Alone each finds its own again; together nobody does.
     EXPECT_EQ(cache.getSectorsRead(), resident == 1 ? 4096u : 8192u);
   }
+}
+
+/// Each lane of a block copies 16 bytes to shared memory and stores them, in words of PTX.
+std::unique_ptr<Program> passBy() {
+  auto quote = [](llvm::StringRef text) { return "\"" + text.str() + "\""; };
+  return compile(R"(
+    @s = internal addrspace(3) global [512 x i8] undef, align 16
+    define ptx_kernel void @k(ptr %in, ptr %out) {
+      %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+      %from = getelementptr <4 x i32>, ptr %in, i32 %tid
+      %from.1 = addrspacecast ptr %from to ptr addrspace(1)
+      %own = getelementptr <4 x i32>, ptr addrspace(3) @s, i32 %tid
+      call void asm sideeffect )" +
+                 quote(elfatt::target::kCopyEvictFirst) + R"(, "l,l"(ptr addrspace(3) %own,
+        ptr addrspace(1) %from.1)
+      call void @llvm.nvvm.cp.async.wait.all()
+      %v = load <4 x i32>, ptr addrspace(3) %own, align 16
+      %a = extractelement <4 x i32> %v, i32 0
+      %b = extractelement <4 x i32> %v, i32 1
+      %c = extractelement <4 x i32> %v, i32 2
+      %d = extractelement <4 x i32> %v, i32 3
+      %to = getelementptr <4 x i32>, ptr %out, i32 %tid
+      %to.1 = addrspacecast ptr %to to ptr addrspace(1)
+      call void asm sideeffect )" +
+                 quote(elfatt::target::kStoreEvictFirst) + R"(, "l,r,r,r,r"(ptr addrspace(1) %to.1,
+        i32 %a, i32 %b, i32 %c, i32 %d)
+      ret void
+    })");
+}
+
+TEST(SimulatorCache, PoliciesInAssemblyAreCopiesAndStores) {
+  auto program = passBy();
+  alignas(16) int in[128], out[128] = {};
+  std::iota(std::begin(in), std::end(in), 1);
+  LaunchCounts counts = count(*program, makeConfig(1, 32), {bufferOf(in, false), bufferOf(out)});
+  EXPECT_TRUE(std::equal(std::begin(in), std::end(in), out));
+  EXPECT_EQ(counts.globalRead, 512u);
+  EXPECT_EQ(counts.globalWritten, 512u);
+  EXPECT_EQ(counts.globalUsed, 1024u);
+  EXPECT_EQ(counts.bankConflicts, 0u);
 }
 
 /// Every block reads `bytes` of its own (or all the same) twice.

@@ -155,6 +155,22 @@ std::string refusal(llvm::StringRef name, PtxVersion version, llvm::StringRef in
   return messageOf(checkIntrinsic(chip(name), version, intrinsic));
 }
 
+TEST(TargetInstructions, CachePolicies) {
+  auto refused = [](llvm::StringRef name, PtxVersion version, llvm::StringRef text) {
+    return messageOf(checkAssembly(chip(name), version, text));
+  };
+  EXPECT_EQ(refused("sm_87", {7, 4}, kCopyEvictFirst), "");
+  EXPECT_EQ(refused("sm_80", {7, 3}, kCopyEvictFirst),
+            "sm_80 with PTX 7.3 has no cp.async with a cache policy (it needs PTX 7.4); there is: "
+            "cp.async");
+  EXPECT_EQ(refused("sm_75", {8, 5}, kCopyEvictFirst),
+            "sm_75 with PTX 8.5 has no cp.async with a cache policy (it needs sm_80); there is: "
+            "cp.async");
+  EXPECT_EQ(refused("sm_53", {6, 5}, kStoreEvictFirst), "");
+  EXPECT_TRUE(hasEvictFirst(chip("sm_90"), {8, 0}));
+  EXPECT_FALSE(hasEvictFirst(chip("sm_75"), {8, 0}));
+}
+
 TEST(TargetInstructions, ProductsOfEachChip) {
   auto count = [](llvm::StringRef name, PtxVersion version) {
     return getMmaShapes(chip(name), version).size();

@@ -170,6 +170,25 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
                            "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
 }
 
+def GPUEvictFirstPass : Pass<"elfatt-gpu-evict-first", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Tell the L2 which lines to give up first";
+  let description = [{
+    Preconditions: kernels of `nvgpu` and `vector`; copies and stores of 16 bytes whose data
+    no block reads again have the attribute `elfatt.evict_first`.
+
+    Postconditions: where the target has it (sm_80 and PTX 7.4), such a copy from global to
+    shared memory is a `cp.async` with a cache policy, and such a store a `st.global.cs`, both
+    as inline assembly, since LLVM has no intrinsics of them. All else stays as it is.
+
+    Before: `vector.store %v, %m[%i] {elfatt.evict_first} : memref<64xf16>, vector<8xf16>`
+    After: `llvm.inline_asm has_side_effects "st.global.cs.v4.b32 [$0], {$1, $2, $3, $4};"`
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"numHints", "hints", "copies and stores with a policy">];
+}
+
 def GPUExternalizeSharedPass : Pass<"elfatt-gpu-externalize-shared", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Make dynamic shared memory external";
   let description = [{

@@ -39,6 +39,19 @@ const MmaShape *findMma(llvm::StringRef intrinsic);
 /// what is no intrinsic of NVPTX, or what every chip has, passes.
 llvm::Error checkIntrinsic(const Chip &chip, PtxVersion ptx, llvm::StringRef intrinsic);
 
+/// Inline assembly for what LLVM has no intrinsic of: a copy of 16 bytes from global (1) to shared
+/// memory (0), and a store of 16 bytes, whose lines the L2 gives up before all others.
+constexpr llvm::StringLiteral kCopyEvictFirst =
+    "{ .reg .b64 first; createpolicy.fractional.L2::evict_first.b64 first, 1.0; "
+    "cp.async.cg.shared.global.L2::cache_hint [$0], [$1], 16, first; }";
+constexpr llvm::StringLiteral kStoreEvictFirst = "st.global.cs.v4.b32 [$0], {$1, $2, $3, $4};";
+
+/// Whether kernels can say that: `kCopyEvictFirst` is an instruction of the chip with that PTX.
+bool hasEvictFirst(const Chip &chip, PtxVersion ptx);
+
+/// The same as `checkIntrinsic` for the text of inline assembly; what is none of the above passes.
+llvm::Error checkAssembly(const Chip &chip, PtxVersion ptx, llvm::StringRef text);
+
 } // namespace elfatt::target
 
 #endif // ELFATT_TARGET_INSTRUCTIONS_H
