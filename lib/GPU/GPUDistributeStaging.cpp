@@ -55,16 +55,30 @@ ChunkOrder getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
         failed(type.getStridesAndOffset(strides, offset)))
       continue;
     int64_t pitch = strides[type.getRank() - 2];
-    if (!ShapedType::isDynamic(pitch) && pitch != type.getShape().back() &&
-        pitch / chunk % 2 != 0)
+    if (!ShapedType::isDynamic(pitch) && pitch != type.getShape().back() && pitch / chunk % 2 != 0)
       return ChunkOrder::AcrossRows;
   }
   return ChunkOrder::AlongRows;
 }
 
+/// The thread's number, known as such, or as that of its warp and its lane, of which no compiler
+/// knows that together they are the same.
+enum class ThreadNumber { Known, OfLane };
+
+Value getThread(OpBuilder &b, Location loc, int64_t threads, ThreadNumber number) {
+  Value thread = mg::ThreadIdOp::create(b, loc, mg::Dimension::x, b.getIndexAttr(threads));
+  if (number == ThreadNumber::Known)
+    return thread;
+  Value width = arith::ConstantIndexOp::create(b, loc, kWarpSize);
+  Value warp = arith::DivUIOp::create(b, loc, thread, width);
+  Value lane = mg::LaneIdOp::create(b, loc, b.getIndexAttr(kWarpSize));
+  return arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, warp, width), lane);
+}
+
 /// Emits `body` for each chunk of the extents, spread over the threads of the block.
 void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, int64_t chunk,
-                  ChunkOrder order, function_ref<void(OpBuilder &, ValueRange)> body) {
+                  ChunkOrder order, function_ref<void(OpBuilder &, ValueRange)> body,
+                  ThreadNumber number = ThreadNumber::Known) {
   constexpr int64_t kGroup = 8;
   const int64_t rank = extents.size();
   auto func = b.getInsertionBlock()->getParentOp()->getParentOfType<mg::GPUFuncOp>();
@@ -95,7 +109,7 @@ void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, in
                              constant(b, kGroup));
   Value total = b.createOrFold<arith::MulIOp>(loc, rowsInGroups, columns);
   // Every thread makes the same number of turns, so that a short loop unrolls.
-  Value thread = mg::ThreadIdOp::create(b, loc, mg::Dimension::x, b.getIndexAttr(threads));
+  Value thread = getThread(b, loc, threads, number);
   std::optional<int64_t> known = getConstantIntValue(total);
   Value turns = known ? constant(b, llvm::divideCeil(*known, threads))
                       : arith::CeilDivUIOp::create(b, loc, total, constant(b, threads)).getResult();
@@ -221,6 +235,23 @@ bool isAsynchronous(const target::Chip &chip, Value in, Value out, int64_t chunk
          llvm::is_contained({4, 8, 16}, bytes);
 }
 
+/// Makes rows of several dims rows of one, where they are equally far apart on both sides: the
+/// places of a thread's chunks then differ by constants.
+void flattenRows(OpBuilder &b, Location loc, Value &in, Value &out) {
+  auto from = cast<MemRefType>(in.getType()), to = cast<MemRefType>(out.getType());
+  const int64_t rank = from.getRank();
+  if (rank < 3 || to.getRank() != rank)
+    return;
+  SmallVector<ReassociationIndices> groups(2);
+  for (int64_t dim = 0; dim < rank; ++dim)
+    groups[dim == rank - 1].push_back(dim);
+  if (!memref::CollapseShapeOp::isGuaranteedCollapsible(from, groups) ||
+      !memref::CollapseShapeOp::isGuaranteedCollapsible(to, groups))
+    return;
+  in = memref::CollapseShapeOp::create(b, loc, in, groups);
+  out = memref::CollapseShapeOp::create(b, loc, out, groups);
+}
+
 LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const target::Chip &chip) {
   if (failed(checkTypes(op)))
     return failure();
@@ -228,28 +259,35 @@ LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const tar
   Location loc = op.getLoc();
   int64_t chunk = getChunk({in, out});
   bool async = isAsynchronous(chip, in, out, chunk);
+  flattenRows(b, loc, in, out);
   auto hint = [&](Operation *piece) {
     if (Attribute attr = op->getAttr(tile::kEvictFirstAttr))
       piece->setDiscardableAttr(tile::kEvictFirstAttr, attr);
   };
   // The shape of the side that is better known.
   Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;
-  forEachChunk(b, loc, memref::getMixedSizes(b, loc, shaped), chunk, getOrder({in, out}, chunk),
-               [&](OpBuilder &inner, ValueRange indices) {
-                 auto to = cast<MemRefType>(out.getType());
-                 if (async) {
-                   // Only copies of 16 bytes can leave the L1 cache out.
-                   bool past = chunk * to.getElementTypeBitWidth() / 8 == kPointerAlignment;
-                   auto copy = nvgpu::DeviceAsyncCopyOp::create(
-                       inner, loc, nvgpu::DeviceAsyncTokenType::get(inner.getContext()), out,
-                       indices, in, indices, inner.getIndexAttr(chunk), /*srcElements=*/Value(),
-                       past ? inner.getUnitAttr() : UnitAttr());
-                   return hint(copy);
-                 }
-                 Value value = load(inner, loc, in, indices, chunk);
-                 value = castTo(inner, loc, value, to.getElementType());
-                 hint(store(inner, loc, value, out, indices, chunk));
-               });
+  // What leaves has the places of what came: kept from then on, they would take registers from
+  // the products in between. So they are computed anew.
+  const bool leaves = !cast<MemRefType>(out.getType()).getMemorySpace();
+  const ThreadNumber number = leaves ? ThreadNumber::OfLane : ThreadNumber::Known;
+  forEachChunk(
+      b, loc, memref::getMixedSizes(b, loc, shaped), chunk, getOrder({in, out}, chunk),
+      [&](OpBuilder &inner, ValueRange indices) {
+        auto to = cast<MemRefType>(out.getType());
+        if (async) {
+          // Only copies of 16 bytes can leave the L1 cache out.
+          bool past = chunk * to.getElementTypeBitWidth() / 8 == kPointerAlignment;
+          auto copy = nvgpu::DeviceAsyncCopyOp::create(
+              inner, loc, nvgpu::DeviceAsyncTokenType::get(inner.getContext()), out, indices, in,
+              indices, inner.getIndexAttr(chunk), /*srcElements=*/Value(),
+              past ? inner.getUnitAttr() : UnitAttr());
+          return hint(copy);
+        }
+        Value value = load(inner, loc, in, indices, chunk);
+        value = castTo(inner, loc, value, to.getElementType());
+        hint(store(inner, loc, value, out, indices, chunk));
+      },
+      number);
   op.erase();
   return success();
 }

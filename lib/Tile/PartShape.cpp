@@ -86,7 +86,11 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
     auto apply = dyn_cast<ApplyOp>(op);
     if (apply && operand->get() == apply.getContext())
       continue;
-    if (isa<ContextOp>(op) && cast<DestinationStyleOpInterface>(op).isDpsInit(operand))
+    if (isa<ContextOp, PartialContextOp>(op) &&
+        cast<DestinationStyleOpInterface>(op).isDpsInit(operand))
+      continue;
+    // Registers read the states that are merged where they are.
+    if (isa<MergeOp>(op))
       continue;
     if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get())))
       shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());

@@ -51,8 +51,13 @@ int64_t elfatt::tile::stagedPitch(int64_t columns, int64_t bits) {
 
 /// Rows of a fragment, and warps of a block.
 static constexpr int64_t kFragmentRows = 16, kWarps = 4, kLongRowWarps = 8;
-/// Keys of a register tile: scores take half a register a key.
-static constexpr int64_t kKeyTile = 64, kKeyTileOfNarrowHeads = 72, kNarrowHead = 64;
+/// Keys of a register tile, which take half a register each beside half of one for each channel
+/// of O: for all heads, and for those of at most so many channels, which share 128 registers.
+static constexpr int64_t kKeyTile = 64;
+static constexpr int64_t kKeyTileOfNarrowHeads = 56, kNarrowHead = 64;
+static constexpr int64_t kKeyTileOfSmallHeads = 72, kSmallHead = 32;
+/// What a tile costs beside its keys, in keys: O is rescaled, and a maximum found among lanes.
+static constexpr int64_t kKeysOfTile = 8, kChannelsOfKey = 8;
 /// Keys of a block of longer rows, whose state lanes carry on.
 static constexpr int64_t kKeyBlockOfNarrowHeads = 48;
 /// Of heads up to kNarrowHead: lanes then have 128 registers.
@@ -116,15 +121,16 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
 }
 
 /// Register tiles of at most `keyTile` keys for rows of `keys` keys that lie in shared memory
-/// whole: as few as there can be, or more that leave less padding, where the worker's rows then
-/// pass by in fewer turns. None where only few rows fit beside the keys.
+/// whole: what costs least, padding and tiles together, of those beside which the worker's rows
+/// pass by in the fewest turns. None where only few rows fit beside the keys.
 static std::optional<int64_t> chooseKeyTiles(const MachineLimits &limits,
                                              const TileExtents &extents, int64_t keyTile) {
   const int64_t keys = extents.keys, least = (keys + keyTile - 1) / keyTile;
   // Rows are as many as keys where that matters: in windows and images.
   const int64_t rowBlocks = roundUp(keys, kFragmentRows) / kFragmentRows;
+  const int64_t perTile = kKeysOfTile + extents.values / kChannelsOfKey;
   std::optional<int64_t> best;
-  int64_t bestTurns = 0;
+  std::pair<int64_t, int64_t> bestCost;
   for (int64_t tiles = least; tiles <= 2 * least; ++tiles) {
     const int64_t padded = roundUp(keys, kFragmentPad * tiles);
     int64_t fitting = 0;
@@ -134,9 +140,10 @@ static std::optional<int64_t> chooseKeyTiles(const MachineLimits &limits,
     if (fitting < std::min(rowBlocks, kWarps))
       continue;
     const int64_t turns = (rowBlocks + fitting - 1) / fitting;
-    if (!best || turns < bestTurns) {
+    const std::pair cost(turns, padded + tiles * perTile);
+    if (!best || cost < bestCost) {
       best = tiles;
-      bestTurns = turns;
+      bestCost = cost;
     }
   }
   return best;
@@ -160,8 +167,10 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   const bool isNarrow =
       std::max(channels, values) <= kNarrowHead && extents.storageBits < extents.bits;
   // Which of several heads a row block is of takes registers too, beside the state of tiles.
+  const int64_t narrowTile =
+      std::max(channels, values) <= kSmallHead ? kKeyTileOfSmallHeads : kKeyTileOfNarrowHeads;
   const int64_t keyTile = !isNarrow                  ? kKeyTile
-                          : extents.heads == 1       ? kKeyTileOfNarrowHeads
+                          : extents.heads == 1       ? narrowTile
                           : extents.keys <= kKeyTile ? kKeyTile
                                                      : kKeyBlockOfNarrowHeads;
   const int64_t fewest = (std::max<int64_t>(extents.keys, 1) + keyTile - 1) / keyTile;

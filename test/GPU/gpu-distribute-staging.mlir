@@ -78,3 +78,25 @@ gpu.module @kernels {
     gpu.return
   }
 }
+
+// -----
+
+// What leaves shared memory finds its places anew, by the number of a lane in its warp: those of
+// what came would be kept in registers. Lines as far apart as their rows are rows of one dim.
+gpu.module @kernels {
+  // CHECK-LABEL: gpu.func @in_and_out
+  // CHECK:         %[[IN:.*]] = gpu.thread_id
+  // CHECK-NOT:     gpu.lane_id
+  // CHECK:         vector.load %{{.*}}[%{{.*}}, %{{.*}}] {{.*}} : memref<112x32xbf16, strided<[192, 1]>>
+  // CHECK:         %[[LANE:.*]] = gpu.lane_id
+  // CHECK:         %[[OUT:.*]] = arith.addi %{{.*}}, %[[LANE]]
+  // CHECK:         arith.addi %[[OUT]]
+  // CHECK:         vector.store {{.*}} : memref<112x32xbf16, strided<[64, 1]>>
+  gpu.func @in_and_out(%q: memref<2x56x32xbf16, strided<[10752, 192, 1]>>, %o: memref<2x56x32xbf16, strided<[3584, 64, 1]>>)
+      workgroup(%s: memref<2x56x32xbf16, strided<[2240, 40, 1]>, #gpu.address_space<workgroup>>)
+      kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
+    linalg.copy ins(%q : memref<2x56x32xbf16, strided<[10752, 192, 1]>>) outs(%s : memref<2x56x32xbf16, strided<[2240, 40, 1]>, #gpu.address_space<workgroup>>)
+    linalg.copy ins(%s : memref<2x56x32xbf16, strided<[2240, 40, 1]>, #gpu.address_space<workgroup>>) outs(%o : memref<2x56x32xbf16, strided<[3584, 64, 1]>>)
+    gpu.return
+  }
+}

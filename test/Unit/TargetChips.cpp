@@ -283,4 +283,20 @@ ptxas info    : Used 110 registers
   EXPECT_EQ(kernels[1].registers, 110);
   EXPECT_EQ(kernels[1].sharedBytes, 0);
 }
+
+TEST(Ptxas, KernelsThatSpillMayHaveAllRegisters) {
+  const char *ptx = ".visible .entry main_0(\n)\n.maxntid 256, 1, 1\n{\n}\n"
+                    ".visible .entry main_1(\n)\n.maxntid 256, 1, 1\n{\n}\n"
+                    ".visible .entry main_10(\n)\n.maxntid 256, 1, 1\n.maxnreg 128\n{\n}\n";
+  KernelUsage fits, spills, limited;
+  fits.name = "main_0";
+  spills.name = "main_1";
+  limited.name = "main_10";
+  spills.spillStoreBytes = limited.spillStoreBytes = 8;
+  EXPECT_EQ(giveAllRegisters(ptx, {fits, spills, limited}),
+            ".visible .entry main_0(\n)\n.maxntid 256, 1, 1\n{\n}\n"
+            ".visible .entry main_1(\n)\n.maxntid 256, 1, 1\n.minnctapersm 1\n{\n}\n"
+            ".visible .entry main_10(\n)\n.maxntid 256, 1, 1\n.maxnreg 128\n{\n}\n");
+  EXPECT_EQ(giveAllRegisters(ptx, {fits}), ptx);
+}
 } // namespace

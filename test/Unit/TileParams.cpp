@@ -190,6 +190,18 @@ TEST(TileParams, AContextIsGoneBeforeItsRowsCome) {
   EXPECT_EQ(getTileParams(limits, owner).rowsPerWorker, getTileParams(limits, rows).rowsPerWorker);
 }
 
+TEST(TileParams, WiderHeadsHaveNarrowerTilesOfKeys) {
+  const MachineLimits limits = MachineLimits::gpu(80 * 1024);
+  for (int64_t width : {40, 48, 56, 64}) {
+    TileExtents image{197, 197, width, width};
+    image.storageBits = 16;
+    TileParams params = getTileParams(limits, image);
+    EXPECT_LE(params.keyTile, 56) << width;
+    // Of five tiles of 40 and four of 56 those with less padding.
+    EXPECT_EQ(params.keys, 200) << width;
+  }
+}
+
 TEST(TileParams, NarrowHeadsLeaveRegistersForASecondBlock) {
   TileExtents rows{56, 0, 32, 32};
   rows.storageBits = 16;
