@@ -368,7 +368,7 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
            << kMmaM << " and a sum in steps of " << kMmaStep << ", got " << accType.getShape()[0]
            << " and " << sums;
 
-  Fragment acc{get(op.getAcc(), contract->acc), contract->acc};
+  Fragment acc = getFragment(op.getAcc());
   auto inMemory = [&](Value operand) {
     auto access = deferred.find(operand);
     return access == deferred.end() ? nullptr : &access->second;
@@ -378,16 +378,16 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
     Access *right = inMemory(op.getRhs());
     if (!right)
       return op.emitOpError("expected a right operand that all its products read in one way");
-    define(op.getResult(), emitFmaOfMemory(*left, *right, acc, swapped), contract->acc);
+    define(op.getResult(), emitFmaOfMemory(*left, *right, acc, swapped));
     return success();
   }
-  Fragment lhs{get(op.getLhs(), contract->lhs), contract->lhs};
+  Fragment lhs = getFragment(op.getLhs());
   if (byMma) {
     RightOperand right{*this, contract->rhs, swapped[1], nullptr, {}};
     right.elements.resize(contract->rhs.numLocal());
     right.access = inMemory(op.getRhs());
     if (!right.access) {
-      Value rhs = get(op.getRhs(), contract->rhs);
+      Value rhs = get(op.getRhs());
       for (auto [position, element] : llvm::enumerate(right.elements))
         element = extract(rhs, position);
     }
@@ -397,9 +397,9 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
       return op.emitOpError("expected a left operand that all its products read in one way");
     result = emitFmaOfRight(widen(lhs), *right, acc, swapped);
   } else {
-    Fragment rhs{get(op.getRhs(), contract->rhs), contract->rhs};
+    Fragment rhs = getFragment(op.getRhs());
     result = emitFma(widen(lhs), widen(rhs), acc, swapped);
   }
-  define(op.getResult(), result, contract->acc);
+  define(op.getResult(), result);
   return success();
 }

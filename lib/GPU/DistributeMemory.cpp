@@ -29,7 +29,7 @@ FailureOr<Access> Distributor::getAccess(VectorTransferOpInterface op,
   if (op.getMask()) {
     if (!op.getPermutationMap().isMinorIdentity())
       return op->emitOpError("expected a mask only where dims keep their order");
-    access.mask = get(op.getMask(), layout);
+    access.mask = get(op.getMask());
   }
 
   access.index.resize(layout.rank());
@@ -192,7 +192,7 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
   if (isInRegisters(op.getBase())) {
     if (llvm::none_of(op.getBase().getUsers(), llvm::IsaPred<vector::TransferWriteOp>))
       return op.emitOpError("reads registers that nothing writes");
-    define(op.getResult(), getRegisters(op.getBase()).value, layout);
+    define(op.getResult(), getRegisters(op.getBase()));
     return checkRegisterAccess(op);
   }
   FailureOr<Access> access = getAccess(op, layout);
@@ -212,7 +212,7 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
     loadMatrices(*access, {0, 0},
                  {layout.getShape()[0] / kLaneDimExtent, layout.getShape()[1] / kLaneDimExtent},
                  loaded, /*asLeftOperand=*/true);
-    define(op.getResult(), fromElements(loaded, element), layout);
+    define(op.getResult(), fromElements(loaded, element));
     return success();
   }
   Value padding = get(op.getPadding());
@@ -246,20 +246,20 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
     for (int64_t i = 0; i < width; ++i)
       elements.push_back(width == 1 ? value : extract(value, i));
   }
-  define(op.getResult(), fromElements(elements, element), layout);
+  define(op.getResult(), fromElements(elements, element));
   return success();
 }
 
 LogicalResult Distributor::visitWrite(vector::TransferWriteOp op) {
   const FragmentLayout &layout = layouts[op.getVector()];
   if (isInRegisters(op.getBase())) {
-    registers[op.getBase()] = {get(op.getVector(), layout), layout};
+    registers[op.getBase()] = get(op.getVector());
     return checkRegisterAccess(op);
   }
   FailureOr<Access> access = getAccess(op, layout);
   if (failed(access))
     return failure();
-  Value value = get(op.getVector(), layout);
+  Value value = get(op.getVector());
   Type element = op.getVectorType().getElementType();
   int64_t width = access->paired ? 2 : 1;
   llvm::MaybeAlign align(width * element.getIntOrFloatBitWidth() / 8);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Ops whose lanes hardly need each other: elementwise, broadcasts, masks, and
-// reductions, whose last steps are shuffles.
+// reductions, whose last steps are shuffles; and changes of layout, which are shuffles alone.
 #include "Distributor.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -10,16 +10,59 @@
 using namespace mlir;
 using namespace elfatt::gpu;
 
+/// Each lane asks the lane that holds the element. Where the element's place in that lane's
+/// registers depends on who asks (a quad holds two neighbours), both are fetched and one is kept.
+LogicalResult Distributor::visitConvertLayout(attention::ConvertLayoutOp op) {
+  const FragmentLayout &source = layouts[op.getSource()], &to = layouts[op.getResult()];
+  Value from = get(op.getSource());
+  // Who holds element e of dim d: groups by e % 8, quads by (e % 8) / 2.
+  Value odd;
+  SmallVector<Value> results;
+  for (int64_t flat = 0; flat < to.numLocal(); ++flat) {
+    SmallVector<int64_t> target = to.unflatten(flat), even, uneven;
+    Value lanePart = laneI32();
+    for (LaneDim spread : {LaneDim::Group, LaneDim::Quad}) {
+      auto it = llvm::find(source.getDims(), spread);
+      if (it == source.getDims().end())
+        continue; // held by all: mine will do
+      int64_t d = it - source.getDims().begin();
+      int64_t constantPart = to.constantOffset(d, target[d]) % kLaneDimExtent;
+      Value e = arith::AddIOp::create(b, loc, laneOffset(to.getDims()[d]), constant(constantPart));
+      e = arith::IndexCastOp::create(b, loc, b.getI32Type(), e);
+      bool isGroup = spread == LaneDim::Group;
+      Value bits = isGroup ? arith::ShLIOp::create(b, loc, e, constantI32(2)).getResult()
+                           : arith::ShRUIOp::create(b, loc, e, constantI32(1)).getResult();
+      Value kept = arith::AndIOp::create(b, loc, lanePart, constantI32(isGroup ? 3 : 28));
+      lanePart = arith::OrIOp::create(b, loc, kept, bits);
+      if (!isGroup && to.getDims()[d] == LaneDim::Group)
+        odd = arith::TruncIOp::create(b, loc, b.getI1Type(), e);
+    }
+    bool dynamicPlace = false;
+    for (int64_t d = 0; d < source.rank(); ++d) {
+      int64_t e = to.constantOffset(d, target[d]);
+      bool dynamic = source.getDims()[d] == LaneDim::Quad && to.getDims()[d] == LaneDim::Group;
+      dynamicPlace |= dynamic;
+      even.push_back(source.localOf(d, e));
+      uneven.push_back(source.localOf(d, e) + (dynamic ? 1 : 0));
+    }
+    Value value = shuffle(extract(from, source.flatten(even)), lanePart);
+    if (dynamicPlace) {
+      Value other = shuffle(extract(from, source.flatten(uneven)), lanePart);
+      value = arith::SelectOp::create(b, loc, odd, other, value);
+    }
+    results.push_back(value);
+  }
+  define(op.getResult(), fromElements(results, getElementTypeOrSelf(op.getType())));
+  return success();
+}
+
 LogicalResult Distributor::visitElementwise(Operation *op) {
   if (op->getNumResults() != 1 || op->getNumRegions() != 0)
     return op->emitOpError("cannot be spread over lanes");
-  const FragmentLayout &layout = layouts[op->getResult(0)];
-  IRMapping operands;
-  for (Value operand : op->getOperands())
-    operands.map(operand, isa<VectorType>(operand.getType()) ? get(operand, layout) : get(operand));
-  Operation *local = b.clone(*op, operands);
-  local->getResult(0).setType(localType(getElementTypeOrSelf(op->getResult(0)), layout));
-  define(op->getResult(0), local->getResult(0), layout);
+  Value result = op->getResult(0);
+  b.clone(*op, mapping)
+      ->getResult(0)
+      .setType(localType(getElementTypeOrSelf(result), layouts[result]));
   return success();
 }
 
@@ -31,7 +74,7 @@ LogicalResult Distributor::visitConstant(arith::ConstantOp op) {
   auto type = localType(dense.getElementType(), layout);
   auto local = arith::ConstantOp::create(
       b, loc, DenseElementsAttr::get(type, dense.getSplatValue<Attribute>()));
-  define(op.getResult(), local, layout);
+  define(op.getResult(), local);
   return success();
 }
 
@@ -42,16 +85,12 @@ LogicalResult Distributor::visitBroadcast(vector::BroadcastOp op) {
   if (!source) {
     Value local =
         vector::BroadcastOp::create(b, loc, localType(element, layout), get(op.getSource()));
-    define(op.getVector(), local, layout);
+    define(op.getVector(), local);
     return success();
   }
-  // The source, spread as the result's innermost dims are.
-  SmallVector<LaneDim> dims(layout.getDims().take_back(source.getRank()));
-  for (auto [size, dim] : llvm::zip(source.getShape(), dims))
-    if (size == 1)
-      dim = LaneDim::None;
-  FragmentLayout from(source.getShape(), dims);
-  Value value = get(op.getSource(), from);
+  // Spread as the result's innermost dims are.
+  const FragmentLayout &from = layouts[op.getSource()];
+  Value value = get(op.getSource());
   SmallVector<Value> elements;
   for (int64_t flat = 0; flat < layout.numLocal(); ++flat) {
     SmallVector<int64_t> local = layout.unflatten(flat);
@@ -61,7 +100,7 @@ LogicalResult Distributor::visitBroadcast(vector::BroadcastOp op) {
         position = 0;
     elements.push_back(extract(value, from.flatten(local)));
   }
-  define(op.getVector(), fromElements(elements, element), layout);
+  define(op.getVector(), fromElements(elements, element));
   return success();
 }
 
@@ -73,15 +112,7 @@ LogicalResult Distributor::visitShapeCast(vector::ShapeCastOp op) {
   };
   if (squeezed(from) != squeezed(to))
     return op.emitOpError("expected only dims of one to come or go, got ") << from << " to " << to;
-  const FragmentLayout &layout = layouts[op.getResult()];
-  SmallVector<LaneDim> known, dims;
-  for (auto [size, dim] : llvm::zip(layout.getShape(), layout.getDims()))
-    if (size != 1)
-      known.push_back(dim);
-  unsigned next = 0;
-  for (int64_t size : from.getShape())
-    dims.push_back(size != 1 ? known[next++] : LaneDim::None);
-  define(op.getResult(), get(op.getSource(), FragmentLayout(from.getShape(), dims)), layout);
+  define(op.getResult(), get(op.getSource()));
   return success();
 }
 
@@ -108,13 +139,13 @@ FailureOr<SmallVector<int64_t>> Distributor::getPositions(const FragmentLayout &
 LogicalResult Distributor::visitExtractSlice(vector::ExtractStridedSliceOp op) {
   const FragmentLayout &whole = layouts[op.getSource()], &part = layouts[op.getResult()];
   FailureOr<SmallVector<int64_t>> positions = getPositions(whole, part, op.getOffsets());
-  if (failed(positions) || op.hasNonUnitStrides() || whole.getDims() != part.getDims())
+  if (failed(positions) || op.hasNonUnitStrides())
     return op.emitOpError("expected a slice that starts in steps of ")
            << kLaneDimExtent << ", got " << op.getOffsets() << " of " << whole.str();
-  Value source = get(op.getSource(), whole);
+  Value source = get(op.getSource());
   SmallVector<Value> elements =
       llvm::map_to_vector(*positions, [&](int64_t position) { return extract(source, position); });
-  define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()), part);
+  define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()));
   return success();
 }
 
@@ -125,13 +156,13 @@ LogicalResult Distributor::visitInsertSlice(vector::InsertStridedSliceOp op) {
   if (failed(positions) || op.hasNonUnitStrides() || !part.isValid())
     return op.emitOpError("expected a slice in steps of ")
            << kLaneDimExtent << ", got " << op.getSourceVectorType() << " at " << op.getOffsets();
-  Value source = get(op.getValueToStore(), part), dest = get(op.getDest(), whole);
+  Value source = get(op.getValueToStore()), dest = get(op.getDest());
   SmallVector<Value> elements;
   for (int64_t flat = 0; flat < whole.numLocal(); ++flat)
     elements.push_back(extract(dest, flat));
   for (auto [flat, position] : llvm::enumerate(*positions))
     elements[position] = extract(source, flat);
-  define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()), whole);
+  define(op.getResult(), fromElements(elements, op.getSourceVectorType().getElementType()));
   return success();
 }
 
@@ -142,7 +173,7 @@ LogicalResult Distributor::visitAny(vector::MultiDimReductionOp op) {
   if (!compare)
     return op.emitOpError("expected a comparison's result");
   const FragmentLayout &layout = layouts[op.getSource()];
-  Value lhs = get(compare.getLhs(), layout), rhs = get(compare.getRhs(), layout), any;
+  Value lhs = get(compare.getLhs()), rhs = get(compare.getRhs()), any;
   for (int64_t flat = 0; flat < layout.numLocal(); ++flat) {
     Value one = arith::CmpFOp::create(b, loc, compare.getPredicate(), extract(lhs, flat),
                                       extract(rhs, flat));
@@ -163,23 +194,15 @@ LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
     return op.emitOpError("expected a reduction of a 32-bit tile over one of its two dims, got ")
            << op.getSourceVectorType() << " to " << op.getResult().getType();
   const FragmentLayout &source = layouts[op.getSource()];
-  const FragmentLayout &layout = layouts[op.getResult()];
   int64_t reduced = op.isReducedDim(0) ? 0 : 1, kept = 1 - reduced;
-  FragmentLayout natural({source.getShape()[kept]}, {source.getDims()[kept]});
-  Value value = get(op.getSource(), source), acc = get(op.getAcc(), natural);
-
-  auto finish = [&](Value reduced) {
-    Fragment fragment{reduced, natural};
-    if (!(natural == layout))
-      fragment = convert(fragment, layout);
-    define(op.getResult(), fragment.value, fragment.layout);
-    return success();
-  };
+  Value value = get(op.getSource()), acc = get(op.getAcc());
 
   auto widened = op.getSource().getDefiningOp<arith::ExtFOp>();
   if (widened && op.getKind() == vector::CombiningKind::ADD && reduced == 1)
-    if (Value sums = sumRowsByMma({get(widened.getIn(), source), source}, acc))
-      return finish(sums);
+    if (Value sums = sumRowsByMma(getFragment(widened.getIn()), acc)) {
+      define(op.getResult(), sums);
+      return success();
+    }
 
   SmallVector<int64_t> masks;
   if (source.getDims()[reduced] == LaneDim::Quad)
@@ -200,7 +223,8 @@ LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
       sum = vector::makeArithReduction(b, loc, op.getKind(), sum, shuffleXor(sum, mask));
     results.push_back(vector::makeArithReduction(b, loc, op.getKind(), sum, extract(acc, k)));
   }
-  return finish(fromElements(results, element));
+  define(op.getResult(), fromElements(results, element));
+  return success();
 }
 
 LogicalResult Distributor::visitStep(vector::StepOp op) {
@@ -208,7 +232,7 @@ LogicalResult Distributor::visitStep(vector::StepOp op) {
   SmallVector<Value> elements;
   for (int64_t i = 0; i < layout.numLocal(); ++i)
     elements.push_back(coordinate(layout, 0, i));
-  define(op.getResult(), fromElements(elements, b.getIndexType()), layout);
+  define(op.getResult(), fromElements(elements, b.getIndexType()));
   return success();
 }
 
@@ -235,6 +259,6 @@ LogicalResult Distributor::visitMask(Operation *op, ArrayRef<OpFoldResult> bound
       inside = inside ? b.createOrFold<arith::AndIOp>(loc, inside, below[d][i]) : below[d][i];
     elements.push_back(inside);
   }
-  define(op->getResult(0), fromElements(elements, b.getI1Type()), layout);
+  define(op->getResult(0), fromElements(elements, b.getI1Type()));
   return success();
 }

@@ -17,24 +17,6 @@ VectorType Distributor::localType(Type element, const FragmentLayout &layout) {
   return VectorType::get(layout.numLocal(), element);
 }
 
-Value Distributor::get(Value value) {
-  return isa<VectorType>(value.getType()) ? get(value, layouts[value])
-                                          : mapping.lookupOrDefault(value);
-}
-
-Value Distributor::get(Value value, const FragmentLayout &layout) {
-  if (!isa<VectorType>(value.getType()))
-    return mapping.lookupOrDefault(value);
-  const Fragment &fragment = fragments.at(value);
-  if (fragment.layout == layout)
-    return fragment.value;
-  return convert(fragment, layout).value;
-}
-
-void Distributor::define(Value value, Value local, const FragmentLayout &layout) {
-  fragments[value] = {local, layout};
-}
-
 Value Distributor::constant(int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); }
 
 Value Distributor::constantI32(int64_t value) {
@@ -112,54 +94,11 @@ Value Distributor::isFirstHolder(const FragmentLayout &layout) {
   return first;
 }
 
-/// The same tile in another layout: each lane asks the lane that holds the
-/// element. Where the element's place in that lane's registers depends on who
-/// asks (a quad holds two neighbours), both are fetched and one is kept.
-Fragment Distributor::convert(Fragment from, const FragmentLayout &to) {
-  ++numConverted;
-  const FragmentLayout &source = from.layout;
-  Type element = cast<VectorType>(from.value.getType()).getElementType();
-  // Who holds element e of dim d: groups by e % 8, quads by (e % 8) / 2.
-  Value odd;
-  SmallVector<Value> results;
-  for (int64_t flat = 0; flat < to.numLocal(); ++flat) {
-    SmallVector<int64_t> target = to.unflatten(flat), even, uneven;
-    Value lanePart = laneI32();
-    for (LaneDim spread : {LaneDim::Group, LaneDim::Quad}) {
-      auto it = llvm::find(source.getDims(), spread);
-      if (it == source.getDims().end())
-        continue; // held by all: mine will do
-      int64_t d = it - source.getDims().begin();
-      int64_t constantPart = to.constantOffset(d, target[d]) % kLaneDimExtent;
-      Value e = arith::AddIOp::create(b, loc, laneOffset(to.getDims()[d]), constant(constantPart));
-      e = arith::IndexCastOp::create(b, loc, b.getI32Type(), e);
-      bool isGroup = spread == LaneDim::Group;
-      Value bits = isGroup ? arith::ShLIOp::create(b, loc, e, constantI32(2)).getResult()
-                           : arith::ShRUIOp::create(b, loc, e, constantI32(1)).getResult();
-      Value kept = arith::AndIOp::create(b, loc, lanePart, constantI32(isGroup ? 3 : 28));
-      lanePart = arith::OrIOp::create(b, loc, kept, bits);
-      if (!isGroup && to.getDims()[d] == LaneDim::Group)
-        odd = arith::TruncIOp::create(b, loc, b.getI1Type(), e);
-    }
-    bool dynamicPlace = false;
-    for (int64_t d = 0; d < source.rank(); ++d) {
-      int64_t e = to.constantOffset(d, target[d]);
-      bool dynamic = source.getDims()[d] == LaneDim::Quad && to.getDims()[d] == LaneDim::Group;
-      dynamicPlace |= dynamic;
-      even.push_back(source.localOf(d, e));
-      uneven.push_back(source.localOf(d, e) + (dynamic ? 1 : 0));
-    }
-    Value value = shuffle(extract(from.value, source.flatten(even)), lanePart);
-    if (dynamicPlace) {
-      Value other = shuffle(extract(from.value, source.flatten(uneven)), lanePart);
-      value = arith::SelectOp::create(b, loc, odd, other, value);
-    }
-    results.push_back(value);
-  }
-  return {fromElements(results, element), to};
-}
-
 LogicalResult Distributor::checkLayouts(Operation *op) {
+  auto refuse = [&](const FragmentLayout &made, const FragmentLayout &wanted) {
+    return op->emitOpError("expected a change of layout from ")
+           << made.str() << " to " << wanted.str() << ", which elfatt-gpu-assign-layouts inserts";
+  };
   for (Value value : llvm::concat<Value>(op->getResults(), op->getOperands())) {
     auto type = dyn_cast<VectorType>(value.getType());
     if (!type)
@@ -171,6 +110,14 @@ LogicalResult Distributor::checkLayouts(Operation *op) {
       return op->emitOpError("expected extents that a warp covers in steps of ")
              << kLaneDimExtent << ", got " << layout.str();
   }
+  for (OpOperand &operand : op->getOpOperands())
+    if (std::optional<FragmentLayout> wanted = layouts.getWanted(operand);
+        wanted && !(*wanted == layouts[operand.get()]))
+      return refuse(layouts[operand.get()], *wanted);
+  for (OpResult result : op->getResults())
+    if (isa<VectorType>(result.getType()))
+      if (FragmentLayout made = layouts.getMade(result); !(made == layouts[result]))
+        return refuse(made, layouts[result]);
   return success();
 }
 
@@ -184,41 +131,33 @@ SmallVector<Value> Distributor::getWrittenRegisters(Operation *op) {
   return written.takeVector();
 }
 
-Fragment &Distributor::getRegisters(Value memref) {
+Value &Distributor::getRegisters(Value memref) {
   auto [it, isNew] = registers.try_emplace(memref);
   if (!isNew)
     return it->second;
   // Nothing was written yet.
-  for (Operation *user : memref.getUsers())
-    if (auto write = dyn_cast<vector::TransferWriteOp>(user)) {
-      const FragmentLayout &layout = layouts[write.getVector()];
-      VectorType type = localType(write.getVectorType().getElementType(), layout);
-      it->second = {arith::ConstantOp::create(b, loc, b.getZeroAttr(type)), layout};
-    }
+  VectorType type = localType(getElementTypeOrSelf(memref), *layouts.getRegisters(memref));
+  it->second = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
   return it->second;
 }
 
 LogicalResult Distributor::visitFor(scf::ForOp op) {
   SmallVector<Value> inits;
-  for (auto [init, arg] : llvm::zip(op.getInitArgs(), op.getRegionIterArgs()))
-    inits.push_back(isa<VectorType>(arg.getType()) ? get(init, layouts[arg]) : get(init));
+  for (Value init : op.getInitArgs())
+    inits.push_back(get(init));
   SmallVector<Value> written = getWrittenRegisters(op);
   for (Value memref : written)
-    inits.push_back(getRegisters(memref).value);
+    inits.push_back(getRegisters(memref));
   auto loop = scf::ForOp::create(b, loc, get(op.getLowerBound()), get(op.getUpperBound()),
                                  get(op.getStep()), inits);
   mapping.map(op.getInductionVar(), loop.getInductionVar());
-  for (auto [from, to] : llvm::zip(op.getRegionIterArgs(), loop.getRegionIterArgs())) {
-    if (isa<VectorType>(from.getType()))
-      define(from, to, layouts[from]);
-    else
-      mapping.map(from, to);
-  }
-  auto setRegisters = [&](ValueRange values) {
-    for (auto [memref, value] : llvm::zip(written, values.take_back(written.size())))
-      registers[memref].value = value;
+  // The loop's own results come first, what it carries of registers behind them.
+  auto setAll = [&](ValueRange from, ValueRange to) {
+    mapping.map(from, to.take_front(from.size()));
+    for (auto [memref, value] : llvm::zip(written, to.take_back(written.size())))
+      registers[memref] = value;
   };
-  setRegisters(loop.getRegionIterArgs());
+  setAll(op.getRegionIterArgs(), loop.getRegionIterArgs());
   {
     OpBuilder::InsertionGuard guard(b);
     // A loop that carries nothing already has its terminator.
@@ -230,20 +169,13 @@ LogicalResult Distributor::visitFor(scf::ForOp op) {
         return failure();
     loc = op.getBody()->getTerminator()->getLoc();
     SmallVector<Value> yielded;
-    for (auto [value, arg] : llvm::zip(op.getYieldedValues(), op.getRegionIterArgs()))
-      yielded.push_back(isa<VectorType>(arg.getType()) ? get(value, layouts[arg]) : get(value));
+    for (Value value : op.getYieldedValues())
+      yielded.push_back(get(value));
     for (Value memref : written)
-      yielded.push_back(getRegisters(memref).value);
+      yielded.push_back(getRegisters(memref));
     scf::YieldOp::create(b, loc, yielded);
   }
-  for (auto [from, arg, to] :
-       llvm::zip(op.getResults(), op.getRegionIterArgs(), loop.getResults())) {
-    if (isa<VectorType>(from.getType()))
-      define(from, to, layouts[arg]);
-    else
-      mapping.map(from, to);
-  }
-  setRegisters(loop.getResults());
+  setAll(op.getResults(), loop.getResults());
   return success();
 }
 
@@ -266,7 +198,7 @@ LogicalResult Distributor::visitWarps(scf::ForallOp op) {
   SmallVector<Value> written = getWrittenRegisters(op), before;
   SmallVector<Type> types;
   for (Value memref : written) {
-    before.push_back(getRegisters(memref).value);
+    before.push_back(getRegisters(memref));
     types.push_back(before.back().getType());
   }
   Value isOne = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, warp, constant(*count));
@@ -281,7 +213,7 @@ LogicalResult Distributor::visitWarps(scf::ForallOp op) {
       return failure();
     SmallVector<Value> after;
     for (Value memref : written)
-      after.push_back(getRegisters(memref).value);
+      after.push_back(getRegisters(memref));
     scf::YieldOp::create(b, loc, after);
     if (!types.empty()) {
       b.setInsertionPointToEnd(&branch.getElseRegion().front());
@@ -289,7 +221,7 @@ LogicalResult Distributor::visitWarps(scf::ForallOp op) {
     }
   }
   for (auto [memref, value] : llvm::zip(written, branch.getResults()))
-    registers[memref].value = value;
+    registers[memref] = value;
   return success();
 }
 
@@ -316,18 +248,11 @@ LogicalResult Distributor::visitIf(scf::IfOp op) {
       if (failed(visit(&inner)))
         return failure();
     SmallVector<Value> yielded;
-    for (auto [value, result] :
-         llvm::zip(from.front().getTerminator()->getOperands(), op.getResults()))
-      yielded.push_back(isa<VectorType>(result.getType()) ? get(value, layouts[result])
-                                                          : get(value));
+    for (Value value : from.front().getTerminator()->getOperands())
+      yielded.push_back(get(value));
     scf::YieldOp::create(b, loc, yielded);
   }
-  for (auto [from, to] : llvm::zip(op.getResults(), branch.getResults())) {
-    if (isa<VectorType>(from.getType()))
-      define(from, to, layouts[from]);
-    else
-      mapping.map(from, to);
-  }
+  mapping.map(op.getResults(), branch.getResults());
   return success();
 }
 
@@ -373,6 +298,7 @@ LogicalResult Distributor::visit(Operation *op) {
     return success();
   }
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](attention::ConvertLayoutOp o) { return visitConvertLayout(o); })
       .Case([&](vector::ContractionOp o) { return visitContract(o); })
       .Case([&](vector::TransferReadOp o) { return visitRead(o); })
       .Case([&](vector::TransferWriteOp o) { return visitWrite(o); })

@@ -42,7 +42,7 @@ public:
   /// Replaces the kernel's body.
   mlir::LogicalResult run();
 
-  int64_t numMma = 0, numMatrices = 0, numConverted = 0;
+  int64_t numMma = 0, numMatrices = 0;
 
 private:
   // Distributor.cpp: control flow and what all ops need.
@@ -55,16 +55,15 @@ private:
 
   // Memory that is held in registers: what an op writes of it is carried out of it.
   mlir::SmallVector<mlir::Value> getWrittenRegisters(mlir::Operation *op);
-  Fragment &getRegisters(mlir::Value memref);
+  mlir::Value &getRegisters(mlir::Value memref);
   mlir::LogicalResult checkRegisterAccess(mlir::VectorTransferOpInterface op);
 
   mlir::VectorType localType(mlir::Type element, const FragmentLayout &layout);
-  /// What a vector or scalar of the warp has become; vectors in the layout that
-  /// is asked for.
-  mlir::Value get(mlir::Value value, const FragmentLayout &layout);
-  mlir::Value get(mlir::Value value);
-  void define(mlir::Value value, mlir::Value local, const FragmentLayout &layout);
-  Fragment convert(Fragment from, const FragmentLayout &to);
+  /// What a vector or scalar of the warp has become: vectors in their one layout.
+  mlir::Value get(mlir::Value value) { return mapping.lookupOrDefault(value); }
+  Fragment getFragment(mlir::Value value) { return {get(value), layouts[value]}; }
+  void define(mlir::Value value, mlir::Value local) { mapping.map(value, local); }
+  mlir::LogicalResult visitConvertLayout(attention::ConvertLayoutOp op);
 
   /// Lane arithmetic.
   mlir::Value constant(int64_t value);
@@ -142,8 +141,7 @@ private:
   mlir::OpBuilder b;
   mlir::Location loc;
   mlir::IRMapping mapping;
-  llvm::DenseMap<mlir::Value, Fragment> fragments;
-  llvm::DenseMap<mlir::Value, Fragment> registers; // by memref
+  llvm::DenseMap<mlir::Value, mlir::Value> registers; // what a lane holds, by memref
   /// Tiles that the product that uses them reads.
   llvm::DenseMap<mlir::Value, Access> deferred;
   mlir::Value thread, lane, group, quad, warp; // index

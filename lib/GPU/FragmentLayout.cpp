@@ -102,9 +102,7 @@ std::string FragmentLayout::str() const {
   raw_string_ostream os(s);
   interleave(shape, os, "x");
   os << " [";
-  interleaveComma(dims, os, [&](LaneDim dim) {
-    os << (dim == LaneDim::None ? "none" : dim == LaneDim::Group ? "group" : "quad");
-  });
+  interleaveComma(dims, os, [&](LaneDim dim) { os << attention::stringifyLaneDim(dim); });
   os << "]";
   return s;
 }

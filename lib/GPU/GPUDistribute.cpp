@@ -28,7 +28,6 @@ struct GPUDistributePass : impl::GPUDistributePassBase<GPUDistributePass> {
       return signalPassFailure();
     numMma += distributor.numMma;
     numMatrices += distributor.numMatrices;
-    numConverted += distributor.numConverted;
   }
 };
 } // namespace

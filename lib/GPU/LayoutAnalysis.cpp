@@ -72,36 +72,43 @@ bool LayoutAnalysis::unify(ValueRange values) {
 }
 
 /// Rx1 or 1xC from R or C, or back: the dims that are not one agree.
+static FragmentLayout castShape(const FragmentLayout &layout, ArrayRef<int64_t> shape) {
+  SmallVector<LaneDim> known, dims;
+  for (auto [size, dim] : llvm::zip(layout.getShape(), layout.getDims()))
+    if (size != 1)
+      known.push_back(dim);
+  unsigned next = 0;
+  for (int64_t size : shape)
+    dims.push_back(size != 1 && next < known.size() ? known[next++] : LaneDim::None);
+  return FragmentLayout(shape, dims);
+}
+
 bool LayoutAnalysis::tieShapeCast(vector::ShapeCastOp op) {
   auto carry = [&](Value from, Value to) {
     auto it = layouts.find(from);
     if (it == layouts.end())
       return false;
-    SmallVector<LaneDim> known;
-    for (auto [size, dim] : llvm::zip(it->second.getShape(), it->second.getDims()))
-      if (size != 1)
-        known.push_back(dim);
-    ArrayRef<int64_t> shape = cast<VectorType>(to.getType()).getShape();
-    SmallVector<LaneDim> dims;
-    unsigned next = 0;
-    for (int64_t size : shape)
-      dims.push_back(size != 1 && next < known.size() ? known[next++] : LaneDim::None);
-    return set(to, FragmentLayout(shape, dims));
+    FragmentLayout layout = castShape(it->second, cast<VectorType>(to.getType()).getShape());
+    return set(to, layout);
   };
   return carry(op.getSource(), op.getResult()) || carry(op.getResult(), op.getSource());
 }
 
-/// The source's dims are the result's innermost ones; dims of one are stretched.
+/// What is broadcast: its dims are the result's innermost ones; dims of one are stretched.
+static FragmentLayout getBroadcastSource(const FragmentLayout &result, VectorType source) {
+  SmallVector<LaneDim> dims(result.getDims().take_back(source.getRank()));
+  for (auto [size, dim] : llvm::zip(source.getShape(), dims))
+    if (size == 1)
+      dim = LaneDim::None;
+  return FragmentLayout(source.getShape(), dims);
+}
+
 bool LayoutAnalysis::tieBroadcast(vector::BroadcastOp op) {
   auto source = dyn_cast<VectorType>(op.getSourceType());
   auto it = layouts.find(op.getVector());
   if (!source || it == layouts.end())
     return false;
-  SmallVector<LaneDim> dims(it->second.getDims().take_back(source.getRank()));
-  for (auto [size, dim] : llvm::zip(source.getShape(), dims))
-    if (size == 1)
-      dim = LaneDim::None;
-  return set(op.getSource(), FragmentLayout(source.getShape(), dims));
+  return set(op.getSource(), getBroadcastSource(it->second, source));
 }
 
 bool LayoutAnalysis::tieSlice(Value whole, Value part) {
@@ -113,6 +120,18 @@ bool LayoutAnalysis::tieSlice(Value whole, Value part) {
   return false;
 }
 
+/// What is left of the source's layout.
+static FragmentLayout reduce(const FragmentLayout &source, vector::MultiDimReductionOp op) {
+  SmallVector<int64_t> shape;
+  SmallVector<LaneDim> dims;
+  for (int64_t d = 0; d < source.rank(); ++d)
+    if (!op.isReducedDim(d)) {
+      shape.push_back(source.getShape()[d]);
+      dims.push_back(source.getDims()[d]);
+    }
+  return FragmentLayout(shape, dims);
+}
+
 bool LayoutAnalysis::tieReduction(vector::MultiDimReductionOp op) {
   if (!isa<VectorType>(op.getResult().getType()))
     return false;
@@ -120,14 +139,7 @@ bool LayoutAnalysis::tieReduction(vector::MultiDimReductionOp op) {
   auto it = layouts.find(op.getSource());
   if (it == layouts.end())
     return changed;
-  SmallVector<int64_t> shape;
-  SmallVector<LaneDim> dims;
-  for (int64_t d = 0; d < it->second.rank(); ++d)
-    if (!op.isReducedDim(d)) {
-      shape.push_back(it->second.getShape()[d]);
-      dims.push_back(it->second.getDims()[d]);
-    }
-  changed |= set(op.getResult(), FragmentLayout(shape, dims));
+  changed |= set(op.getResult(), reduce(it->second, op));
   return changed | unify({op.getAcc(), op.getResult()});
 }
 
@@ -214,6 +226,12 @@ LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func) {
       for (Block &block : region)
         collect(block.getArguments());
   });
+  for (Operation *op : ops)
+    if (auto change = dyn_cast<attention::ConvertLayoutOp>(op)) {
+      ArrayRef<int64_t> shape = change.getType().getShape();
+      set(change.getSource(), FragmentLayout(shape, change.getFrom().getDims()));
+      set(change.getResult(), FragmentLayout(shape, change.getTo().getDims()));
+    }
   // Results first: an accumulator that is an operand elsewhere stays what it is.
   for (int pass = 0; pass < 2; ++pass)
     for (Operation *op : ops)
@@ -236,4 +254,69 @@ LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func) {
         if (set(value, FragmentLayout::accumulator(type.getShape())))
           spread();
     }
+}
+
+std::optional<FragmentLayout> LayoutAnalysis::getRegisters(Value memref) const {
+  for (Operation *user : memref.getUsers())
+    if (auto write = dyn_cast<vector::TransferWriteOp>(user))
+      return layouts.at(write.getVector());
+  return std::nullopt;
+}
+
+FragmentLayout LayoutAnalysis::getMade(OpResult result) const {
+  Operation *op = result.getOwner();
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return layouts.at(loop.getTiedLoopRegionIterArg(result));
+  if (auto reduction = dyn_cast<vector::MultiDimReductionOp>(op))
+    return reduce(layouts.at(reduction.getSource()), reduction);
+  if (auto read = dyn_cast<vector::TransferReadOp>(op); read && isInRegisters(read.getBase()))
+    if (std::optional<FragmentLayout> registers = getRegisters(read.getBase()))
+      return *registers;
+  return layouts.at(result);
+}
+
+std::optional<FragmentLayout> LayoutAnalysis::getWanted(OpOperand &operand) const {
+  auto type = dyn_cast<VectorType>(operand.get().getType());
+  if (!type)
+    return std::nullopt;
+  Operation *op = operand.getOwner();
+  if (auto change = dyn_cast<attention::ConvertLayoutOp>(op))
+    return FragmentLayout(type.getShape(), change.getFrom().getDims());
+  if (auto contract = dyn_cast<vector::ContractionOp>(op)) {
+    FailureOr<ContractLayouts> known = getContractLayouts(contract);
+    if (failed(known))
+      return std::nullopt;
+    return &operand == &contract.getLhsMutable()   ? known->lhs
+           : &operand == &contract.getRhsMutable() ? known->rhs
+                                                   : known->acc;
+  }
+  if (auto cast = dyn_cast<vector::ShapeCastOp>(op))
+    return castShape(layouts.at(cast.getResult()), type.getShape());
+  if (auto broadcast = dyn_cast<vector::BroadcastOp>(op))
+    return getBroadcastSource(layouts.at(broadcast.getVector()), type);
+  if (isa<vector::ExtractStridedSliceOp, vector::InsertStridedSliceOp>(op))
+    return FragmentLayout(type.getShape(), layouts.at(op->getResult(0)).getDims());
+  if (auto reduction = dyn_cast<vector::MultiDimReductionOp>(op)) {
+    if (&operand == &reduction.getSourceMutable())
+      return std::nullopt;
+    return reduce(layouts.at(reduction.getSource()), reduction);
+  }
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return layouts.at(loop.getTiedLoopRegionIterArg(&operand));
+  if (isa<scf::YieldOp>(op)) {
+    unsigned number = operand.getOperandNumber();
+    if (auto loop = dyn_cast<scf::ForOp>(op->getParentOp()))
+      return layouts.at(loop.getRegionIterArg(number));
+    return layouts.at(op->getParentOp()->getResult(number));
+  }
+  if (auto read = dyn_cast<vector::TransferReadOp>(op))
+    return layouts.at(read.getResult());
+  if (auto write = dyn_cast<vector::TransferWriteOp>(op)) {
+    if (&operand != &write.getValueToStoreMutable())
+      return layouts.at(write.getVector());
+    return isInRegisters(write.getBase()) ? getRegisters(write.getBase()) : std::nullopt;
+  }
+  if (isElementwise(op) && op->getNumResults() == 1)
+    return layouts.at(op->getResult(0));
+  return std::nullopt;
 }

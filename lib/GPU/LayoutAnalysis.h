@@ -6,6 +6,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/DenseMap.h"
+#include <optional>
 
 namespace elfatt::gpu {
 
@@ -23,15 +24,22 @@ bool isInRegisters(mlir::Value memref);
 /// True for ops that act on each element by itself and keep the shape.
 bool isElementwise(mlir::Operation *op);
 
-/// The layout of each vector of a kernel. Products fix the layouts of their
-/// operands and results; from there they spread over the ops that tie layouts
-/// together, backwards and forwards; what is left takes the accumulator's
-/// layout. Two products may disagree about a value: it has one layout here, and
-/// is converted where the other one is wanted.
+/// The layout of each vector of a kernel. Products and changes of layout fix those of
+/// their operands and results; from there they spread over the ops that tie layouts
+/// together, backwards and forwards; what is left takes the accumulator's layout. Two
+/// ops may disagree about a value: it has one layout here, and `elfatt-gpu-assign-layouts`
+/// puts a change of layout between.
 class LayoutAnalysis {
 public:
   explicit LayoutAnalysis(mlir::gpu::GPUFuncOp func);
   const FragmentLayout &operator[](mlir::Value value) const { return layouts.at(value); }
+
+  /// The layout that an op reads its operand in; none where any will do.
+  std::optional<FragmentLayout> getWanted(mlir::OpOperand &operand) const;
+  /// The layout that an op makes its result in, which its users may want otherwise.
+  FragmentLayout getMade(mlir::OpResult result) const;
+  /// The layout of memory that lanes hold in registers, where any of it is written.
+  std::optional<FragmentLayout> getRegisters(mlir::Value memref) const;
 
 private:
   bool set(mlir::Value value, const FragmentLayout &layout);

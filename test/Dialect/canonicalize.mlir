@@ -525,3 +525,16 @@ func.func @elfatt_folds_too(%qkv: tensor<3x2x49x4x8xf16>, %init: tensor<2x49x4x8
     global_heads = 2 grid = [7, 7] window = [7, 7] -> tensor<2x49x4x8xf32>
   return %o : tensor<2x49x4x8xf32>
 }
+
+// -----
+
+// CHECK-LABEL: func.func @changes_of_layout
+// CHECK-SAME: %[[X:[a-z0-9]+]]: vector<16x8xf32>, %[[R:[a-z0-9]+]]: vector<16xf32>
+// CHECK-NEXT: %[[ONE:.*]] = attention.convert_layout %[[R]] <group> to <quad>
+// CHECK-NEXT: return %[[X]], %[[ONE]], %[[R]]
+func.func @changes_of_layout(%x: vector<16x8xf32>, %r: vector<16xf32>) -> (vector<16x8xf32>, vector<16xf32>, vector<16xf32>) {
+  %same = attention.convert_layout %x <group, quad> to <group, quad> : vector<16x8xf32>
+  %there = attention.convert_layout %r <group> to <quad> : vector<16xf32>
+  %back = attention.convert_layout %there <quad> to <group> : vector<16xf32>
+  return %same, %there, %back : vector<16x8xf32>, vector<16xf32>, vector<16xf32>
+}

@@ -255,3 +255,35 @@ func.func @lepe_c6_offsets(%v: tensor<7x7x4xf32>, %w: tensor<3x3x4xf32>, %o: ten
     ins(%v, %w : tensor<7x7x4xf32>, tensor<3x3x4xf32>) offsets(%y) outs(%o : tensor<7x7x4xf32>) grid_dims = [0, 1] -> tensor<7x7x4xf32>
   return
 }
+
+// -----
+
+func.func @convert_layout_c1_dims(%x: vector<16x8xf32>) {
+  // expected-error @below {{expected layouts of 2 dims, got #attention.lanes<group>}}
+  %r = attention.convert_layout %x <group, quad> to <group> : vector<16x8xf32>
+  return
+}
+
+// -----
+
+func.func @convert_layout_c2_lanes(%x: vector<16x8xf32>) {
+  // expected-error @below {{expected dims that are spread over different lanes, got #attention.lanes<quad, quad>}}
+  %r = attention.convert_layout %x <quad, quad> to <group, quad> : vector<16x8xf32>
+  return
+}
+
+// -----
+
+func.func @convert_layout_c3_extent(%x: vector<12x1xf32>) {
+  // expected-error @below {{expected dims of one for none, of multiples of 8 for group and quad, got 12 for group}}
+  %r = attention.convert_layout %x <group, none> to <quad, none> : vector<12x1xf32>
+  return
+}
+
+// -----
+
+func.func @convert_layout_c3_held_by_all(%x: vector<16xf32>) {
+  // expected-error @below {{expected dims of one for none, of multiples of 8 for group and quad, got 16 for none}}
+  %r = attention.convert_layout %x <none> to <quad> : vector<16xf32>
+  return
+}

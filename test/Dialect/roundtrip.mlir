@@ -139,3 +139,12 @@ func.func @no_tokens(%q: tensor<0x8xf32>, %init: tensor<0x8xf32>) -> tensor<0x8x
     outs(%init : tensor<0x8xf32>) -> tensor<0x8xf32>
   return %o : tensor<0x8xf32>
 }
+
+// CHECK-LABEL: func.func @convert_layout
+// CHECK:         attention.convert_layout %{{.*}} <group, quad> to <quad, group> : vector<16x8xf32>
+// CHECK:         attention.convert_layout %{{.*}} <quad, none> to <group, none> : vector<8x1xi1>
+func.func @convert_layout(%a: vector<16x8xf32>, %b: vector<8x1xi1>) {
+  %c = attention.convert_layout %a <group, quad> to <quad, group> : vector<16x8xf32>
+  %d = attention.convert_layout %b <quad, none> to <group, none> : vector<8x1xi1>
+  return
+}

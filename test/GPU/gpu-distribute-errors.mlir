@@ -126,3 +126,20 @@ gpu.module @kernels {
     gpu.return
   }
 }
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @layouts_not_assigned(%a: memref<8x8xf32>, %o: memref<8x8xf32>) kernel {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %none = arith.constant dense<0.0> : vector<8xf32>
+    %x = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<8x8xf32>, vector<8x8xf32>
+    %sum = vector.multi_reduction <add>, %x, %none [0] : vector<8x8xf32> to vector<8xf32>
+    %column = vector.shape_cast %sum : vector<8xf32> to vector<8x1xf32>
+    // expected-error @below {{expected a change of layout from 8x1 [quad, none] to 8x1 [group, none], which elfatt-gpu-assign-layouts inserts}}
+    %all = vector.broadcast %column : vector<8x1xf32> to vector<8x8xf32>
+    vector.transfer_write %all, %o[%c0, %c0] {in_bounds = [true, true]} : vector<8x8xf32>, memref<8x8xf32>
+    gpu.return
+  }
+}

@@ -18,6 +18,7 @@
 #ifndef ELFATT_GPU_FRAGMENTLAYOUT_H
 #define ELFATT_GPU_FRAGMENTLAYOUT_H
 
+#include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 #include <cstdint>
@@ -29,12 +30,7 @@ constexpr int64_t kWarpSize = 32;
 /// Elements of one dim that a warp covers once.
 constexpr int64_t kLaneDimExtent = 8;
 
-/// What one dim of a tile is spread over.
-enum class LaneDim {
-  None,  ///< every lane holds all of it
-  Group, ///< element e belongs to the lanes with lane / 4 == e % 8
-  Quad,  ///< element e belongs to the lanes with lane % 4 == (e % 8) / 2
-};
+using attention::LaneDim;
 
 /// The layout of one tile: its shape and what each dim is spread over. A lane
 /// holds its elements as one flat vector, row-major in its local coordinates.

@@ -109,12 +109,36 @@ def GPUDistributeStagingPass : Pass<"elfatt-gpu-distribute-staging", "::mlir::gp
            "Chip whose instructions may be used, for example sm_87">];
 }
 
+def GPUAssignLayoutsPass : Pass<"elfatt-gpu-assign-layouts", "::mlir::gpu::GPUFuncOp"> {
+  let summary = "Give each vector of a warp one layout over its lanes";
+  let description = [{
+    Layouts are anchored at the contractions, whose operands and results are where the
+    tensor cores want them, and spread from there over all that ties vectors together
+    (include/elfatt/GPU/FragmentLayout.h). Where two ops want a vector in different
+    layouts, an `attention.convert_layout` stands between; constants, masks and tiles in
+    memory are made or read once more instead.
+
+    Preconditions: a kernel at the tile level.
+
+    Postconditions: every op reads each vector in the layout in which it is made.
+
+    Before: `%m = vector.multi_reduction <maxnumf>, %s, %i [0] : vector<16x8xf32> to vector<8xf32>`,
+    used as a value per row
+    After: `attention.convert_layout %m <quad> to <group> : vector<8xf32>` before that use
+
+    Changes numerics: no.
+  }];
+  let dependentDialects = ["::elfatt::attention::AttentionDialect"];
+  let statistics = [Statistic<"numChanges", "layout-changes", "changes of layout, by shuffles">];
+}
+
 def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> {
   let summary = "Spread the vectors of a warp over its lanes, by layouts anchored at the contractions";
   let description = [{
-    Preconditions: a kernel at the tile level; vectors have one or two dims; extents
-    that are spread are multiples of 8, and the rows of a product of 16. In memory of
-    the private space each warp of an `scf.forall` has rows of its own.
+    Preconditions: a kernel at the tile level after `elfatt-gpu-assign-layouts`; vectors
+    have one or two dims; extents that are spread are multiples of 8, and the rows of a
+    product of 16. In memory of the private space each warp of an `scf.forall` has rows of
+    its own.
 
     Postconditions: every vector is what one lane holds of a tile, flat (see
     include/elfatt/GPU/FragmentLayout.h). Contractions of f16 or bf16, with `tf32`
@@ -144,8 +168,7 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
     Option<"tf32", "tf32", "bool", "false",
            "Round operands of f32 products to tf32, which tensor cores of sm_80 and newer multiply">];
   let statistics = [Statistic<"numMma", "mma", "tensor-core instructions emitted">,
-                    Statistic<"numMatrices", "ldmatrix", "ldmatrix instructions emitted">,
-                    Statistic<"numConverted", "layout-changes", "layouts changed by shuffles">];
+                    Statistic<"numMatrices", "ldmatrix", "ldmatrix instructions emitted">];
 }
 
 def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp"> {

@@ -213,6 +213,17 @@ template <typename OpTy> void addSharedPatterns(RewritePatternSet &patterns) {
 }
 } // namespace
 
+OpFoldResult ConvertLayoutOp::fold(FoldAdaptor) {
+  if (getFrom() == getTo())
+    return getSource();
+  auto before = getSource().getDefiningOp<ConvertLayoutOp>();
+  if (!before)
+    return {};
+  setFromAttr(before.getFrom());
+  getSourceMutable().assign(before.getSource());
+  return getResult();
+}
+
 void SdpaOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *ctx) {
   addSharedPatterns<SdpaOp>(patterns);
   patterns.add<FoldScalingIntoScale, DropNeutralBias>(ctx);

@@ -237,6 +237,28 @@ LogicalResult ApplyOp::verify() {
   return success();
 }
 
+LogicalResult ConvertLayoutOp::verify() {
+  ArrayRef<int64_t> shape = getSource().getType().getShape();
+  for (LanesAttr layout : {getFrom(), getTo()}) {
+    ArrayRef<LaneDim> dims = layout.getDims();
+    // convert_layout_c1
+    if (dims.size() != shape.size())
+      return emitOpError("expected layouts of ") << shape.size() << " dims, got " << layout;
+    for (auto [d, dim] : llvm::enumerate(dims)) {
+      // convert_layout_c2
+      if (dim != LaneDim::None && llvm::is_contained(dims.take_front(d), dim))
+        return emitOpError("expected dims that are spread over different lanes, got ") << layout;
+      // convert_layout_c3
+      bool isSpread = shape[d] != 1 && shape[d] % 8 == 0;
+      if (dim == LaneDim::None ? shape[d] != 1 : !isSpread)
+        return emitOpError("expected dims of one for none, of multiples of 8 for group and quad, "
+                           "got ")
+               << shape[d] << " for " << stringifyLaneDim(dim);
+    }
+  }
+  return success();
+}
+
 LogicalResult FinalizeOp::verify() {
   if (failed(verifyViews(cast<ViewOpInterface>(getOperation()))))
     return failure();

@@ -57,4 +57,28 @@ def Attention_MaskedRows : I32EnumAttr<"MaskedRows",
 def Attention_MaskedRowsAttr
     : EnumAttr<Attention_Dialect, Attention_MaskedRows, "masked_rows">;
 
+def Attention_LaneDim : I32EnumAttr<"LaneDim",
+    "what one dim of a tile is spread over, of the 32 lanes of a warp", [
+      // Every lane holds all of it.
+      I32EnumAttrCase<"None", 0, "none">,
+      // Element e belongs to the lanes with lane / 4 == e % 8.
+      I32EnumAttrCase<"Group", 1, "group">,
+      // Element e belongs to the lanes with lane % 4 == (e % 8) / 2.
+      I32EnumAttrCase<"Quad", 2, "quad">]> {
+  let cppNamespace = "::elfatt::attention";
+  let genSpecializedAttr = 0;
+}
+
+def Attention_LanesAttr : AttrDef<Attention_Dialect, "Lanes"> {
+  let mnemonic = "lanes";
+  let summary = "how a tile is spread over the lanes of a warp";
+  let description = [{
+    For each dim of a tile what it is spread over: `group`, `quad` or `none`, as
+    include/elfatt/GPU/FragmentLayout.h defines them. `#attention.lanes<group, quad>` is
+    the layout of the tensor cores' accumulators and of their left operands.
+  }];
+  let parameters = (ins ArrayRefParameter<"::elfatt::attention::LaneDim">:$dims);
+  let assemblyFormat = "`<` $dims `>`";
+}
+
 #endif // ELFATT_DIALECT_ATTENTION_IR_ATTENTIONBASE_TD

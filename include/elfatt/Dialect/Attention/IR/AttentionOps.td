@@ -463,4 +463,32 @@ def Attention_FinalizeOp : Attention_TileableOp<"finalize"> {
   }];
 }
 
+//===----------------------------------------------------------------------===//
+// Fragments
+//===----------------------------------------------------------------------===//
+
+def Attention_ConvertLayoutOp : Op<Attention_Dialect, "convert_layout",
+    [Pure, SameOperandsAndResultType]> {
+  let summary = "hands the elements of a warp's tile to the lanes of another layout";
+  let description = [{
+    ```
+    O[i,j] = X[i,j]
+    ```
+    The same tile, of which each lane holds other elements: where the op that makes a tile
+    and the op that reads it want it spread over the lanes in different ways. It costs
+    shuffles, at most two an element that a lane gets. Layouts that are the same, and one
+    change after the other, fold.
+
+    ```mlir
+    %1 = attention.convert_layout %0 <group> to <quad> : vector<16xf32>
+    ```
+  }];
+  let arguments = (ins VectorOfRankAndType<[1, 2], [AnyType]>:$source,
+    Attention_LanesAttr:$from, Attention_LanesAttr:$to);
+  let results = (outs VectorOfRankAndType<[1, 2], [AnyType]>:$result);
+  let assemblyFormat = "$source $from `to` $to attr-dict `:` type($result)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+
 #endif // ELFATT_DIALECT_ATTENTION_IR_ATTENTIONOPS_TD
