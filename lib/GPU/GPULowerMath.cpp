@@ -6,6 +6,9 @@
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
+#include <cmath>
+#include <numbers>
+
 namespace elfatt::gpu {
 #define GEN_PASS_DEF_GPULOWERMATHPASS
 #include "elfatt/GPU/Passes.h.inc"
@@ -72,18 +75,41 @@ bool lowerToInstruction(Operation *op) {
          replaceWith<arith::MinNumFOp, LLVM::MinNumOp>(op);
 }
 
-/// exp(x) = exp2(x * log2(e)).
+/// base^x = exp2(x * log2(base)), exact for powers of two.
+void replaceWithExp2(PatternRewriter &rewriter, Operation *op, Value x, double base) {
+  Type type = x.getType();
+  TypedAttr log2 = rewriter.getFloatAttr(getElementTypeOrSelf(type), std::log2(base));
+  if (auto vector = dyn_cast<VectorType>(type))
+    log2 = DenseElementsAttr::get(vector, Attribute(log2));
+  Value factor = arith::ConstantOp::create(rewriter, op->getLoc(), log2);
+  Value exponent = arith::MulFOp::create(rewriter, op->getLoc(), x, factor);
+  rewriter.replaceOpWithNewOp<math::Exp2Op>(op, exponent);
+}
+
 struct ExpToExp2 : OpRewritePattern<math::ExpOp> {
   using OpRewritePattern::OpRewritePattern;
-
   LogicalResult matchAndRewrite(math::ExpOp op, PatternRewriter &rewriter) const override {
-    Type type = op.getType();
-    TypedAttr log2e = rewriter.getFloatAttr(getElementTypeOrSelf(type), 1.4426950408889634);
-    if (auto vector = dyn_cast<VectorType>(type))
-      log2e = DenseElementsAttr::get(vector, Attribute(log2e));
-    Value factor = arith::ConstantOp::create(rewriter, op.getLoc(), log2e);
-    Value exponent = arith::MulFOp::create(rewriter, op.getLoc(), op.getOperand(), factor);
-    rewriter.replaceOpWithNewOp<math::Exp2Op>(op, exponent);
+    replaceWithExp2(rewriter, op, op.getOperand(), std::numbers::e);
+    return success();
+  }
+};
+
+/// The slopes of ALiBi are powers of two, by powf.
+struct PowFToExp2 : OpRewritePattern<math::PowFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::PowFOp op, PatternRewriter &rewriter) const override {
+    FloatAttr base;
+    DenseFPElementsAttr bases;
+    APFloat value(0.0f);
+    if (matchPattern(op.getLhs(), m_Constant(&base)))
+      value = base.getValue();
+    else if (matchPattern(op.getLhs(), m_Constant(&bases)) && bases.isSplat())
+      value = bases.getSplatValue<APFloat>();
+    if (!value.isFiniteNonZero() || value.isNegative())
+      return rewriter.notifyMatchFailure(op, "its base is no positive constant");
+    bool exact;
+    value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &exact);
+    replaceWithExp2(rewriter, op, op.getRhs(), value.convertToDouble());
     return success();
   }
 };
@@ -99,7 +125,7 @@ LogicalResult expandFunctions(Operation *module) {
   };
   RewritePatternSet patterns(module->getContext());
   populateMathPolynomialApproximationPatterns(patterns, serves);
-  patterns.add<ExpToExp2>(module->getContext());
+  patterns.add<ExpToExp2, PowFToExp2>(module->getContext());
   return applyPatternsGreedily(module, std::move(patterns));
 }
 

@@ -28,9 +28,38 @@ gpu.module @kernels {
 // -----
 
 gpu.module @kernels {
+  // CHECK-LABEL: gpu.func @powers
+  // CHECK-SAME: %[[X:.*]]: f32, %[[Y:.*]]: vector<2xf32>)
+  // CHECK-DAG: %[[LOG:.*]] = arith.constant dense<3.321928{{[0-9]*}}> : vector<2xf32>
+  // CHECK-DAG: llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"(%[[X]])
+  // CHECK-DAG: arith.mulf %[[Y]], %[[LOG]]
+  // CHECK-COUNT-2: llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"
+  gpu.func @powers(%x: f32, %y: vector<2xf32>) -> (f32, vector<2xf32>) {
+    %two = arith.constant 2.0 : f32
+    %ten = arith.constant dense<10.0> : vector<2xf32>
+    %a = math.powf %two, %x : f32
+    %b = math.powf %ten, %y : vector<2xf32>
+    gpu.return %a, %b : f32, vector<2xf32>
+  }
+}
+
+// -----
+
+gpu.module @kernels {
   gpu.func @library(%x: f32) -> f32 {
     // expected-error @below {{would call a device library, which kernels do not link with}}
     %y = math.asin %x : f32
+    gpu.return %y : f32
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @base_is_not_known(%x: f32) -> f32 {
+    %three = arith.constant 3.0 : f32
+    // expected-error @below {{would call a device library, which kernels do not link with}}
+    %y = math.powf %x, %three : f32
     gpu.return %y : f32
   }
 }

@@ -176,8 +176,8 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
   let description = [{
     Preconditions: `math.exp2` on f32 or on one-dimensional vectors of it.
 
-    Postconditions: no `math.exp2` or `math.exp`; one `llvm.nvvm.ex2.approx.ftz.f32`
-    an element. erf, expm1, log, log1p and tanh are upstream's polynomials; absf,
+    Postconditions: no `math.exp2` or `math.exp`, nor `math.powf` of a positive constant;
+    one `llvm.nvvm.ex2.approx.ftz.f32` an element. erf, expm1, log, log1p and tanh are upstream's polynomials; absf,
     ceil, floor, fma, sqrt, `arith.maxnumf` and `minnumf` are LLVM's intrinsics.
     Other functions that would call a device library are an error: kernels link
     with nothing. No `vector.shape_cast` either, which upstream's conversion to
