@@ -179,7 +179,8 @@ def main():
     corpus = [
         p.read_text()
         for p in sorted((arguments.corpus or folder).rglob("*.mlir"))
-        if p.stat().st_size < 500_000 and (arguments.corpus or p.stat().st_size < 50_000)
+        if p.stat().st_size < 500_000
+        and (arguments.corpus or p.stat().st_size < 50_000)
     ]
     # The comments hold what the tests expect, not IR; a file of several inputs
     # gives each of them.
@@ -204,7 +205,10 @@ def main():
         for number in range(arguments.runs):
             if arguments.mode == "raise":
                 text = fuzz_raise.mutate(rng, rng.choice(corpus))
-                chosen = [*rng.choice(fuzz_raise.PIPELINES), "allow-unregistered-dialect"]
+                chosen = [
+                    *rng.choice(fuzz_raise.PIPELINES),
+                    "allow-unregistered-dialect",
+                ]
             else:
                 tokens = tokens_of(rng.choice(corpus))
                 others = tokens_of(rng.choice(corpus))

@@ -16,7 +16,8 @@ TYPE = r"(?:tensor<[^>]*>|f\d+|bf16|i\d+|index)"
 # A definition up to its result's type, which is last in the line, or in the line that
 # ends the region.
 DEFINITION = re.compile(
-    rf"^( +)(%\w+) = ([\w.]+)(.*?(?:\n\1\}}.*?)?(?:->|:) ({TYPE}))$", re.MULTILINE | re.DOTALL
+    rf"^( +)(%\w+) = ([\w.]+)(.*?(?:\n\1\}}.*?)?(?:->|:) ({TYPE}))$",
+    re.MULTILINE | re.DOTALL,
 )
 KINDS = [
     ["arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.maximumf",
@@ -65,15 +66,21 @@ def swap_operands(rng: random.Random, text: str) -> str:
 
 def other_op(rng: random.Random, text: str) -> str:
     kind = rng.choice(KINDS)
-    op = _pick(rng, r"(?<![\w.])(?:" + "|".join(map(re.escape, kind)) + r")(?![\w.])", text)
+    op = _pick(
+        rng, r"(?<![\w.])(?:" + "|".join(map(re.escape, kind)) + r")(?![\w.])", text
+    )
     return _replace_at(text, op, rng.choice(kind)) if op else text
 
 
 def other_constant(rng: random.Random, text: str) -> str:
-    constant = _pick(rng, r"(?<=arith\.constant )(?:dense<)?(-?\d[\w.+-]*)(?=>? : )", text)
+    constant = _pick(
+        rng, r"(?<=arith\.constant )(?:dense<)?(-?\d[\w.+-]*)(?=>? : )", text
+    )
     if not constant:
         return text
-    numbers = FLOATS if re.search(r"[.xeE]", constant[1]) else ["0", "1", "-1", "2", "5"]
+    numbers = (
+        FLOATS if re.search(r"[.xeE]", constant[1]) else ["0", "1", "-1", "2", "5"]
+    )
     head = "dense<" if constant[0].startswith("dense") else ""
     return _replace_at(text, constant, head + rng.choice(numbers))
 
@@ -86,7 +93,9 @@ def other_map(rng: random.Random, text: str) -> str:
         dims = dict(maps)
         if not use or use[0] not in dims:
             return text
-        return _replace_at(text, use, rng.choice([n for n, d in maps if d == dims[use[0]]]))
+        return _replace_at(
+            text, use, rng.choice([n for n, d in maps if d == dims[use[0]]])
+        )
     results = _pick(rng, r"(?<=-> \()[d\d, ]+(?=\)>)", text)
     if not results:
         return text
@@ -122,11 +131,15 @@ def other_element(rng: random.Random, text: str) -> str:
 
 def drop_op(rng: random.Random, text: str) -> str:
     """An op out, what it was made of in its place."""
-    definition = _pick(rng, DEFINITION.pattern.replace("^", "(?m:^)", 1).replace("$", "(?m:$)"), text)
+    definition = _pick(
+        rng, DEFINITION.pattern.replace("^", "(?m:^)", 1).replace("$", "(?m:$)"), text
+    )
     if not definition:
         return text
     types = _types(text)
-    inputs = [v for v in re.findall(r"%\w+", definition[4]) if types.get(v) == definition[5]]
+    inputs = [
+        v for v in re.findall(r"%\w+", definition[4]) if types.get(v) == definition[5]
+    ]
     if not inputs:
         return text
     text = _replace_at(text, definition, "")
@@ -135,7 +148,9 @@ def drop_op(rng: random.Random, text: str) -> str:
 
 def unknown_op(rng: random.Random, text: str) -> str:
     """An op that nobody knows, behind another."""
-    definition = _pick(rng, DEFINITION.pattern.replace("^", "(?m:^)", 1).replace("$", "(?m:$)"), text)
+    definition = _pick(
+        rng, DEFINITION.pattern.replace("^", "(?m:^)", 1).replace("$", "(?m:$)"), text
+    )
     if not definition:
         return text
     name, type_ = definition[2], definition[5]
@@ -156,7 +171,14 @@ def move_into_region(rng: random.Random, text: str) -> str:
     %hi = arith.constant 1 : index
     %loop = scf.for %iv = %lo to %hi step %hi iter_args(%it = %init) -> {found[2]} {{"""
     init = f"    %init = tensor.empty() : {found[2]}"
-    body = [*lines[:at], init, loop, *lines[at:], f"    scf.yield {found[1]} : {found[2]}", "    }"]
+    body = [
+        *lines[:at],
+        init,
+        loop,
+        *lines[at:],
+        f"    scf.yield {found[1]} : {found[2]}",
+        "    }",
+    ]
     return "\n".join(body) + f"\n    return %loop : {found[2]}\n" + text[found.end() :]
 
 

@@ -80,7 +80,9 @@ def disassemble(nvdisasms: Sequence[str], cubin: Path) -> Dict[str, Kernel]:
     RuntimeError with what the first one says."""
     said = None
     for nvdisasm in nvdisasms:
-        done = subprocess.run([nvdisasm, "-c", str(cubin)], capture_output=True, text=True)
+        done = subprocess.run(
+            [nvdisasm, "-c", str(cubin)], capture_output=True, text=True
+        )
         if done.returncode == 0:
             return parse(done.stdout)
         said = said or done.stderr.strip()[:300]

@@ -54,12 +54,18 @@ def load(library: str) -> Sequence[Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--library", default="", help="only libraries whose name has this")
-    parser.add_argument("--family", default="", help="only families whose name has this")
+    parser.add_argument(
+        "--library", default="", help="only libraries whose name has this"
+    )
+    parser.add_argument(
+        "--family", default="", help="only families whose name has this"
+    )
     parser.add_argument("--frontend", default="", choices=["", *measure.FRONTENDS])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write docs/Families.md")
-    parser.add_argument("--missing", action="store_true", help="only rows not yet measured")
+    parser.add_argument(
+        "--missing", action="store_true", help="only rows not yet measured"
+    )
     parser.add_argument("--keep", type=Path, help="folder for the imported modules")
     arguments = parser.parse_args()
 
@@ -75,7 +81,9 @@ def main() -> int:
     ]
     if arguments.missing:
         have = {key(row) for row in known_rows()}
-        cases = [case for case in cases if (case[0], case[1].name, *case[2:]) not in have]
+        cases = [
+            case for case in cases if (case[0], case[1].name, *case[2:]) not in have
+        ]
     records: List[Dict[str, Any]] = []
     try:
         for record in run_all(cases, arguments.jobs, arguments.keep):
@@ -103,7 +111,9 @@ def update(records: Sequence[Dict[str, Any]]) -> Sequence[Dict[str, Any]]:
         record["revision"] = common.revision()
     new = {key(record) for record in records}
     rows = [*(row for row in known_rows() if key(row) not in new), *records]
-    names = {library: [family.name for family in load(library)] for library in LIBRARIES}
+    names = {
+        library: [family.name for family in load(library)] for library in LIBRARIES
+    }
     # A row that its table no longer has falls out; one whose library is missing here stays.
     rows = [
         row

@@ -61,7 +61,13 @@ def from_onnx(family: Any, model: Any, inputs: Any, **options: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "model.onnx")
         torch.onnx.export(
-            model, tuple(inputs), path, dynamo=True, opset_version=OPSET, verbose=False, **options
+            model,
+            tuple(inputs),
+            path,
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            **options,
         )
         return elfatt.import_onnx(path)
 
@@ -118,7 +124,9 @@ def raise_text(text: str) -> Any:
             text=True,
         )
         if made.returncode:
-            lines = [s for s in made.stderr.splitlines() if "error:" in s] or [made.stderr]
+            lines = [s for s in made.stderr.splitlines() if "error:" in s] or [
+                made.stderr
+            ]
             raise RuntimeError(f"exit status {made.returncode}: {lines[0][-300:]}")
         return made.stdout, json.loads(report.read_text())
 

@@ -121,7 +121,12 @@ def _table(records: Sequence[Result]) -> Iterable[str]:
     # Spellings and front ends with one outcome share a row.
     rows: Dict[Any, List[Result]] = {}
     for r in records:
-        outcome = (r["family"], counts(r["raised"]), counts(r["refused"]), bool(r["failure"]))
+        outcome = (
+            r["family"],
+            counts(r["raised"]),
+            counts(r["refused"]),
+            bool(r["failure"]),
+        )
         rows.setdefault(outcome, []).append(r)
     for (name, raised, refused, failed), same in rows.items():
         note = same[0]["note"]
@@ -143,4 +148,6 @@ def _shortfall(r: Result) -> str:
         return f"{name}: {_first_line(r['failure'])}"
     if r["error"] > TOLERANCE:
         return f"{name}: error {r['error']:.1e}"
-    return f"{name}: " + ("; ".join(r["messages"]) or "not all of its attentions are sites")
+    return f"{name}: " + (
+        "; ".join(r["messages"]) or "not all of its attentions are sites"
+    )

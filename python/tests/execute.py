@@ -61,7 +61,9 @@ class Executable:
         with context:
             module = ir.Module.parse(text)
             self._results = {
-                function.name.value: [ir.RankedTensorType(t) for t in function.type.results]
+                function.name.value: [
+                    ir.RankedTensorType(t) for t in function.type.results
+                ]
                 for function in module.body.operations
                 if function.operation.name == "func.func"
             }
@@ -78,9 +80,7 @@ class Executable:
         types = self._results[name]
 
         class Results(ctypes.Structure):
-            _fields_ = [
-                (f"out{i}", self._descriptor(t)) for i, t in enumerate(types)
-            ]
+            _fields_ = [(f"out{i}", self._descriptor(t)) for i, t in enumerate(types)]
 
         results = Results()
         kept = [np.ascontiguousarray(a) for a in arguments]

@@ -88,7 +88,8 @@ def windows(grid: Sequence[int], window: Sequence[int]) -> Iterator[List[int]]:
     for start in itertools.product(*starts):
         axes = [range(s, s + w) for s, w in zip(start, window)]
         yield [
-            int(np.ravel_multi_index(at, tuple(grid))) for at in itertools.product(*axes)
+            int(np.ravel_multi_index(at, tuple(grid)))
+            for at in itertools.product(*axes)
         ]
 
 
@@ -100,9 +101,7 @@ def depthwise_conv(
     taps = weights.shape[: len(grid)]
     image = np.asarray(v, dtype).reshape(*v.shape[:2], *grid, v.shape[-1])
     # Zeros around the grid: half a kernel on either side.
-    padded = np.pad(
-        image, [(0, 0), (0, 0), *((t // 2, t // 2) for t in taps), (0, 0)]
-    )
+    padded = np.pad(image, [(0, 0), (0, 0), *((t // 2, t // 2) for t in taps), (0, 0)])
     out = np.zeros_like(image)
     for tap in itertools.product(*map(range, taps)):
         at = tuple(slice(t, t + g) for t, g in zip(tap, grid))
@@ -138,9 +137,7 @@ def elfatt(
     q, k, v = (np.asarray(x, dtype) for x in (q, k, v))
     B, H, N, _ = q.shape
     if N != prefix + int(np.prod(grid)):
-        raise ValueError(
-            f"expected {prefix} + {tuple(grid)} tokens, got {N} in q"
-        )
+        raise ValueError(f"expected {prefix} + {tuple(grid)} tokens, got {N} in q")
     out = np.empty((B, H, N, v.shape[-1]), dtype)
     first, rest = slice(0, global_heads), slice(global_heads, H)
     tokens = slice(prefix, N)
@@ -156,7 +153,11 @@ def elfatt(
     for members in windows(grid, window):
         at = prefix + np.array(members, dtype=int)
         seen = np.concatenate([np.arange(prefix), at])
-        ql, kl, vl = q[:, rest][:, :, at], k[:, rest][:, :, seen], v[:, rest][:, :, seen]
+        ql, kl, vl = (
+            q[:, rest][:, :, at],
+            k[:, rest][:, :, seen],
+            v[:, rest][:, :, seen],
+        )
         result = sdpa(ql, kl, vl, scale, dtype=dtype)
         if local_lepe is not None:
             result += depthwise_conv(v[:, rest][:, :, at], window, local_lepe, dtype)

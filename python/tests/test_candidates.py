@@ -64,10 +64,17 @@ def test_lists_what_other_sizes_cost(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused_beside_the_others(tmp_path: Path) -> None:
     text = SDPA.replace("N", "64").replace("32xf16", "256xf16")
-    done = run(tmp_path, text, "--target=sim:sm_53", "--tile=keys-per-step=16 warps-per-block=1")
+    done = run(
+        tmp_path,
+        text,
+        "--target=sim:sm_53",
+        "--tile=keys-per-step=16 warps-per-block=1",
+    )
     assert done.returncode == 0, done.stderr
     assert "refused: needs " in done.stdout
-    assert "bytes of shared memory a block, expected at most 49152 (sm_53)" in done.stdout
+    assert (
+        "bytes of shared memory a block, expected at most 49152 (sm_53)" in done.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,8 +82,14 @@ def test_what_does_not_fit_is_refused_beside_the_others(tmp_path: Path) -> None:
     [
         ((), "--list-candidates needs --target=sim:CHIP"),
         (("--target=sim:sm_87", "--save=x.npz"), "not with --save, --expect"),
-        (("--target=sim:sm_87", "--tile=rows-per-block=8"), "a multiple of 16 from 16 to 1024, got 8"),
-        (("--target=sim:sm_87", "--tile=keys-per-step=4096"), "bytes of shared memory a block, expected at most 166912 (sm_87)"),
+        (
+            ("--target=sim:sm_87", "--tile=rows-per-block=8"),
+            "a multiple of 16 from 16 to 1024, got 8",
+        ),
+        (
+            ("--target=sim:sm_87", "--tile=keys-per-step=4096"),
+            "bytes of shared memory a block, expected at most 166912 (sm_87)",
+        ),
     ],
 )
 def test_bad_requests_are_refused(tmp_path: Path, options: tuple, message: str) -> None:

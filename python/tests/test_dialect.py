@@ -47,7 +47,9 @@ def decomposed(elfatt_opt: str, text: str) -> str:
 
 def function(arguments: Sequence[str], result: str, op: str) -> str:
     given = ", ".join(f"%a{i}: {t}" for i, t in enumerate(arguments))
-    return f"func.func @main({given}) -> {result} {{\n{op}\n  return %o : {result}\n}}\n"
+    return (
+        f"func.func @main({given}) -> {result} {{\n{op}\n  return %o : {result}\n}}\n"
+    )
 
 
 def maps(domain: str, *results: str) -> str:
@@ -74,8 +76,15 @@ def elfatt_text(
     tokens = prefix + int(np.prod(grid))
     qkv, out = (batch, tokens, 3, heads, dim), (batch, tokens, heads, dim)
     shapes: List[Tuple[int, ...]] = [qkv, out]
-    op = f"""  %o = attention.elfatt {maps("b, h, n, d, e", "b, n, 0, h, d",
-        "b, n, 1, h, d", "b, n, 2, h, e", "b, n, h, e")}
+    op = f"""  %o = attention.elfatt {
+        maps(
+            "b, h, n, d, e",
+            "b, n, 0, h, d",
+            "b, n, 1, h, d",
+            "b, n, 2, h, e",
+            "b, n, h, e",
+        )
+    }
     ins(%a0, %a0, %a0 : {tensor(*qkv)}, {tensor(*qkv)}, {tensor(*qkv)})
 """
     if lepe:
@@ -183,8 +192,16 @@ def sdpa_text(
     names = ", ".join(f"%a{i}" for i in range(3, len(types)))
     given = f"    bias({names} : {', '.join(types[3:])})\n" if bias else ""
     op = f"""  %init = tensor.empty() : {tensor(*out)}
-  %o = attention.sdpa {maps("b, i, j, d, e", "b, i, d", "b, j, d", "b, j, e",
-        *(r for _, r in bias), "b, i, e")}
+  %o = attention.sdpa {
+        maps(
+            "b, i, j, d, e",
+            "b, i, d",
+            "b, j, d",
+            "b, j, e",
+            *(r for _, r in bias),
+            "b, i, e",
+        )
+    }
     ins(%a0, %a1, %a2 : {", ".join(types[:3])})
 {given}    outs(%init : {tensor(*out)}) {attributes} -> {tensor(*out)}"""
     return function(types, tensor(*out), op)
@@ -233,8 +250,9 @@ def test_linear(elfatt_opt: str, n: int, m: int) -> None:
     types = [tensor(*a.shape) for a in (q, k, v)]
     out = tensor(2, n, 3)
     op = f"""  %init = tensor.empty() : {out}
-  %o = attention.linear {maps("b, i, j, d, e", "b, i, d", "b, j, d", "b, j, e",
-        "b, i, e")}
+  %o = attention.linear {
+        maps("b, i, j, d, e", "b, i, d", "b, j, d", "b, j, e", "b, i, e")
+    }
     ins(%a0, %a1, %a2 : {", ".join(types)}) outs(%init : {out}) -> {out}"""
     got = execute(decomposed(elfatt_opt, function(types, out, op)), [q, k, v])[0]
     expected = reference.linear(q[:, None], k[:, None], v[:, None])[:, 0]

@@ -51,14 +51,18 @@ class Program:
         name = f"%a{len(self.arrays)}"
         self.arguments.append(f"{name}: {tensor(array.shape, outer)}")
         self.arrays.append(
-            array if dtype == "i1" else array.astype(np.float64 if outer == "f64" else np.float32)
+            array
+            if dtype == "i1"
+            else array.astype(np.float64 if outer == "f64" else np.float32)
         )
         static = tensor(array.shape, dtype)
         if dtype != outer:
             name = self.convert(name, array.shape, outer, dtype, "truncf")
         if dynamic:
             shape = ["?" if i in dynamic else n for i, n in enumerate(array.shape)]
-            self.body.append(f"{name}d = tensor.cast {name} : {static} to {tensor(shape, dtype)}")
+            self.body.append(
+                f"{name}d = tensor.cast {name} : {static} to {tensor(shape, dtype)}"
+            )
             return f"{name}d", tensor(shape, dtype)
         return name, static
 
@@ -99,7 +103,10 @@ class Program:
 def decompose(text: str) -> str:
     """The text of a module after --elfatt-decompose: without the dialect."""
     done = subprocess.run(
-        [find_opt(), "--elfatt-decompose", "-"], input=text, text=True, capture_output=True
+        [find_opt(), "--elfatt-decompose", "-"],
+        input=text,
+        text=True,
+        capture_output=True,
     )
     assert done.returncode == 0, done.stderr + text
     assert "attention." not in done.stdout
@@ -157,7 +164,9 @@ def run_sdpa(
     if scale:
         p.body.append(f"%scale = arith.constant {scale} : f32")
         scale = "scale(%scale : f32)"
-    views = maps(SDPA, "b,h,i,d", "b,h,j,d", "b,h,j,e", *(m for _, m, _ in bias), "b,h,i,e")
+    views = maps(
+        SDPA, "b,h,i,d", "b,h,j,d", "b,h,j,e", *(m for _, m, _ in bias), "b,h,i,e"
+    )
     return p.run(
         f"""%o = attention.sdpa indexing_maps = {views}
           ins({", ".join(n for n, _ in a)} : {", ".join(t for _, t in a)}) {biases} {scale}
@@ -365,9 +374,17 @@ def test_elfatt_with_lepe(
         if heads:
             lepe[name] = tuple(random(seed, (*[3] * len(grid), heads, 6), (heads, 6)))
     expected = reference.elfatt(
-        *inputs, grid, window, global_heads, prefix, lepe.get("global"), lepe.get("local")
+        *inputs,
+        grid,
+        window,
+        global_heads,
+        prefix,
+        lepe.get("global"),
+        lepe.get("local"),
     )
-    check(run_elfatt(*inputs, grid, window, global_heads, prefix, lepe), expected, "f32")
+    check(
+        run_elfatt(*inputs, grid, window, global_heads, prefix, lepe), expected, "f32"
+    )
 
 
 def test_elfatt_local_heads_first() -> None:

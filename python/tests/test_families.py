@@ -67,5 +67,8 @@ def test_page_shows_what_falls_short(tmp_path: Path) -> None:
     record = {**page.judge(case, {"sites": [site], "error": 1e-7}), "revision": "abc"}
     page.write([record], tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
-    assert "| MultiheadAttention | sdpa | torch | 1 | none | 1 no-softmax | 1.0e-07 |" in text
+    assert (
+        "| MultiheadAttention | sdpa | torch | 1 | none | 1 no-softmax | 1.0e-07 |"
+        in text
+    )
     assert "- MultiheadAttention (sdpa, torch): there is none" in text

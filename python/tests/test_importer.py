@@ -130,7 +130,9 @@ def test_every_op_has_its_fx_node_and_its_line(mlir_opt: str) -> None:
     ends = [line for line in shown.splitlines() if " -> tensor" in line]
     named = re.compile(r'loc\("\w+"\("transformers/[\w/]+\.py":\d+:0\)\)$')
     assert len(body) > 50
-    unnamed = [line for line in ends if "func.func" not in line and not named.search(line)]
+    unnamed = [
+        line for line in ends if "func.func" not in line and not named.search(line)
+    ]
     assert not unnamed, unnamed[:3]
     products = [line for line in body if "linalg.batch_matmul" in line]
     sites = {re.search(r'loc\("(\w+)"', line)[1] for line in products}  # type: ignore
@@ -159,9 +161,7 @@ def test_buffers_in_lists_and_non_persistent_ones(persistent: bool) -> None:
 )
 def test_linear_with_dynamic_sizes(dynamic: Any) -> None:
     module = sources.Linear().eval()
-    run = Executable(
-        elfatt.import_torch(module, torch.randn(3, 5, 8), dynamic=dynamic)
-    )
+    run = Executable(elfatt.import_torch(module, torch.randn(3, 5, 8), dynamic=dynamic))
     sizes = [3, 5]
     for _, dim in dynamic:
         sizes[dim] += 4
@@ -175,7 +175,9 @@ def test_a_view_that_merges_two_dynamic_sizes_is_refused() -> None:
     with pytest.raises(elfatt.Error, match="merges two dynamic dimensions") as caught:
         elfatt.import_torch(module, torch.ones(3, 5, 8), dynamic=[(0, 0), (0, 1)])
     assert caught.value.location is not None
-    assert caught.value.location[0].endswith("sources.py") or "test_" in str(caught.value)
+    assert caught.value.location[0].endswith("sources.py") or "test_" in str(
+        caught.value
+    )
 
 
 def test_bert_with_dynamic_batch_and_sequence() -> None:
@@ -183,9 +185,7 @@ def test_bert_with_dynamic_batch_and_sequence() -> None:
 
     module, inputs = models.bert_padding_tiny()
     run = Executable(
-        elfatt.import_torch(
-            module, *inputs, dynamic=[(0, 0), (0, 1), (1, 0), (1, 1)]
-        )
+        elfatt.import_torch(module, *inputs, dynamic=[(0, 0), (0, 1), (1, 0), (1, 1)])
     )
     ids, mask = torch.randint(5, 128, (3, 17)), torch.ones(3, 17, dtype=torch.long)
     mask[1, 9:] = 0
@@ -233,9 +233,7 @@ def test_tilings_and_assignments_are_views(function: Any) -> None:
     x = torch.randn(2, 2, 4, 9, generator=torch.Generator().manual_seed(0))
     text = elfatt.import_torch(sources.Function(function).eval(), x)
     assert not re.search(r"tensor\.extract |linalg\.index|arith\.select", text)
-    np.testing.assert_array_equal(
-        execute(text, [x.numpy()])[0], function(x).numpy()
-    )
+    np.testing.assert_array_equal(execute(text, [x.numpy()])[0], function(x).numpy())
 
 
 def test_overlapping_windows_are_gathered() -> None:
@@ -274,9 +272,18 @@ def test_a_view_behind_an_attention() -> None:
         ("sources:simple(", r"expected package.module:callable"),
         ("sources:simple(1)", r"expected arguments like"),
         ("sources:simple(x=2)", r"calling .*unexpected keyword"),
-        ("sources:raises", r"sources.py:\d+:\d+: error: .*ValueError: no weights today"),
-        ("sources:wrong_return", r"expected 'sources:wrong_return' to return .*a Linear"),
-        ("sources:wrong_module", r"to be a torch.nn.Module or a function .*, got a str"),
+        (
+            "sources:raises",
+            r"sources.py:\d+:\d+: error: .*ValueError: no weights today",
+        ),
+        (
+            "sources:wrong_return",
+            r"expected 'sources:wrong_return' to return .*a Linear",
+        ),
+        (
+            "sources:wrong_module",
+            r"to be a torch.nn.Module or a function .*, got a str",
+        ),
         ("sources:wrong_input", r"expected arg1 to be a torch.Tensor, got a int"),
         ("sources:fails_in_forward", r"sources.py:\d+:\d+: error: exporting the model"),
         ("sources:branches_on_data", r"exporting the model"),
@@ -299,7 +306,10 @@ def test_bad_sources(source: str, pattern: str) -> None:
     "source,pattern",
     [
         ("nowhere:f", r"^elfatt-import: error: no module named 'nowhere'"),
-        ("sources:raises", r"^sources.py:\d+:\d+: error: .*ValueError: no weights today"),
+        (
+            "sources:raises",
+            r"^sources.py:\d+:\d+: error: .*ValueError: no weights today",
+        ),
         ("sources:exits", r"^elfatt-import: error: the source's own code called"),
         ("model.onnx", r"^elfatt-import: error: cannot read 'model.onnx'"),
         ("model.mlir", r"^elfatt-import: error: cannot read 'model.mlir'"),
@@ -347,7 +357,10 @@ def test_full_disk_keeps_the_old_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "m.mlir").write_text("old")
     result = subprocess.run(
         ["bash", "-c", 'ulimit -f 8; trap "" XFSZ; exec "$@"', "bash"]
-        + [shutil.which("python3", path=os.path.dirname(os.sys.executable)) or "python3"]
+        + [
+            shutil.which("python3", path=os.path.dirname(os.sys.executable))
+            or "python3"
+        ]
         + ["-m", "elfatt.importer", "elfatt.models:elfatt_tiny_test", "-o", "m.mlir"],
         cwd=tmp_path,
         capture_output=True,

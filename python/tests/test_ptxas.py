@@ -13,9 +13,7 @@ from typing import Any, Callable, Dict
 import pytest
 from elfatt.tools import find_tool
 
-CHIPS = (
-    "sm_53 sm_72 sm_75 sm_80 sm_86 sm_87 sm_89 sm_90 sm_100 sm_103 sm_110 sm_120 sm_121".split()
-)
+CHIPS = "sm_53 sm_72 sm_75 sm_80 sm_86 sm_87 sm_89 sm_90 sm_100 sm_103 sm_110 sm_120 sm_121".split()
 
 SDPA = """
 func.func @main(%q: tensor<1x1x16x16xf16>, %k: tensor<1x1x16x16xf16>, %v: tensor<1x1x16x16xf16>)
@@ -72,7 +70,11 @@ def test_fatbin_has_both(tmp_path: Path) -> None:
 
 
 def test_without_ptxas_there_is_ptx(tmp_path: Path) -> None:
-    nothing = {"PATH": str(tmp_path), "CUDA_HOME": str(tmp_path), "VIRTUAL_ENV": str(tmp_path)}
+    nothing = {
+        "PATH": str(tmp_path),
+        "CUDA_HOME": str(tmp_path),
+        "VIRTUAL_ENV": str(tmp_path),
+    }
     ptx = lower("chip=sm_87 format=ptx", **nothing)
     assert ptx.returncode == 0 and ".target sm_87" in ptx.stdout
     if not Path("/usr/local/cuda/bin/ptxas").exists():
@@ -85,7 +87,9 @@ def test_without_ptxas_there_is_ptx(tmp_path: Path) -> None:
 def test_release_that_does_not_know_the_chip(tmp_path: Path) -> None:
     fake = tmp_path / "bin" / "ptxas"
     fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V13.0.88'\n")
+    fake.write_text(
+        "#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V13.0.88'\n"
+    )
     fake.chmod(0o755)
     done = lower(f"chip=sm_53 format=cubin cuda-path={tmp_path}")
     assert done.returncode == 2
@@ -207,7 +211,9 @@ def test_the_package_is_picked_by_chip_and_driver(
 
 
 def test_a_tool_that_says_nothing_is_named(tmp_path: Path) -> None:
-    make_toolkit(tmp_path / "mute", "12.9").joinpath("bin/ptxas").write_text("#!/bin/sh\n")
+    make_toolkit(tmp_path / "mute", "12.9").joinpath("bin/ptxas").write_text(
+        "#!/bin/sh\n"
+    )
     done = lower(f"chip=sm_87 format=cubin cuda-path={tmp_path}/mute")
     assert done.returncode == 2 and "bin/ptxas (names no release)" in done.stderr
 

@@ -33,11 +33,15 @@ def raise_text(text: str, *passes: str) -> Tuple[str, Counter]:
     )
     assert result.returncode == 0, result.stderr[-2000:]
     remarks = Counter(re.findall(r"remark: raised to attention\.(\w+)", result.stderr))
-    remarks.update(re.findall(r"remark: attention not raised \(([\w-]+)\)", result.stderr))
+    remarks.update(
+        re.findall(r"remark: attention not raised \(([\w-]+)\)", result.stderr)
+    )
     return result.stdout, remarks
 
 
-def check(module: torch.nn.Module, inputs: Sequence[torch.Tensor], sites: Dict[str, int]) -> None:
+def check(
+    module: torch.nn.Module, inputs: Sequence[torch.Tensor], sites: Dict[str, int]
+) -> None:
     """`module` has exactly `sites`, and means the same after raising."""
     text = elfatt.import_torch(module.eval(), *inputs)
     raised, remarks = raise_text(text, "--elfatt-decompose")
@@ -127,7 +131,9 @@ def by_hand(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 def grouped(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    return F.scaled_dot_product_attention(q, k[:, :1].expand(k.shape), v[:, :1].expand(v.shape))
+    return F.scaled_dot_product_attention(
+        q, k[:, :1].expand(k.shape), v[:, :1].expand(v.shape)
+    )
 
 
 def linear(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -152,7 +158,9 @@ def widened(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 SDPA = {"sdpa": 1}
-SPELLINGS: Dict[str, Tuple[Callable[..., torch.Tensor], Sequence[torch.Tensor], Dict[str, int]]] = {
+SPELLINGS: Dict[
+    str, Tuple[Callable[..., torch.Tensor], Sequence[torch.Tensor], Dict[str, int]]
+] = {
     "sdpa": (F.scaled_dot_product_attention, qkv(), SDPA),
     "packed": (packed, [torch.randn(B, N, 3 * H * D)], SDPA),
     "einsum": (time_first, [x.transpose(1, 2).contiguous() for x in qkv()], SDPA),
@@ -160,7 +168,11 @@ SPELLINGS: Dict[str, Tuple[Callable[..., torch.Tensor], Sequence[torch.Tensor], 
     "by_hand": (by_hand, qkv(), SDPA),
     "grouped": (grouped, qkv(), SDPA),
     "one_query": (F.scaled_dot_product_attention, (heads(1, D, 1), *qkv()[1:]), SDPA),
-    "one_key": (F.scaled_dot_product_attention, (heads(N, D, 1), heads(1, D, 2), heads(1, E, 3)), SDPA),
+    "one_key": (
+        F.scaled_dot_product_attention,
+        (heads(N, D, 1), heads(1, D, 2), heads(1, E, 3)),
+        SDPA,
+    ),
     "boolean_mask": (
         lambda q, k, v, m: F.scaled_dot_product_attention(q, k, v, attn_mask=m),
         (*qkv(), keep_all_but_a_row()),
@@ -177,7 +189,11 @@ SPELLINGS: Dict[str, Tuple[Callable[..., torch.Tensor], Sequence[torch.Tensor], 
         (*qkv(), torch.randn(H, N, M), torch.randn(B, 1, 1, M)),
         SDPA,
     ),
-    "negative_scale": (lambda q, k, v: softmax(-(q @ k.transpose(-1, -2)) * 0.2) @ v, qkv(), SDPA),
+    "negative_scale": (
+        lambda q, k, v: softmax(-(q @ k.transpose(-1, -2)) * 0.2) @ v,
+        qkv(),
+        SDPA,
+    ),
     "f16_operands": (widened, qkv(), SDPA),
     "linear": (linear, (heads(N, D, 1), heads(M, D, 2), heads(M, E, 3)), {"linear": 1}),
     "linear_einsum": (linear_einsum, qkv(), {"linear": 1}),

@@ -44,7 +44,9 @@ def documented() -> Set[str]:
 @pytest.mark.parametrize("name", sorted(listed()))
 def test_reason_is_documented_and_tested(name: str) -> None:
     assert name in documented(), f"docs/Reasons.md has no entry for {name}"
-    assert name in shown_by_tests(), f"no test in test/Raise or test/Approximate shows {name}"
+    assert name in shown_by_tests(), (
+        f"no test in test/Raise or test/Approximate shows {name}"
+    )
 
 
 def test_nothing_else_is_documented() -> None:

@@ -35,7 +35,9 @@ def qkv(seed: int, *shape: int, dv: int = 0) -> Tuple[np.ndarray, ...]:
 
 def lepe(seed: int, heads: int, dv: int, rank: int) -> reference.Lepe:
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((3,) * rank + (heads, dv)), rng.standard_normal((heads, dv))
+    return rng.standard_normal((3,) * rank + (heads, dv)), rng.standard_normal(
+        (heads, dv)
+    )
 
 
 def torch_of(*arrays: np.ndarray) -> Tuple[torch.Tensor, ...]:
@@ -171,9 +173,7 @@ def test_a_window_that_does_not_divide_is_refused() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.integers(1, 3), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2**16)
-)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2**16))
 def test_weights_are_a_convex_combination(
     blocks: int, width: int, prefix: int, seed: int
 ) -> None:

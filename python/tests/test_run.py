@@ -43,9 +43,7 @@ def save(sample: models.Sample, folder: Path) -> None:
 )
 def test_imported_model_runs(elfatt_run: str, tmp_path: Path, make: Any) -> None:
     save(make(), tmp_path)
-    result = run(
-        elfatt_run, tmp_path, "--inputs=io.npz", "--expect=io.npz", *TOLERANCE
-    )
+    result = run(elfatt_run, tmp_path, "--inputs=io.npz", "--expect=io.npz", *TOLERANCE)
     assert result.returncode == 0, result.stderr + result.stdout
 
 
@@ -54,9 +52,7 @@ def test_a_different_result_gives_status_1(elfatt_run: str, tmp_path: Path) -> N
     wrong = dict(np.load(tmp_path / "io.npz"))
     wrong["out0"][0, 100, 3] += 0.01
     np.savez(tmp_path / "io.npz", **wrong)
-    result = run(
-        elfatt_run, tmp_path, "--inputs=io.npz", "--expect=io.npz", *TOLERANCE
-    )
+    result = run(elfatt_run, tmp_path, "--inputs=io.npz", "--expect=io.npz", *TOLERANCE)
     assert result.returncode == 1, result.stderr
 
 
@@ -88,7 +84,10 @@ GOOD = {"arg0": np.ones((2, 3), np.float32), "arg1": np.arange(4)}
 @pytest.mark.parametrize(
     "arrays, message",
     [
-        ({"arg0": np.ones((3, 2), np.float32)}, "arg0: expected shape [2x3], got [3x2]"),
+        (
+            {"arg0": np.ones((3, 2), np.float32)},
+            "arg0: expected shape [2x3], got [3x2]",
+        ),
         ({"arg0": np.ones(6, np.float32)}, "arg0: expected shape [2x3], got [6]"),
         ({"arg0": np.ones((2, 3))}, "arg0: expected dtype float32, got float64"),
         ({"arg1": np.ones(4, np.int32)}, "arg1: expected dtype int64, got int32"),
@@ -163,9 +162,7 @@ def test_float32_serves_half_types_by_rounding(
         np.testing.assert_array_equal(got, -x.astype(np.float16))
 
 
-def test_random_inputs_are_the_same_each_time(
-    elfatt_run: str, tmp_path: Path
-) -> None:
+def test_random_inputs_are_the_same_each_time(elfatt_run: str, tmp_path: Path) -> None:
     write_identity(tmp_path)
     for name in ("a.npz", "b.npz"):
         assert run(elfatt_run, tmp_path, f"--save={name}").returncode == 0
@@ -274,9 +271,7 @@ def test_results_do_not_depend_on_threads(elfatt_run: str, tmp_path: Path) -> No
     save(models.vit_tiny_test(), tmp_path)
     outputs = []
     for threads in (1, 2, 3):
-        result = run(
-            elfatt_run, tmp_path, f"--threads={threads}", "--save=out.npz"
-        )
+        result = run(elfatt_run, tmp_path, f"--threads={threads}", "--save=out.npz")
         assert result.returncode == 0, result.stderr
         outputs.append(np.load(tmp_path / "out.npz")["out0"])
     np.testing.assert_array_equal(outputs[0], outputs[1])

@@ -96,12 +96,20 @@ def simulate(tmp_path: Path) -> Callable[..., np.ndarray]:
     def run(
         text: str, arrays: Sequence[np.ndarray], chip: str = "sm_87", tile: str = ""
     ) -> np.ndarray:
-        source, inputs, out = (tmp_path / name for name in ("m.mlir", "in.npz", "out.npz"))
+        source, inputs, out = (
+            tmp_path / name for name in ("m.mlir", "in.npz", "out.npz")
+        )
         source.write_text(text)
         np.savez(inputs, **{f"arg{i}": a for i, a in enumerate(arrays)})
         options = [f"--tile={tile}"] if tile else []
         done = subprocess.run(
-            [tool, str(source), f"--target=sim:{chip}", f"--inputs={inputs}", f"--save={out}"]
+            [
+                tool,
+                str(source),
+                f"--target=sim:{chip}",
+                f"--inputs={inputs}",
+                f"--save={out}",
+            ]
             + options,
             capture_output=True,
             text=True,
@@ -141,7 +149,13 @@ def error(got: np.ndarray, expected: np.ndarray) -> float:
     ids=["window", "odd-tokens-d8", "several-key-blocks-d40", "one-row-more-d64"],
 )
 def test_sdpa(simulate, dtype: str, tokens: int, keys: int, channels: int) -> None:
-    q, k, v = draw(1, dtype, (1, 2, tokens, channels), (1, 2, keys, channels), (1, 2, keys, channels))
+    q, k, v = draw(
+        1,
+        dtype,
+        (1, 2, tokens, channels),
+        (1, 2, keys, channels),
+        (1, 2, keys, channels),
+    )
     text = SDPA.format(**types(q, k, v, dtype), causal="")
     assert error(simulate(text, [q, k, v]), reference.sdpa(q, k, v)) <= TOLERANCE[dtype]
 
@@ -182,7 +196,9 @@ def test_sdpa_masks_the_future(simulate) -> None:
 def test_linear(simulate, dtype: str, tokens: int, channels: int) -> None:
     q, k, v = draw(3, dtype, *[(2, 1, tokens, channels)] * 3)
     text = LINEAR.format(**types(q, k, v, dtype))
-    assert error(simulate(text, [q, k, v]), reference.linear(q, k, v)) <= TOLERANCE[dtype]
+    assert (
+        error(simulate(text, [q, k, v]), reference.linear(q, k, v)) <= TOLERANCE[dtype]
+    )
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
@@ -192,7 +208,11 @@ def test_elfatt_with_lepe(simulate, dtype: str) -> None:
     w, c, lw, lc = draw(5, dtype, *[(3, 3, 1, channels), (1, channels)] * 2)
     kinds = types(q, k, v, dtype)
     text = ELFATT.format(
-        **kinds, w=tensor(w.shape, dtype), c=tensor(c.shape, dtype), grid=grid, window=window
+        **kinds,
+        w=tensor(w.shape, dtype),
+        c=tensor(c.shape, dtype),
+        grid=grid,
+        window=window,
     )
     expected = reference.elfatt(
         q, k, v, grid, window, global_heads=1, global_lepe=(w, c), local_lepe=(lw, lc)
@@ -249,7 +269,10 @@ def test_mutation_of_the_formula_is_seen(simulate, break_formula) -> None:
 
 # What the lowered kernels look like, and what becomes of them.
 KERNEL_MUTATIONS = {
-    "swapped-fragment-halves": (r"A\[(%\S+), (%\S+), (%\S+), (%\S+)\]", r"A[\2, \1, \3, \4]"),
+    "swapped-fragment-halves": (
+        r"A\[(%\S+), (%\S+), (%\S+), (%\S+)\]",
+        r"A[\2, \1, \3, \4]",
+    ),
     "swapped-k-halves": (r"B\[(%\S+), (%\S+)\]", r"B[\2, \1]"),
     "wrong-shuffle": (r"nvvm\.shfl\.sync\s+bfly", "nvvm.shfl.sync idx"),
 }
@@ -343,7 +366,9 @@ STATS_KEYS = {
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
-def test_agrees_with_the_code_for_the_host(run_tool, tmp_path: Path, dtype: str) -> None:
+def test_agrees_with_the_code_for_the_host(
+    run_tool, tmp_path: Path, dtype: str
+) -> None:
     """The same module through the other back end: other code, same formulas."""
     text = LINEAR.format(**types(*draw(12, dtype, *[(2, 2, 70, 32)] * 3), dtype))
     saved = tmp_path / "host.npz"
@@ -351,17 +376,25 @@ def test_agrees_with_the_code_for_the_host(run_tool, tmp_path: Path, dtype: str)
     assert host.returncode == 0, host.stderr
     # Both make the same random inputs.
     sim = run_tool(
-        text, "--target=sim:sm_90", f"--expect={saved}", "--atol=0", f"--rtol={TOLERANCE[dtype]}"
+        text,
+        "--target=sim:sm_90",
+        f"--expect={saved}",
+        "--atol=0",
+        f"--rtol={TOLERANCE[dtype]}",
     )
     assert sim.returncode == 0, sim.stdout + sim.stderr
 
 
 def test_the_release_must_know_the_chip(run_tool) -> None:
-    text = SDPA.format(**types(*draw(9, "f16", *[(1, 1, 16, 16)] * 3), "f16"), causal="")
+    text = SDPA.format(
+        **types(*draw(9, "f16", *[(1, 1, 16, 16)] * 3), "f16"), causal=""
+    )
     assert run_tool(text, "--target=sim:sm_87:cuda=12.6").returncode == 0
     old = run_tool(text, "--target=sim:sm_87:cuda=10.2")
     assert old.returncode == 2
-    assert "sm_87 needs PTX 7.4, but drivers of CUDA 10.2 load PTX up to 6.5" in old.stderr
+    assert (
+        "sm_87 needs PTX 7.4, but drivers of CUDA 10.2 load PTX up to 6.5" in old.stderr
+    )
     wrong = run_tool(text, "--target=sim:sm_87,cuda=12.6")
     assert wrong.returncode == 2 and "unknown chip 'sm_87,cuda=12.6'" in wrong.stderr
 
@@ -393,7 +426,10 @@ def test_instructions_follow_from_the_release(run_tool) -> None:
     assert run_tool(EX2, "--target=sim:sm_75:cuda=11.4").returncode == 0
     old = run_tool(EX2, "--target=sim:sm_75:cuda=10.2")
     assert old.returncode == 2
-    assert "sm_75 with PTX 6.5 has no ex2 of f16 (it needs PTX 7.0); there is: ex2 of f32" in old.stderr
+    assert (
+        "sm_75 with PTX 6.5 has no ex2 of f16 (it needs PTX 7.0); there is: ex2 of f32"
+        in old.stderr
+    )
 
 
 # Launches of several parts: windows, heads with their context, prefix rows; larger than
@@ -406,10 +442,14 @@ def test_instructions_follow_from_the_release(run_tool) -> None:
     ],
     ids=["merged", "prefix"],
 )
-def test_a_sample_of_merged_parts_counts_as_the_whole(run_tool, tmp_path: Path, shape) -> None:
+def test_a_sample_of_merged_parts_counts_as_the_whole(
+    run_tool, tmp_path: Path, shape
+) -> None:
     stats, kernels = tmp_path / "stats.json", []
     for option in ([], ["--sample-blocks"]):
-        done = run_tool(shape.mlir("f16"), "--target=sim:sm_53", f"--stats={stats}", *option)
+        done = run_tool(
+            shape.mlir("f16"), "--target=sim:sm_53", f"--stats={stats}", *option
+        )
         assert done.returncode == 0, done.stderr
         kernels.append(json.loads(stats.read_text())["kernels"])
     for whole, sample in zip(*kernels):
@@ -420,7 +460,9 @@ def test_a_sample_of_merged_parts_counts_as_the_whole(run_tool, tmp_path: Path, 
         ):  # fmt: skip
             assert sample[key] == whole[key], key
         # A wave begins with a cold cache, and ends with what it has read.
-        assert sample["dram_bytes_read"] == pytest.approx(whole["dram_bytes_read"], rel=0.04)
+        assert sample["dram_bytes_read"] == pytest.approx(
+            whole["dram_bytes_read"], rel=0.04
+        )
 
 
 @pytest.mark.parametrize("chip", ["sm_53", "sm_87"])

@@ -59,7 +59,12 @@ def change(text: str, old: str, new: str, count: int = 1) -> str:
 
 
 def draw(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
+    return (
+        np.random.default_rng(seed)
+        .standard_normal(shape)
+        .astype(np.float16)
+        .astype(np.float32)
+    )
 
 
 A, B = draw(1, 128, 64), draw(2, 64, 32)
@@ -109,13 +114,17 @@ def test_mutations_of_the_matmul_are_seen(simulate, mutation: str) -> None:
     assert run.status == 2
     assert re.search(message, run.stderr), run.stderr
     # The place in the file, the block and the thread.
-    assert re.search(r"block \(\d, 0, 0\), thread \d+: .* \(m\.mlir:\d+:\d+\)", run.stderr)
+    assert re.search(
+        r"block \(\d, 0, 0\), thread \d+: .* \(m\.mlir:\d+:\d+\)", run.stderr
+    )
 
 
 def test_matmul_needs_a_chip_with_cp_async(simulate) -> None:
     run = simulate(read("matmul"), A, B, chip="sm_75")
     assert run.status == 2
-    assert re.search(r"kernel 'main_kernel': sm_75 with PTX 6\.5 has no \S.*; there is: ", run.stderr)
+    assert re.search(
+        r"kernel 'main_kernel': sm_75 with PTX 6\.5 has no \S.*; there is: ", run.stderr
+    )
 
 
 @pytest.mark.parametrize("n", [1, 255, 256, 1000, 4097])
@@ -133,7 +142,10 @@ def test_reduction_reads_its_own_elements_alone(simulate) -> None:
     text = change(read("reduction"), "arith.cmpi ult, %i, %n", "arith.cmpi ule, %i, %n")
     run = simulate(text, draw(3, 1000))
     assert run.status == 2
-    assert "out of bounds: bytes 4000 to 4003 of 'argument 1', which has 4000" in run.stderr
+    assert (
+        "out of bounds: bytes 4000 to 4003 of 'argument 1', which has 4000"
+        in run.stderr
+    )
 
 
 def test_transpose(simulate) -> None:
@@ -156,14 +168,20 @@ def test_transpose_without_padding_has_conflicts(simulate) -> None:
 
 
 def test_stores_to_an_argument_of_the_model(simulate) -> None:
-    text = change(read("transpose"), "%out = llvm.getelementptr %y[%h]", "%out = llvm.getelementptr %x[%h]")
+    text = change(
+        read("transpose"),
+        "%out = llvm.getelementptr %y[%h]",
+        "%out = llvm.getelementptr %x[%h]",
+    )
     run = simulate(text, draw(5, 64, 96))
     assert run.status == 2
     assert "writes to 'argument 0 (arg0 of @main)', which is read-only" in run.stderr
 
 
 def test_unknown_instruction_is_named(simulate) -> None:
-    text = change(read("transpose"), "nvvm.barrier0", "nvvm.barrier0\n      nvvm.cluster.arrive")
+    text = change(
+        read("transpose"), "nvvm.barrier0", "nvvm.barrier0\n      nvvm.cluster.arrive"
+    )
     run = simulate(text, draw(6, 64, 96), chip="sm_90")
     assert run.status == 2
     assert "the simulator does not know llvm.nvvm.barrier.cluster.arrive" in run.stderr
@@ -221,7 +239,9 @@ def test_tf32_product_of_nvgpu(simulate) -> None:
     elements = [("a0", "%a[%g, %t]", "16x8"), ("a1", "%a[%g8, %t]", "16x8")]
     elements += [("a2", "%a[%g, %t4]", "16x8"), ("a3", "%a[%g8, %t4]", "16x8")]
     elements += [("b0", "%b[%t, %g]", "8x8"), ("b1", "%b[%t4, %g]", "8x8")]
-    loads = "\n".join(f"%{n} = memref.load {at} : memref<{s}xf32>" for n, at, s in elements)
+    loads = "\n".join(
+        f"%{n} = memref.load {at} : memref<{s}xf32>" for n, at, s in elements
+    )
     text = f"""
 func.func @main(%a: memref<16x8xf32>, %b: memref<8x8xf32>, %c: memref<16x8xf32>) {{
   %c1 = arith.constant 1 : index
@@ -272,16 +292,30 @@ def test_one_wave_of_blocks_stands_for_all(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         kernels += json.loads(stats.read_text())["kernels"]
     whole, sample = kernels
-    for key in ("global_bytes_read", "barriers", "dram_bytes_read", "shared_wavefronts"):
+    for key in (
+        "global_bytes_read",
+        "barriers",
+        "dram_bytes_read",
+        "shared_wavefronts",
+    ):
         assert sample[key] == pytest.approx(whole[key], rel=0.01)
 
 
-@pytest.mark.parametrize("option", ["--save=x.npz", "--expect=x.npz", "--compare=exact"])
+@pytest.mark.parametrize(
+    "option", ["--save=x.npz", "--expect=x.npz", "--compare=exact"]
+)
 def test_a_sample_has_no_results(option: str) -> None:
     tool = find_tool("elfatt-run")
     assert tool
-    command = [tool, str(KERNELS / "reduction.mlir"), "--target=sim:sm_53", "--sample-blocks"]
-    done = subprocess.run([*command, option], capture_output=True, text=True, timeout=120)
+    command = [
+        tool,
+        str(KERNELS / "reduction.mlir"),
+        "--target=sim:sm_53",
+        "--sample-blocks",
+    ]
+    done = subprocess.run(
+        [*command, option], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 2
     assert "--sample-blocks leaves the results incomplete" in done.stderr
 
@@ -289,7 +323,9 @@ def test_a_sample_has_no_results(option: str) -> None:
 def test_list_of_instructions() -> None:
     tool = find_tool("elfatt-run")
     assert tool
-    done = subprocess.run([tool, "--list-instructions"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [tool, "--list-instructions"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0
     for name in ("llvm.nvvm.mma of m16n8k16 bf16", "ldmatrix", "cp.async", "__nv_expf"):
         assert name in done.stdout

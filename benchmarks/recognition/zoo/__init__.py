@@ -66,7 +66,9 @@ def randomise(model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator).to(parameter.dtype)
+            noise = torch.randn(parameter.shape, generator=generator).to(
+                parameter.dtype
+            )
             if parameter.dim() >= 2:
                 parameter.copy_(noise / math.sqrt(max(parameter[0].numel(), 1)))
             else:
@@ -105,7 +107,9 @@ def accept_torchvision() -> None:
         return
     except RuntimeError:
         for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
+            torch.library.define(
+                f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor"
+            )
 
 
 accept_torchvision()

@@ -39,13 +39,17 @@ FAMILIES = [
     ),
     family("Wav2Vec2", "Wav2Vec2Model", WAVE, 2, CONVOLVED),
     family("HuBERT", "HubertModel", WAVE, 2, CONVOLVED),
-    family("WavLM", "WavLMModel", WAVE, 2, CONVOLVED, note="gated relative position bias"),
+    family(
+        "WavLM", "WavLMModel", WAVE, 2, CONVOLVED, note="gated relative position bias"
+    ),
     family(
         "Conformer",
         "Wav2Vec2ConformerModel",
         WAVE,
         2,
-        dict(CONVOLVED, conv_depthwise_kernel_size=3, position_embeddings_type="relative"),
+        dict(
+            CONVOLVED, conv_depthwise_kernel_size=3, position_embeddings_type="relative"
+        ),
         note="relative shift of a product with positions",
     ),
     family(
@@ -53,6 +57,13 @@ FAMILIES = [
         "ASTModel",
         {"input_values": values(1, 24, 16)},
         2,
-        dict(TINY, patch_size=8, frequency_stride=8, time_stride=8, max_length=24, num_mel_bins=16),
+        dict(
+            TINY,
+            patch_size=8,
+            frequency_stride=8,
+            time_stride=8,
+            max_length=24,
+            num_mel_bins=16,
+        ),
     ),
 ]

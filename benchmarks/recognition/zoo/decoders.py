@@ -14,7 +14,9 @@ def gpt_oss(implementation: str) -> Sample:
     from transformers import GptOssConfig
     from transformers.models.gpt_oss.modeling_gpt_oss import GptOssAttention
 
-    config = GptOssConfig(**GROUPED, sliding_window=4, attn_implementation=implementation)
+    config = GptOssConfig(
+        **GROUPED, sliding_window=4, attn_implementation=implementation
+    )
     mask = torch.full((10, 10), torch.finfo(torch.float32).min).triu(1)[None, None]
     return (
         Call(
@@ -26,7 +28,13 @@ def gpt_oss(implementation: str) -> Sample:
 
 
 FAMILIES = [
-    decoder("LLaMA", "LlamaModel", LEFT_PADDED, **GROUPED, note="grouped heads, causal, padded"),
+    decoder(
+        "LLaMA",
+        "LlamaModel",
+        LEFT_PADDED,
+        **GROUPED,
+        note="grouped heads, causal, padded",
+    ),
     decoder("LLaMA, no padding", "LlamaModel", **GROUPED),
     decoder("Mistral", "MistralModel", **GROUPED, sliding_window=4),
     decoder("Qwen2", "Qwen2Model", **GROUPED),
@@ -40,7 +48,13 @@ FAMILIES = [
         attn_logit_softcapping=5.0,
         note="softcap; one layer with a sliding window",
     ),
-    decoder("Gemma3", "Gemma3TextModel", **GROUPED, sliding_window=4, query_pre_attn_scalar=8),
+    decoder(
+        "Gemma3",
+        "Gemma3TextModel",
+        **GROUPED,
+        sliding_window=4,
+        query_pre_attn_scalar=8,
+    ),
     Family(
         "GPT-OSS, attention alone",
         gpt_oss,
@@ -48,10 +62,19 @@ FAMILIES = [
         refused={"sum-of-other-values": 1},
         note="a learned sink joins each row's sum, which no op has",
     ),
-    decoder("GPT-2", "GPT2Model", PADDED, n_embd=32, n_layer=2, n_head=2, n_positions=32),
+    decoder(
+        "GPT-2", "GPT2Model", PADDED, n_embd=32, n_layer=2, n_head=2, n_positions=32
+    ),
     decoder("GPT-NeoX", "GPTNeoXModel", PADDED),
     decoder(
-        "GPT-J", "GPTJModel", PADDED, n_embd=32, n_layer=2, n_head=2, n_positions=32, rotary_dim=8
+        "GPT-J",
+        "GPTJModel",
+        PADDED,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=32,
+        rotary_dim=8,
     ),
     decoder(
         "GPT-Neo",
@@ -67,7 +90,9 @@ FAMILIES = [
     decoder("Cohere", "CohereModel", **GROUPED),
     decoder("Granite", "GraniteModel", **GROUPED, attention_multiplier=0.3),
     decoder("BLOOM", "BloomModel", PADDED, n_layer=2, n_head=2, note="ALiBi"),
-    decoder("Falcon", "FalconModel", PADDED, alibi=True, note="ALiBi, one key head for all"),
+    decoder(
+        "Falcon", "FalconModel", PADDED, alibi=True, note="ALiBi, one key head for all"
+    ),
     decoder(
         "DeepSeek-V3",
         "DeepseekV3Model",
@@ -109,7 +134,9 @@ FAMILIES = [
         n_inner=64,
         note="one key head",
     ),
-    decoder("XGLM", "XGLMModel", d_model=32, num_layers=2, attention_heads=2, ffn_dim=64),
+    decoder(
+        "XGLM", "XGLMModel", d_model=32, num_layers=2, attention_heads=2, ffn_dim=64
+    ),
     decoder("Nemotron", "NemotronModel", **GROUPED),
     decoder("Persimmon", "PersimmonModel"),
     decoder("BioGPT", "BioGptModel"),

@@ -23,7 +23,12 @@ PROCESSORS = {
 
 
 def model(
-    name: str, make: Callable[[], nn.Module], call: Any, inputs: Any, attentions: int, **rest: Any
+    name: str,
+    make: Callable[[], nn.Module],
+    call: Any,
+    inputs: Any,
+    attentions: int,
+    **rest: Any,
 ) -> Family:
     """A family; one with `eager` among its implementations has attention processors."""
     implementations = rest.pop("implementations", ("sdpa",))
@@ -75,7 +80,9 @@ FAMILIES = [
     model(
         "Stable Diffusion UNet, text mask",
         unet(),
-        lambda m, x, t, y, k: m(x, t, y, encoder_attention_mask=k, return_dict=False)[0],
+        lambda m, x, t, y, k: m(x, t, y, encoder_attention_mask=k, return_dict=False)[
+            0
+        ],
         (LATENT, STEP, TEXT, torch.arange(5)[None] < torch.tensor([[5], [3]])),
         8,
         implementations=BOTH,

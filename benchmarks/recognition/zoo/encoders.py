@@ -4,7 +4,18 @@
 from __future__ import annotations
 
 from zoo import ids, padding, values
-from zoo.hf import BART, IDS, NO_CACHE, PADDED, PAIR, T5, TINY, VOCABULARY, encoder, family
+from zoo.hf import (
+    BART,
+    IDS,
+    NO_CACHE,
+    PADDED,
+    PAIR,
+    T5,
+    TINY,
+    VOCABULARY,
+    encoder,
+    family,
+)
 
 FAMILIES = [
     encoder("BERT", "BertModel"),
@@ -21,7 +32,9 @@ FAMILIES = [
         position_buckets=4,
         note="bias gathered from products with positions",
     ),
-    encoder("DeBERTa", "DebertaModel", relative_attention=True, pos_att_type=["c2p", "p2c"]),
+    encoder(
+        "DeBERTa", "DebertaModel", relative_attention=True, pos_att_type=["c2p", "p2c"]
+    ),
     encoder(
         "ModernBERT",
         "ModernBertModel",
@@ -38,12 +51,23 @@ FAMILIES = [
         dict(VOCABULARY, dim=32, n_heads=2, n_layers=2, hidden_dim=64),
     ),
     family(
-        "CLIP text", "CLIPTextModel", PADDED, 2, dict(VOCABULARY, **TINY), note="causal and padded"
+        "CLIP text",
+        "CLIPTextModel",
+        PADDED,
+        2,
+        dict(VOCABULARY, **TINY),
+        note="causal and padded",
     ),
     family("SigLIP text", "SiglipTextModel", IDS, 2, dict(VOCABULARY, **TINY)),
     family("T5 encoder", "T5EncoderModel", PADDED, 2, dict(T5, num_layers=2)),
     family(
-        "T5", "T5Model", PAIR, 3, T5, fixed=NO_CACHE, note="encoder, decoder and cross attention"
+        "T5",
+        "T5Model",
+        PAIR,
+        3,
+        T5,
+        fixed=NO_CACHE,
+        note="encoder, decoder and cross attention",
     ),
     family(
         "BART",
@@ -165,7 +189,12 @@ FAMILIES = [
         PADDED,
         2,
         dict(
-            vocab_size=64, emb_dim=32, n_layers=2, n_heads=2, n_words=64, max_position_embeddings=32
+            vocab_size=64,
+            emb_dim=32,
+            n_layers=2,
+            n_heads=2,
+            n_words=64,
+            max_position_embeddings=32,
         ),
         fixed=NO_CACHE,
     ),

@@ -12,7 +12,9 @@ from zoo import Call, Family, Sample, ids, image, padding, randomise
 
 transformers.logging.set_verbosity_error()
 
-TINY = dict(hidden_size=32, num_attention_heads=2, num_hidden_layers=2, intermediate_size=64)
+TINY = dict(
+    hidden_size=32, num_attention_heads=2, num_hidden_layers=2, intermediate_size=64
+)
 
 
 def first(output: Any) -> torch.Tensor:
@@ -52,14 +54,22 @@ def family(
         function = lambda m, *a: pick(m(**dict(zip(inputs, a)), **(fixed or {})))  # noqa: E731
         return Call(randomise(made), function), tuple(inputs.values())
 
-    implementations: Sequence[str] = ("eager", "sdpa") if cls._supports_sdpa else ("eager",)
+    implementations: Sequence[str] = (
+        ("eager", "sdpa") if cls._supports_sdpa else ("eager",)
+    )
     return Family(name, build, attentions, implementations, **rest)
 
 
-def vision(name: str, model: str, attentions: int, size: int = 32, **config: Any) -> Family:
+def vision(
+    name: str, model: str, attentions: int, size: int = 32, **config: Any
+) -> Family:
     """A family that takes one image as ``pixel_values``."""
-    rest = {k: config.pop(k) for k in ("pick", "refused", "note", "fixed") if k in config}
-    return family(name, model, {"pixel_values": image(size)}, attentions, config, **rest)
+    rest = {
+        k: config.pop(k) for k in ("pick", "refused", "note", "fixed") if k in config
+    }
+    return family(
+        name, model, {"pixel_values": image(size)}, attentions, config, **rest
+    )
 
 
 VOCABULARY = dict(vocab_size=64, max_position_embeddings=32)
@@ -73,11 +83,17 @@ GROUPED = dict(TINY, num_attention_heads=4, num_key_value_heads=2, head_dim=8)
 def encoder(
     name: str, model: str, attentions: int = 2, inputs: Any = PADDED, **config: Any
 ) -> Family:
-    rest = {k: config.pop(k) for k in ("note", "refused", "dynamic", "pick") if k in config}
-    return family(name, model, inputs, attentions, dict(VOCABULARY, **TINY, **config), **rest)
+    rest = {
+        k: config.pop(k) for k in ("note", "refused", "dynamic", "pick") if k in config
+    }
+    return family(
+        name, model, inputs, attentions, dict(VOCABULARY, **TINY, **config), **rest
+    )
 
 
-def decoder(name: str, model: str, inputs: Any = IDS, attentions: int = 2, **config: Any) -> Family:
+def decoder(
+    name: str, model: str, inputs: Any = IDS, attentions: int = 2, **config: Any
+) -> Family:
     rest = {k: config.pop(k) for k in ("note", "refused", "dynamic") if k in config}
     merged = {**VOCABULARY, **TINY, **config}
     return family(name, model, inputs, attentions, merged, fixed=NO_CACHE, **rest)
@@ -94,4 +110,8 @@ BART = dict(
     encoder_ffn_dim=64,
     decoder_ffn_dim=64,
 )
-PAIR = {"input_ids": ids(2, 10), "attention_mask": padding(), "decoder_input_ids": ids(2, 7)}
+PAIR = {
+    "input_ids": ids(2, 10),
+    "attention_mask": padding(),
+    "decoder_input_ids": ids(2, 7),
+}

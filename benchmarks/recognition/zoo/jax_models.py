@@ -21,7 +21,9 @@ def array(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(SEED + seed).standard_normal(shape, np.float32)
 
 
-def function(name: str, call: Callable[..., Any], inputs: Sequence[Any], **rest: Any) -> Family:
+def function(
+    name: str, call: Callable[..., Any], inputs: Sequence[Any], **rest: Any
+) -> Family:
     return family(name, lambda: (call, inputs), **rest)
 
 
@@ -30,14 +32,22 @@ def family(name: str, make: Callable[[], Any], **rest: Any) -> Family:
 
 
 def dot_product(
-    name: str, *more: np.ndarray, names: Sequence[str] = (), heads: int = 4, **fixed: Any
+    name: str,
+    *more: np.ndarray,
+    names: Sequence[str] = (),
+    heads: int = 4,
+    **fixed: Any,
 ) -> Family:
     """jax.nn.dot_product_attention on [B,N,H,D]; ``names`` are the further arguments."""
 
     def call(q: Any, k: Any, v: Any, *rest: Any) -> Any:
         return jax.nn.dot_product_attention(q, k, v, **dict(zip(names, rest)), **fixed)
 
-    qkv = array(2, 6, 4, 8), array(2, 6, heads, 8, seed=1), array(2, 6, heads, 8, seed=2)
+    qkv = (
+        array(2, 6, 4, 8),
+        array(2, 6, heads, 8, seed=1),
+        array(2, 6, heads, 8, seed=2),
+    )
     return function(name, call, (*qkv, *more))
 
 
@@ -78,7 +88,9 @@ class Block(linen.Module):
     @linen.compact
     def __call__(self, x: Any) -> Any:
         mask = linen.make_causal_mask(x[..., 0]) if self.causal else None
-        x = x + linen.MultiHeadDotProductAttention(num_heads=4)(linen.LayerNorm()(x), mask=mask)
+        x = x + linen.MultiHeadDotProductAttention(num_heads=4)(
+            linen.LayerNorm()(x), mask=mask
+        )
         y = linen.gelu(linen.Dense(64)(linen.LayerNorm()(x)))
         return x + linen.Dense(32)(y)
 
@@ -103,7 +115,9 @@ FAMILIES = [
     dot_product("dot_product_attention, mask", MASK, names=["mask"]),
     dot_product("dot_product_attention, causal", is_causal=True),
     dot_product("dot_product_attention, grouped heads", heads=2),
-    dot_product("dot_product_attention, sliding window", is_causal=True, local_window_size=2),
+    dot_product(
+        "dot_product_attention, sliding window", is_causal=True, local_window_size=2
+    ),
     dot_product(
         "dot_product_attention, lengths",
         LENGTHS,
@@ -113,7 +127,9 @@ FAMILIES = [
     function("einsum and softmax", by_einsum, QKV),
     function("vmap of one head", jax.vmap(jax.vmap(of_one_head, 1, 1)), QKV),
     flax(
-        "Flax MultiHeadDotProductAttention", linen.MultiHeadDotProductAttention(num_heads=4), TOKENS
+        "Flax MultiHeadDotProductAttention",
+        linen.MultiHeadDotProductAttention(num_heads=4),
+        TOKENS,
     ),
     flax(
         "Flax MultiHeadDotProductAttention, cross",

@@ -40,7 +40,9 @@ FAMILIES = [
     ),
     family(
         "Next-ViT, a block",
-        lambda: nextvit.NextTransformerBlock(16, 128, drop_path=0.0, head_dim=8, sr_ratio=2),
+        lambda: nextvit.NextTransformerBlock(
+            16, 128, drop_path=0.0, head_dim=8, sr_ratio=2
+        ),
         1,
         (values(1, 16, 8, 8),),
         implementations=EAGER,
@@ -111,7 +113,10 @@ FAMILIES = [
         "MViTv2",
         lambda: mvitv2.MultiScaleVit(
             mvitv2.MultiScaleVitCfg(
-                depths=(1, 1), embed_dim=(16, 32), num_heads=(1, 2), stride_q=((1, 1), (2, 2))
+                depths=(1, 1),
+                embed_dim=(16, 32),
+                num_heads=(1, 2),
+                stride_q=((1, 1), (2, 2)),
             ),
             img_size=(32, 32),
             num_classes=7,

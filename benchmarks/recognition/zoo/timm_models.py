@@ -28,7 +28,9 @@ def family(
         for module in made.modules():
             if hasattr(module, "fused_attn"):
                 module.fused_attn = implementation == "sdpa"
-        return Call(randomise(made), call or (lambda m, x: m(x))), inputs or (image(32),)
+        return Call(randomise(made), call or (lambda m, x: m(x))), inputs or (
+            image(32),
+        )
 
     rest.setdefault("implementations", ("eager", "sdpa"))
     return Family(name, build, attentions, **rest)
@@ -38,7 +40,11 @@ def network(
     module: str, cls: str, name: str, attentions: int, size: int = 32, **options: Any
 ) -> Family:
     """A whole network: its class by name, with small sizes."""
-    rest = {k: options.pop(k) for k in ("refused", "note", "implementations") if k in options}
+    rest = {
+        k: options.pop(k)
+        for k in ("refused", "note", "implementations")
+        if k in options
+    }
 
     def make() -> nn.Module:
         return getattr(getattr(timm.models, module), cls)(num_classes=7, **options)
@@ -48,7 +54,14 @@ def network(
 
 EAGER = ("eager",)
 VIT = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2)
-SWIN = dict(img_size=32, patch_size=4, embed_dim=16, depths=(2, 2), num_heads=(2, 4), window_size=4)
+SWIN = dict(
+    img_size=32,
+    patch_size=4,
+    embed_dim=16,
+    depths=(2, 2),
+    num_heads=(2, 4),
+    window_size=4,
+)
 
 FAMILIES = [
     network("vision_transformer", "VisionTransformer", "ViT", 2, **VIT),

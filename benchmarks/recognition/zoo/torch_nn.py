@@ -16,7 +16,12 @@ PADDING = torch.arange(10)[None] >= torch.tensor([[9], [6]])
 
 
 def layer(
-    name: str, make: Callable[[], nn.Module], inputs: Any, attentions: int, call: Any, **rest: Any
+    name: str,
+    make: Callable[[], nn.Module],
+    inputs: Any,
+    attentions: int,
+    call: Any,
+    **rest: Any,
 ) -> Family:
     def build(implementation: str) -> Sample:
         torch.manual_seed(0)
@@ -98,7 +103,19 @@ FAMILIES = [
         note="causal self attention and cross attention",
     ),
     layer(
-        "MultiheadAttention, dynamic sequence", multihead(), (TOKENS,), 1, attend, dynamic=[(0, 1)]
+        "MultiheadAttention, dynamic sequence",
+        multihead(),
+        (TOKENS,),
+        1,
+        attend,
+        dynamic=[(0, 1)],
     ),
-    layer("MultiheadAttention, dynamic batch", multihead(), (TOKENS,), 1, attend, dynamic=[(0, 0)]),
+    layer(
+        "MultiheadAttention, dynamic batch",
+        multihead(),
+        (TOKENS,),
+        1,
+        attend,
+        dynamic=[(0, 0)],
+    ),
 ]

@@ -9,7 +9,12 @@ from zoo.hf import TINY, family, pooled, vision
 PATCHES = dict(TINY, image_size=32, patch_size=8)
 # Two stages of a pyramid: 8x8 tokens of 16 channels, then 4x4 of 32.
 SWIN = dict(
-    image_size=32, patch_size=4, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4
+    image_size=32,
+    patch_size=4,
+    embed_dim=16,
+    depths=[2, 2],
+    num_heads=[2, 4],
+    window_size=4,
 )
 
 FAMILIES = [
@@ -17,7 +22,11 @@ FAMILIES = [
     vision("DeiT", "DeiTModel", 2, **PATCHES),
     vision("DINOv2", "Dinov2Model", 2, **PATCHES),
     vision(
-        "DINOv2 with registers", "Dinov2WithRegistersModel", 2, **PATCHES, num_register_tokens=4
+        "DINOv2 with registers",
+        "Dinov2WithRegistersModel",
+        2,
+        **PATCHES,
+        num_register_tokens=4,
     ),
     vision("DINOv3 ViT", "DINOv3ViTModel", 2, **PATCHES, num_register_tokens=2),
     vision(
@@ -28,14 +37,32 @@ FAMILIES = [
         mask_ratio=0.0,
         fixed={"noise": values(1, 16)},
     ),
-    vision("YOLOS", "YolosModel", 2, **dict(PATCHES, image_size=[32, 32]), num_detection_tokens=3),
+    vision(
+        "YOLOS",
+        "YolosModel",
+        2,
+        **dict(PATCHES, image_size=[32, 32]),
+        num_detection_tokens=3,
+    ),
     vision("DPT", "DPTModel", 2, **PATCHES),
     vision("Swin", "SwinModel", 4, **SWIN),
     vision("Swinv2", "Swinv2Model", 4, **SWIN),
     vision("MaskFormer's Swin", "MaskFormerSwinModel", 4, **SWIN),
     vision("BEiT", "BeitModel", 2, **PATCHES, use_relative_position_bias=True),
-    vision("BEiT, shared bias", "BeitModel", 2, **PATCHES, use_shared_relative_position_bias=True),
-    vision("Data2Vec vision", "Data2VecVisionModel", 2, **PATCHES, use_relative_position_bias=True),
+    vision(
+        "BEiT, shared bias",
+        "BeitModel",
+        2,
+        **PATCHES,
+        use_shared_relative_position_bias=True,
+    ),
+    vision(
+        "Data2Vec vision",
+        "Data2VecVisionModel",
+        2,
+        **PATCHES,
+        use_relative_position_bias=True,
+    ),
     vision(
         "SegFormer",
         "SegformerModel",

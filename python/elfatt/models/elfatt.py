@@ -195,10 +195,7 @@ def elfatt_stage(
     """One stage of a CSWin-ELFATT: ``blocks`` blocks on [B, size*size, C]."""
     torch.manual_seed(SEED)
     stage = nn.Sequential(
-        *(
-            ElfattBlock(channels, size, heads, window, local_impl)
-            for _ in range(blocks)
-        )
+        *(ElfattBlock(channels, size, heads, window, local_impl) for _ in range(blocks))
     )
     _sharpen_packed(stage)
     return stage.eval(), (torch.randn(batch, size * size, channels),)

@@ -74,9 +74,7 @@ def _vit(
         intermediate_size=4 * hidden,
         attn_implementation=attention,
     )
-    return _image_model(
-        lambda: ViTModel(config, add_pooling_layer=False), size, batch
-    )
+    return _image_model(lambda: ViTModel(config, add_pooling_layer=False), size, batch)
 
 
 def _dinov2(

@@ -29,7 +29,11 @@ _BATCH = 100
 
 def _kind(outcome: Outcome) -> str:
     """The fault without its numbers."""
-    return re.sub(r"[-\d.e+]*\d|nan|inf", "#", outcome.faults[0])[:120] if outcome.faults else ""
+    return (
+        re.sub(r"[-\d.e+]*\d|nan|inf", "#", outcome.faults[0])[:120]
+        if outcome.faults
+        else ""
+    )
 
 
 class Sweep:
@@ -41,7 +45,9 @@ class Sweep:
         return run([self.make(replay(r)) for r in records], seed, self.judge)
 
     def shrink(self, record: Record, seed: int, kind: str) -> Record:
-        return minimise(record, lambda rs: [_kind(o) == kind for o in self.run(rs, seed)])
+        return minimise(
+            record, lambda rs: [_kind(o) == kind for o in self.run(rs, seed)]
+        )
 
 
 def _show(sweep: Sweep, record: Record, seed: int) -> int:
@@ -58,24 +64,39 @@ def _show(sweep: Sweep, record: Record, seed: int) -> int:
 
 def _write(folder: Path, sweep: Sweep, record: Record, fault: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    name = "-".join(re.sub(r"\W+", "_", f"{k}_{v}") for k, v in record.items())[:100] or "plain"
+    name = (
+        "-".join(re.sub(r"\W+", "_", f"{k}_{v}") for k, v in record.items())[:100]
+        or "plain"
+    )
     case = sweep.make(replay(record))
     head = "".join(
         f"// {line}\n"
-        for line in (*fault.splitlines(), f"choices: {record}", f"passes: {case.passes}")
+        for line in (
+            *fault.splitlines(),
+            f"choices: {record}",
+            f"passes: {case.passes}",
+        )
     )
     (folder / f"{name}.mlir").write_text(head + case.named("f0"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m spellings", description=__doc__)
-    parser.add_argument("--count", type=int, default=1000, help="how many cases are drawn")
+    parser.add_argument(
+        "--count", type=int, default=1000, help="how many cases are drawn"
+    )
     parser.add_argument("--seed", type=int, default=0, help="where the draws start")
-    parser.add_argument("--near-misses", action="store_true", help="draw near misses instead")
+    parser.add_argument(
+        "--near-misses", action="store_true", help="draw near misses instead"
+    )
     parser.add_argument("--all", action="store_true", help="known refusals, too")
     parser.add_argument("--found", type=Path, help="folder for reproducers")
-    parser.add_argument("--replay", type=ast.literal_eval, metavar="RECORD", help="one case, shown")
-    parser.add_argument("--minimised", type=int, default=12, help="how many kinds to minimise")
+    parser.add_argument(
+        "--replay", type=ast.literal_eval, metavar="RECORD", help="one case, shown"
+    )
+    parser.add_argument(
+        "--minimised", type=int, default=12, help="how many kinds to minimise"
+    )
     args = parser.parse_args()
     sweep = Sweep(args.near_misses)
     if args.replay is not None:

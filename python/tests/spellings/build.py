@@ -68,7 +68,9 @@ def build(c: Choices, twist: Twist = Twist()) -> Case:
         results=results,
         sizes=draft.sizes,
         types=types,
-        meaning=Attention(draft.operands, draft.scale, draft.steps, draft.guard, types.softmax),
+        meaning=Attention(
+            draft.operands, draft.scale, draft.steps, draft.guard, types.softmax
+        ),
         may_lose_range=draft.may_lose_range,
         passes=_passes(draft),
     )
@@ -97,7 +99,10 @@ def _start(c: Choices) -> Draft:
             ("e", [4, 1, 3]),
         )
     }
-    if "r" not in batch and c("tokens", ["two sequences", "one sequence"]) == "one sequence":
+    if (
+        "r" not in batch
+        and c("tokens", ["two sequences", "one sequence"]) == "one sequence"
+    ):
         sizes.update(j=sizes["i"], e=sizes["d"])
     for label in "bgr":
         if label not in batch:
@@ -134,7 +139,10 @@ def _scale_operands(
     elif where == "k":
         k = scaled(draft, "scale", k, scale)
     elif where == "both":
-        q, k = scaled(draft, "scale", q, scale**0.5), scaled(draft, "scale.k", k, scale**0.5)
+        q, k = (
+            scaled(draft, "scale", q, scale**0.5),
+            scaled(draft, "scale.k", k, scale**0.5),
+        )
     elif where == "q and scores":
         q = scaled(draft, "scale.q", q, 0.5)
     return q, k
@@ -240,7 +248,13 @@ def _weigh(draft: Draft, parts: Parts, v: Tensor) -> List[Tensor]:
         divisor, element = parts.divisor, parts.divisor.element
         out = _cast(draft, "sums.cast", out, element)
         out = elementwise(
-            e, c, "after", [out, divisor], out.dims, element, lambda xs: e.op(op, xs, element)
+            e,
+            c,
+            "after",
+            [out, divisor],
+            out.dims,
+            element,
+            lambda xs: e.op(op, xs, element),
         )
     out = _cast(draft, "result.cast", out, types.result)
     return [conform(e, c, "result", out, _result_dims(draft))]
@@ -286,9 +300,13 @@ def _result_dims(draft: Draft) -> Dims:
     return layouts[draft.c("result.layout", list(layouts))]
 
 
-def _others(draft: Draft, scores: Tensor, parts: Parts, k: Tensor, v: Tensor) -> List[Tensor]:
+def _others(
+    draft: Draft, scores: Tensor, parts: Parts, k: Tensor, v: Tensor
+) -> List[Tensor]:
     """Something inside of the attention is a result too."""
     other = draft.c.rarely("also", ["nothing", "probabilities", "scores", "k", "v"])
     if other == "nothing":
         return []
-    return [{"probabilities": parts.probabilities, "scores": scores, "k": k, "v": v}[other]]
+    return [
+        {"probabilities": parts.probabilities, "scores": scores, "k": k, "v": v}[other]
+    ]

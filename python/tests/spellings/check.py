@@ -42,7 +42,9 @@ class Outcome:
     @property
     def loses_range(self) -> bool:
         """Whether the report says that the source overflows where the op does not."""
-        return not self.is_strict and any("rows overflow" in s["message"] for s in self.sites)
+        return not self.is_strict and any(
+            "rows overflow" in s["message"] for s in self.sites
+        )
 
     @property
     def reasons(self) -> List[str]:
@@ -73,7 +75,11 @@ def _opt(text: str, *arguments: str) -> str:
     tool = find_tool("elfatt-opt")
     assert tool, "elfatt-opt is not built"
     result = subprocess.run(
-        [tool, "-", *arguments], input=text, capture_output=True, text=True, timeout=_TIMEOUT
+        [tool, "-", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
     )
     if result.returncode != 0:
         raise ToolError(f"elfatt-opt {' '.join(arguments)}: {result.stderr[-600:]}")
@@ -153,7 +159,9 @@ def _run(cases: Sequence[Case], start: int, judge: Judge) -> List[Outcome]:
         is_strict = (start + i) % 2 == 0 and any(
             r["status"] == "raised" for r in strict_records if r["function"] == name
         )
-        outcome = Outcome(raised=(exact if is_strict else functions)[name], is_strict=is_strict)
+        outcome = Outcome(
+            raised=(exact if is_strict else functions)[name], is_strict=is_strict
+        )
         outcome.sites = [r for r in records if r["function"] == name]
         judge.report(cases[i], outcome)
         outcomes.append(outcome)

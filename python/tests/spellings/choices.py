@@ -30,7 +30,11 @@ class Choices:
 
     def __call__(self, name: str, options: Sequence[Any], plain: int = 1) -> Any:
         """One of ``options``; the first is ``plain`` times as likely as another."""
-        others = [o for o in options[1:] if not self._avoid({**self.record, name: str(o)}, name)]
+        others = [
+            o
+            for o in options[1:]
+            if not self._avoid({**self.record, name: str(o)}, name)
+        ]
         kept = [options[0]] * plain + others
         labels = [str(o) for o in kept]
         if self._taken.get(name) in labels:  # What has a name is chosen once.
@@ -95,5 +99,7 @@ def minimise(record: Record, fails: Callable[[List[Record]], List[bool]]) -> Rec
         if not failing:
             return record
         # Most choices do not matter: forget all that can go alone, if that fails.
-        together = {k: v for k, v in record.items() if all(k in fewer for fewer in failing)}
+        together = {
+            k: v for k, v in record.items() if all(k in fewer for fewer in failing)
+        }
         record = together if fails([together])[0] else failing[0]

@@ -41,7 +41,9 @@ def simple(
     element = inputs[0].element
     form = c.rarely(f"{name}.form", ["generic", "named", "map"])
     if form == "generic":
-        return elementwise(e, c, name, inputs, dims, element, lambda xs: e.op(op, xs, element))
+        return elementwise(
+            e, c, name, inputs, dims, element, lambda xs: e.op(op, xs, element)
+        )
     whole = [broadcast_to(e, c, f"{name}.{i}", t, dims) for i, t in enumerate(inputs)]
     init = e.empty(dims, element)
     if form == "named":
@@ -141,7 +143,10 @@ def contract(
         right = _shuffled(c, f"{name}.right", right)
         out = _shuffled(c, f"{name}.out", out)
     # What only the other side runs over may stay away.
-    if form == "generic" and c(f"{name}.repeat", ["implicit", "explicit"]) == "implicit":
+    if (
+        form == "generic"
+        and c(f"{name}.repeat", ["implicit", "explicit"]) == "implicit"
+    ):
         left = tuple(d for d in left if set(d) & set(flat(lhs.dims)))
         right = tuple(d for d in right if set(d) & set(flat(rhs.dims)))
     lhs = conform(e, c, f"{name}.lhs", lhs, left)
@@ -161,7 +166,9 @@ def contract(
         kinds: Tuple[str, ...] = (lhs.element, rhs.element)
         a = e.cast(factor, kinds[0], element)
         b = e.cast(xs[1], kinds[1], element)
-        order = [a, b] if c(f"{name}.factors", ["plain", "swapped"]) == "plain" else [b, a]
+        order = (
+            [a, b] if c(f"{name}.factors", ["plain", "swapped"]) == "plain" else [b, a]
+        )
         product = e.op("arith.mulf", order, element)
         return [e.op("arith.addf", [outs[0], product], element)]
 

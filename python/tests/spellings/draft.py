@@ -14,7 +14,12 @@ from .emitter import Dims, Emitter, Tensor
 #: Labels of batch, key heads, queries per key head; of queries, keys, channels, values.
 SCORE_LABELS = ("b", "g", "r", "i", "j")
 EPSILON = {"f16": 2.0**-11, "bf16": 2.0**-8, "f32": 2.0**-24, "f64": 2.0**-53}
-LARGEST = {"f16": 65504.0, "bf16": 3.39e38, "f32": 3.4028235e38, "f64": 1.7976931348623157e308}
+LARGEST = {
+    "f16": 65504.0,
+    "bf16": 3.39e38,
+    "f32": 3.4028235e38,
+    "f64": 1.7976931348623157e308,
+}
 
 Arrays = Sequence[np.ndarray]
 Sizes = Mapping[str, int]
@@ -50,7 +55,13 @@ class Types:
     result: str
 
     def coarsest(self) -> float:
-        stages = (self.scores, self.softmax, self.probabilities, self.products, self.result)
+        stages = (
+            self.scores,
+            self.softmax,
+            self.probabilities,
+            self.products,
+            self.result,
+        )
         return max(EPSILON[t] for t in stages)
 
 
@@ -95,7 +106,9 @@ class Draft:
     def sizes(self) -> Dict[str, int]:
         return self.e.sizes
 
-    def argument(self, kind: str, dims: Dims, element: str, value: float = 0.0) -> Tensor:
+    def argument(
+        self, kind: str, dims: Dims, element: str, value: float = 0.0
+    ) -> Tensor:
         tensor = self.e.argument(dims, element)
         self.arguments.append(Argument(tensor, kind, value))
         return tensor
@@ -105,7 +118,9 @@ class Draft:
         return [a.tensor.name for a in self.arguments].index(tensor.name)
 
 
-def spread(array: np.ndarray, dims: Dims, sizes: Sizes, labels: Sequence[str]) -> np.ndarray:
+def spread(
+    array: np.ndarray, dims: Dims, sizes: Sizes, labels: Sequence[str]
+) -> np.ndarray:
     """``array``, whose dims carry labels, with one axis per label of ``labels``, of
     extent 1 where it has none."""
     own = [label for dim in dims for label in dim]

@@ -17,15 +17,29 @@ Dim = Tuple[str, ...]
 Dims = Tuple[Dim, ...]
 Body = Callable[..., str]
 
-LOWEST = {"f16": -65504.0, "bf16": -3.3895313892515355e38, "f32": -3.4028234663852886e38}
-_INFINITY = {"f16": "0x7C00", "bf16": "0x7F80", "f32": "0x7F800000", "f64": "0x7FF0000000000000"}
+LOWEST = {
+    "f16": -65504.0,
+    "bf16": -3.3895313892515355e38,
+    "f32": -3.4028234663852886e38,
+}
+_INFINITY = {
+    "f16": "0x7C00",
+    "bf16": "0x7F80",
+    "f32": "0x7F800000",
+    "f64": "0x7FF0000000000000",
+}
 _MINUS_INFINITY = {
     "f16": "0xFC00",
     "bf16": "0xFF80",
     "f32": "0xFF800000",
     "f64": "0xFFF0000000000000",
 }
-_NAN = {"f16": "0x7E00", "bf16": "0x7FC0", "f32": "0x7FC00000", "f64": "0x7FF8000000000000"}
+_NAN = {
+    "f16": "0x7E00",
+    "bf16": "0x7FC0",
+    "f32": "0x7FC00000",
+    "f64": "0x7FF8000000000000",
+}
 _WIDTH = {"f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 
 
@@ -74,7 +88,9 @@ class Emitter:
     def line(self, text: str) -> None:
         self._lines.append("  " + text)
 
-    def op(self, name: str, operands: Sequence[str], element: str, attributes: str = "") -> str:
+    def op(
+        self, name: str, operands: Sequence[str], element: str, attributes: str = ""
+    ) -> str:
         """A scalar op of one type: arith, math."""
         result = self.fresh()
         self.line(f"{result} = {name} {attributes}{', '.join(operands)} : {element}")
@@ -92,7 +108,9 @@ class Emitter:
 
     def select(self, condition: str, if_true: str, if_false: str, element: str) -> str:
         result = self.fresh()
-        self.line(f"{result} = arith.select {condition}, {if_true}, {if_false} : {element}")
+        self.line(
+            f"{result} = arith.select {condition}, {if_true}, {if_false} : {element}"
+        )
         return result
 
     def cast(self, value: str, source: str, target: str) -> str:
@@ -117,7 +135,9 @@ class Emitter:
         return math.prod(self.sizes[label] for label in dim)
 
     def type(self, dims: Dims, element: str) -> str:
-        sizes = ("?" if self.dynamic & set(dim) else str(self.extent(dim)) for dim in dims)
+        sizes = (
+            "?" if self.dynamic & set(dim) else str(self.extent(dim)) for dim in dims
+        )
         return "tensor<" + "".join(f"{size}x" for size in sizes) + element + ">"
 
     def type_of(self, tensor: Tensor) -> str:
@@ -138,7 +158,9 @@ class Emitter:
 
     def size_of(self, dim: Dim) -> str:
         """The extent of a dynamic dim, as a value."""
-        static = math.prod(self.sizes[label] for label in dim if label not in self.dynamic)
+        static = math.prod(
+            self.sizes[label] for label in dim if label not in self.dynamic
+        )
         values = [self._dim_value(label) for label in dim if label in self.dynamic]
         if static != 1:
             constant = self.fresh()
@@ -159,7 +181,9 @@ class Emitter:
     def empty(self, dims: Dims, element: str) -> Tensor:
         sizes = [self.size_of(dim) for dim in dims if self.dynamic & set(dim)]
         result = Tensor(self.fresh(), dims, element)
-        self.line(f"{result.name} = tensor.empty({', '.join(sizes)}) : {self.type_of(result)}")
+        self.line(
+            f"{result.name} = tensor.empty({', '.join(sizes)}) : {self.type_of(result)}"
+        )
         return result
 
     def fill(self, dims: Dims, element: str, value: float) -> Tensor:
@@ -175,7 +199,9 @@ class Emitter:
 
     def dense(self, dims: Dims, element: str, text: str) -> Tensor:
         result = Tensor(self.fresh(), dims, element)
-        self.line(f"{result.name} = arith.constant dense<{text}> : {self.type_of(result)}")
+        self.line(
+            f"{result.name} = arith.constant dense<{text}> : {self.type_of(result)}"
+        )
         return result
 
     def named(
@@ -188,7 +214,9 @@ class Emitter:
         type_ = self.type_of(init)
         # Some named ops take their attributes before the operands.
         before, after = (
-            ("", attributes) if not attributes.startswith("indexing_maps") else (attributes, "")
+            ("", attributes)
+            if not attributes.startswith("indexing_maps")
+            else (attributes, "")
         )
         arrow = "" if op in ("linalg.transpose", "linalg.broadcast") else f" -> {type_}"
         self.line(
@@ -203,7 +231,9 @@ class Emitter:
         def at(dim: Dim) -> str:
             if dim in loops:
                 return f"d{loops.index(dim)}"
-            assert all(label.startswith("u") for label in dim), f"{dim} is no loop of {loops}"
+            assert all(label.startswith("u") for label in dim), (
+                f"{dim} is no loop of {loops}"
+            )
             return "0"
 
         names = ", ".join(f"d{i}" for i in range(len(loops)))
@@ -221,7 +251,9 @@ class Emitter:
         if loops is None:
             loops = inits[0].dims
         maps = ", ".join(self.map_of(t.dims, loops) for t in (*inputs, *inits))
-        kinds = ", ".join('"parallel"' if d in inits[0].dims else '"reduction"' for d in loops)
+        kinds = ", ".join(
+            '"parallel"' if d in inits[0].dims else '"reduction"' for d in loops
+        )
         results = [Tensor(self.fresh(), t.dims, t.element) for t in inits]
         types = ", ".join(self.type_of(t) for t in inits)
         ins = ""
@@ -238,15 +270,20 @@ class Emitter:
         in_names = [self.fresh() for _ in inputs]
         out_names = [self.fresh() for _ in inits]
         elements = [
-            f"{name}: {t.element}" for name, t in zip(in_names + out_names, [*inputs, *inits])
+            f"{name}: {t.element}"
+            for name, t in zip(in_names + out_names, [*inputs, *inits])
         ]
         self.line(f"^bb0({', '.join(elements)}):")
         yielded = body(in_names, out_names)
-        self.line(f"linalg.yield {', '.join(yielded)} : {', '.join(t.element for t in inits)}")
+        self.line(
+            f"linalg.yield {', '.join(yielded)} : {', '.join(t.element for t in inits)}"
+        )
         arrow = types if len(results) == 1 else f"({types})"
         self.line(f"}} -> {arrow}")
         if len(results) > 1:
-            results = [Tensor(f"{group}#{i}", t.dims, t.element) for i, t in enumerate(results)]
+            results = [
+                Tensor(f"{group}#{i}", t.dims, t.element) for i, t in enumerate(results)
+            ]
         return results
 
     # The whole.

@@ -10,7 +10,13 @@ import numpy as np
 from .draft import Argument, Case
 from .operands import to_bits
 
-_DTYPES = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool_, "i64": np.int64}
+_DTYPES = {
+    "f16": np.float16,
+    "f32": np.float32,
+    "f64": np.float64,
+    "i1": np.bool_,
+    "i64": np.int64,
+}
 
 
 def as_element(values: np.ndarray, element: str) -> np.ndarray:
@@ -78,7 +84,9 @@ def make(case: Case, kind: str, start: int) -> List[np.ndarray]:
     return [_make_one(case, a, kind, random) for a in case.arguments]
 
 
-def _make_one(case: Case, argument: Argument, kind: str, random: np.random.Generator) -> np.ndarray:
+def _make_one(
+    case: Case, argument: Argument, kind: str, random: np.random.Generator
+) -> np.ndarray:
     shape = tuple(int(np.prod([case.sizes[x] for x in dim])) for dim in argument.dims)
     if argument.kind == "scalar":
         return as_element(np.full(shape, argument.value), argument.element)

@@ -56,7 +56,9 @@ class SpellingJudge:
         shape = site["shape"]
         for name, label in (("M", "j"), ("D", "d"), ("Dv", "e")):
             if shape[name] not in (None, sizes[label]):
-                outcome.faults.append(f"expected {name}={sizes[label]}, got {shape[name]}")
+                outcome.faults.append(
+                    f"expected {name}={sizes[label]}, got {shape[name]}"
+                )
         if None not in shape.values():
             rows = sizes["b"] * sizes["g"] * sizes["r"] * sizes["i"]
             # Queries that share keys may be rows, too; which rows count tokens shows
@@ -66,7 +68,9 @@ class SpellingJudge:
             if sizes["i"] != sizes["j"]:
                 queries.add(sizes["r"])
             if got != rows or shape["N"] not in queries:
-                outcome.faults.append(f"expected {rows} rows, {sizes['i']} a head, got {shape}")
+                outcome.faults.append(
+                    f"expected {rows} rows, {sizes['i']} a head, got {shape}"
+                )
         kinds = {step.kind for step in case.meaning.steps} - {"nothing"}
         if kinds == {"causal"} and sizes["j"] > 1 and site["bias"] != "causal":
             outcome.faults.append(f"expected the causal flag, got bias {site['bias']}")
@@ -94,7 +98,9 @@ class SpellingJudge:
             for r in (raised, source)
         )
         if not outcome.loses_range and case.types.softmax not in ("f16", "bf16"):
-            self._compare(outcome, f"{kind}: source against the formula", theirs, expected)
+            self._compare(
+                outcome, f"{kind}: source against the formula", theirs, expected
+            )
         else:
             # The report says that rows differ where the source overflows; rounding to
             # 16 bits may overflow, too. Such places are free.
@@ -110,7 +116,9 @@ class SpellingJudge:
                 outcome.faults.append(f"{kind}: result {i}: {fault}")
 
     @staticmethod
-    def _compare(outcome: Outcome, what: str, got: np.ndarray, expected: Expected) -> None:
+    def _compare(
+        outcome: Outcome, what: str, got: np.ndarray, expected: Expected
+    ) -> None:
         fault = differs(got, expected.values, expected.tolerance)
         if fault:
             outcome.faults.append(f"{what}: {fault}")
@@ -139,7 +147,9 @@ class NearMissJudge:
             if outcome.loses_range:
                 guarded = case.record.get("guard") == "nan-guard"
                 want = np.where(
-                    np.isfinite(want) & ~(guarded & (np.isnan(got) | (want == 0))), want, got
+                    np.isfinite(want) & ~(guarded & (np.isnan(got) | (want == 0))),
+                    want,
+                    got,
                 )
             finite = want[np.isfinite(want)]
             bound = max(1.0, abs(finite).max(initial=0.0))

@@ -38,7 +38,9 @@ def _masking_step(
     """Hides scores where not ``keep``: by select, or by adding 0 or a constant."""
     e, own = draft.e, draft.types.softmax
     hidden = _hidden(draft, name)
-    form = draft.c(f"{name}.by", ["select", "select_not", "add", "add_not", "add_twice"])
+    form = draft.c(
+        f"{name}.by", ["select", "select_not", "add", "add_not", "add_twice"]
+    )
     if form == "add_twice" and not np.isinf(hidden):
         form = "add"
 
@@ -68,7 +70,9 @@ def _masking_step(
 
     if form.startswith("add") or (hidden < -1e4 and not np.isinf(hidden)):
         draft.may_lose_range = True
-    return Step(inputs, body, meaning, kind if np.isinf(hidden) else "function", needs_index)
+    return Step(
+        inputs, body, meaning, kind if np.isinf(hidden) else "function", needs_index
+    )
 
 
 def _given(draft: Draft, name: str, dims: Dims) -> Tuple[Tensor, Keep, Kept]:
@@ -119,7 +123,9 @@ def padding(draft: Draft, name: str) -> Step:
     def body(score: str, xs: List[str], _: Callable[[str], str]) -> str:
         away = e.op("arith.subf", [e.constant(1.0, own), xs[0]], own)
         return e.op(
-            "arith.addf", [score, e.op("arith.mulf", [away, e.constant(hidden, own)], own)], own
+            "arith.addf",
+            [score, e.op("arith.mulf", [away, e.constant(hidden, own)], own)],
+            own,
         )
 
     def meaning(s: np.ndarray, arrays: Arrays) -> np.ndarray:
@@ -143,7 +149,9 @@ def _triangle(draft: Draft, name: str, offset: int) -> Tuple[List[Tensor], Keep,
             shift = e.fresh()
             e.line(f"{shift} = arith.constant {offset} : index")
             i = e.op("arith.addi", [i, shift], "index")
-        spelling = c(f"{name}.compare", ["j<=i", "i>=j", "j<i+1", "not j>i", "i-j>=0", "i64"])
+        spelling = c(
+            f"{name}.compare", ["j<=i", "i>=j", "j<i+1", "not j>i", "i-j>=0", "i64"]
+        )
         return _compare(draft, spelling, i, j)
 
     if form == "index":
@@ -151,7 +159,9 @@ def _triangle(draft: Draft, name: str, offset: int) -> Tuple[List[Tensor], Keep,
     dims = (("i",), ("j",))
     if form == "constant":
         n, m = draft.sizes["i"], draft.sizes["j"]
-        rows = (", ".join(str(j <= i + offset).lower() for j in range(m)) for i in range(n))
+        rows = (
+            ", ".join(str(j <= i + offset).lower() for j in range(m)) for i in range(n)
+        )
         text = "[" + ", ".join(f"[{row}]" for row in rows) + "]"
         return [e.dense(dims, "i1", text)], lambda xs, _: xs[0], False
 
@@ -160,7 +170,11 @@ def _triangle(draft: Draft, name: str, offset: int) -> Tuple[List[Tensor], Keep,
 
     if form == "computed":
         init = e.empty(dims, "i1")
-        return e.generic([], [init], lambda *_: [compare(place)]), lambda xs, _: xs[0], False
+        return (
+            e.generic([], [init], lambda *_: [compare(place)]),
+            lambda xs, _: xs[0],
+            False,
+        )
     own = draft.types.softmax
     ones = e.fill(dims, own, 1.0)
     init = e.empty(dims, own)
@@ -187,13 +201,17 @@ def _compare(draft: Draft, spelling: str, i: str, j: str) -> str:
         return e.op("arith.cmpi", [casts[1], casts[0]], "i64", "sle, ")
     if spelling == "j<i+1":
         e.line(f"{one} = arith.constant 1 : index")
-        return e.op("arith.cmpi", [j, e.op("arith.addi", [i, one], "index")], "index", "slt, ")
+        return e.op(
+            "arith.cmpi", [j, e.op("arith.addi", [i, one], "index")], "index", "slt, "
+        )
     if spelling == "not j>i":
         after = e.op("arith.cmpi", [j, i], "index", "sgt, ")
         return e.op("arith.xori", [after, e.truth(True)], "i1")
     if spelling == "i-j>=0":
         e.line(f"{one} = arith.constant 0 : index")
-        return e.op("arith.cmpi", [e.op("arith.subi", [i, j], "index"), one], "index", "sge, ")
+        return e.op(
+            "arith.cmpi", [e.op("arith.subi", [i, j], "index"), one], "index", "sge, "
+        )
     if spelling == "i>=j":
         return e.op("arith.cmpi", [i, j], "index", "sge, ")
     return e.op("arith.cmpi", [j, i], "index", "sle, ")
@@ -207,7 +225,9 @@ def _below(draft: Draft, offset: int) -> np.ndarray:
 def causal(draft: Draft, name: str) -> Step:
     """Keys after the query are hidden; with an offset, keys after another one."""
     # A single query that sees no key is no attention any more.
-    offset = draft.c.rarely(f"{name}.offset", [0, 1, -1] if draft.sizes["i"] > 1 else [0, 1])
+    offset = draft.c.rarely(
+        f"{name}.offset", [0, 1, -1] if draft.sizes["i"] > 1 else [0, 1]
+    )
     inputs, keep, needs_index = _triangle(draft, name, offset)
     kind = "causal" if offset == 0 else "mask"
     return _masking_step(

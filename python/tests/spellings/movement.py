@@ -185,7 +185,9 @@ def cut(e: Emitter, t: Tensor, wide: str, label: str, offset: int) -> Tensor:
     return _slice(e, t, offsets, sizes, dims)
 
 
-def _slice(e: Emitter, t: Tensor, offsets: List[str], sizes: List[str], dims: Dims) -> Tensor:
+def _slice(
+    e: Emitter, t: Tensor, offsets: List[str], sizes: List[str], dims: Dims
+) -> Tensor:
     result = Tensor(e.fresh(), dims, t.element)
     ones = ", ".join("1" for _ in sizes)
     e.line(

@@ -17,13 +17,21 @@ from .twist import Twist
 
 
 def _by(
-    draft: Draft, name: str, tensor: Tensor, body: Callable[[List[str]], str], *more: Tensor
+    draft: Draft,
+    name: str,
+    tensor: Tensor,
+    body: Callable[[List[str]], str],
+    *more: Tensor,
 ) -> Tensor:
     """An elementwise function of ``tensor`` and of others that are broadcast to it."""
-    return elementwise(draft.e, draft.c, name, [tensor, *more], tensor.dims, tensor.element, body)
+    return elementwise(
+        draft.e, draft.c, name, [tensor, *more], tensor.dims, tensor.element, body
+    )
 
 
-def _op(draft: Draft, tensor: Tensor, op: str, constant: float) -> Callable[[List[str]], str]:
+def _op(
+    draft: Draft, tensor: Tensor, op: str, constant: float
+) -> Callable[[List[str]], str]:
     e, element = draft.e, tensor.element
     return lambda xs: e.op(op, [xs[0], e.constant(constant, element)], element)
 
@@ -47,7 +55,9 @@ def _shuffle(draft: Draft, name: str, t: Tensor, label: str) -> Tensor:
         e.line(f"{last} = arith.constant {e.sizes[label] - 1} : index")
         indices[place] = e.op("arith.subi", [last, indices[place]], "index")
         read = e.fresh()
-        e.line(f"{read} = tensor.extract {t.name}[{', '.join(indices)}] : {e.type_of(t)}")
+        e.line(
+            f"{read} = tensor.extract {t.name}[{', '.join(indices)}] : {e.type_of(t)}"
+        )
         return [read]
 
     return e.generic([], [e.empty(dims, t.element)], body)[0]
@@ -76,7 +86,13 @@ def _scaled_keys(draft: Draft, name: str, t: Tensor) -> Tensor:
     if name != "k":
         return t
     factors = draft.argument("slopes", (("d",),), t.element)
-    return _by(draft, "channels", t, lambda xs: draft.e.op("arith.mulf", xs, t.element), factors)
+    return _by(
+        draft,
+        "channels",
+        t,
+        lambda xs: draft.e.op("arith.mulf", xs, t.element),
+        factors,
+    )
 
 
 def _scores(
@@ -111,12 +127,16 @@ def _keys_per_query(draft: Draft, q: Tensor, _: Tensor) -> Tensor:
         draft,
         q,
         k,
-        lambda xs, acc: e.op("arith.addf", [acc, e.op("arith.mulf", xs, element)], element),
+        lambda xs, acc: e.op(
+            "arith.addf", [acc, e.op("arith.mulf", xs, element)], element
+        ),
         keys,
     )
 
 
-def _product_by(op: str, start: float = 0.0) -> Callable[[Draft, Tensor, Tensor], Tensor]:
+def _product_by(
+    op: str, start: float = 0.0
+) -> Callable[[Draft, Tensor, Tensor], Tensor]:
     """Scores by other than products: ``op`` of the elements is summed."""
 
     def product(draft: Draft, q: Tensor, k: Tensor) -> Tensor:
@@ -141,7 +161,9 @@ def _largest_product(draft: Draft, q: Tensor, k: Tensor) -> Tensor:
         draft,
         q,
         k,
-        lambda xs, acc: e.op("arith.maximumf", [acc, e.op("arith.mulf", xs, element)], element),
+        lambda xs, acc: e.op(
+            "arith.maximumf", [acc, e.op("arith.mulf", xs, element)], element
+        ),
         keys,
     )
 
@@ -166,7 +188,9 @@ def _sigmoid(draft: Draft, scores: Tensor) -> Tensor:
     def body(xs: List[str]) -> str:
         away = e.op("math.exp", [e.op("arith.negf", xs, element)], element)
         one = e.constant(1.0, element)
-        return e.op("arith.divf", [one, e.op("arith.addf", [one, away], element)], element)
+        return e.op(
+            "arith.divf", [one, e.op("arith.addf", [one, away], element)], element
+        )
 
     return _by(draft, "sigmoid", scores, body)
 
@@ -176,7 +200,12 @@ def _relu(draft: Draft, scores: Tensor) -> Tensor:
 
 
 def _exponential_alone(draft: Draft, scores: Tensor) -> Tensor:
-    return _by(draft, "exponential", scores, lambda xs: draft.e.op("math.exp", xs, scores.element))
+    return _by(
+        draft,
+        "exponential",
+        scores,
+        lambda xs: draft.e.op("math.exp", xs, scores.element),
+    )
 
 
 def _normalised_by_absolutes(draft: Draft, scores: Tensor) -> Tensor:
@@ -192,49 +221,80 @@ def _normalised_by_absolutes(draft: Draft, scores: Tensor) -> Tensor:
         0.0,
         lambda x, acc: e.op("arith.addf", [x, acc], element),
     )
-    return _by(draft, "quotient", scores, lambda xs: e.op("arith.divf", xs, element), sums)
+    return _by(
+        draft, "quotient", scores, lambda xs: e.op("arith.divf", xs, element), sums
+    )
 
 
 def _key_weights(draft: Draft, p: Tensor) -> Tensor:
     factors = _per(draft, "j", p.element)
-    return _by(draft, "weights", p, lambda xs: draft.e.op("arith.mulf", xs, p.element), factors)
+    return _by(
+        draft, "weights", p, lambda xs: draft.e.op("arith.mulf", xs, p.element), factors
+    )
 
 
 def _mask_of_pairs(draft: Draft, p: Tensor) -> Tensor:
     factors = draft.argument("mask", (("i",), ("j",)), p.element)
-    return _by(draft, "mask", p, lambda xs: draft.e.op("arith.mulf", xs, p.element), factors)
+    return _by(
+        draft, "mask", p, lambda xs: draft.e.op("arith.mulf", xs, p.element), factors
+    )
 
 
 def _bias_on_probabilities(draft: Draft, p: Tensor) -> Tensor:
     added = draft.argument("bias", (("i",), ("j",)), p.element)
-    return _by(draft, "bias after", p, lambda xs: draft.e.op("arith.addf", xs, p.element), added)
+    return _by(
+        draft,
+        "bias after",
+        p,
+        lambda xs: draft.e.op("arith.addf", xs, p.element),
+        added,
+    )
 
 
 def _squared(draft: Draft, t: Tensor) -> Tensor:
-    return _by(draft, "squared", t, lambda xs: draft.e.op("arith.mulf", [xs[0], xs[0]], t.element))
+    return _by(
+        draft,
+        "squared",
+        t,
+        lambda xs: draft.e.op("arith.mulf", [xs[0], xs[0]], t.element),
+    )
 
 
 def _numerator_bias(draft: Draft, exponentials: Tensor, shifted: Tensor) -> Tensor:
     """The sum lacks a factor that the exponentials above the line have."""
     e, element = draft.e, exponentials.element
     factors = _per(draft, "j", element)
-    return _by(draft, "unbiased", exponentials, lambda xs: e.op("arith.divf", xs, element), factors)
+    return _by(
+        draft,
+        "unbiased",
+        exponentials,
+        lambda xs: e.op("arith.divf", xs, element),
+        factors,
+    )
 
 
 def _other_scores(draft: Draft, scores: Tensor) -> Tensor:
     """Scores of their own, which are not those that are exponentiated."""
     factors = _per(draft, "j", scores.element)
     return _by(
-        draft, "others", scores, lambda xs: draft.e.op("arith.mulf", xs, scores.element), factors
+        draft,
+        "others",
+        scores,
+        lambda xs: draft.e.op("arith.mulf", xs, scores.element),
+        factors,
     )
 
 
 def _scaled(constant: float) -> Callable[..., Tensor]:
-    return lambda draft, t, *_: _by(draft, "by", t, _op(draft, t, "arith.mulf", constant))
+    return lambda draft, t, *_: _by(
+        draft, "by", t, _op(draft, t, "arith.mulf", constant)
+    )
 
 
 def _plus(constant: float) -> Callable[..., Tensor]:
-    return lambda draft, t, *_: _by(draft, "plus", t, _op(draft, t, "arith.addf", constant))
+    return lambda draft, t, *_: _by(
+        draft, "plus", t, _op(draft, t, "arith.addf", constant)
+    )
 
 
 TWISTS: List[Twist] = [
@@ -258,7 +318,9 @@ TWISTS: List[Twist] = [
     Twist("sum plus a little", summed=lambda draft, e, _: _plus(1e-2)(draft, e)),
     Twist("exponentials plus 1", exponentials=lambda draft, e: _plus(1.0)(draft, e)),
     Twist("exponentials squared", exponentials=lambda draft, e: _squared(draft, e)),
-    Twist("exponentials weighted", exponentials=lambda draft, e: _key_weights(draft, e)),
+    Twist(
+        "exponentials weighted", exponentials=lambda draft, e: _key_weights(draft, e)
+    ),
     Twist("sigmoid", softmax=_sigmoid),
     Twist("relu", softmax=_relu),
     Twist("no softmax", softmax=lambda draft, s: s),

@@ -24,7 +24,9 @@ def _heads(draft: Draft, operand: str) -> Dim:
     return tuple(x for x in draft.batch if x in "gr" and x in BATCH[operand])
 
 
-def _layout(draft: Draft, name: str, b: Dims, heads: Dim, token: str, channel: str) -> Dims:
+def _layout(
+    draft: Draft, name: str, b: Dims, heads: Dim, token: str, channel: str
+) -> Dims:
     """Where batch, heads, tokens and channels stand in an argument."""
     h: Dims = (heads,) if heads else ()
     layouts: Dict[str, Dims] = {
@@ -89,14 +91,20 @@ def _apart(draft: Draft, operand: str) -> Tensor:
     if part == "all":
         tensor = draft.argument(_kind(operand), dims, draft.types.argument)
         at = draft.position(tensor)
-        draft.operands[operand] = lambda arrays: spread(arrays[at], dims, draft.sizes, labels_of)
+        draft.operands[operand] = lambda arrays: spread(
+            arrays[at], dims, draft.sizes, labels_of
+        )
         return tensor
     wide = f"wide_{operand}"
     draft.sizes[wide] = draft.sizes[part] + 3
     offset = draft.c(f"{operand}.offset", [0, 2, 3])
     whole = tuple((wide,) if dim == (part,) else dim for dim in dims)
     tensor = draft.argument(_kind(operand), whole, draft.types.argument)
-    at, axis, end = draft.position(tensor), whole.index((wide,)), offset + draft.sizes[part]
+    at, axis, end = (
+        draft.position(tensor),
+        whole.index((wide,)),
+        offset + draft.sizes[part],
+    )
 
     def read(arrays: Arrays) -> np.ndarray:
         index = [slice(None)] * len(whole)
@@ -206,7 +214,17 @@ def from_bits(bits: np.ndarray) -> np.ndarray:
 
 def draw_scale(draft: Draft) -> Tuple[str, float]:
     """Where the scale is, and what it is."""
-    places = ["none", "q", "k", "both", "scores", "scores_div", "q_div", "negated", "q and scores"]
+    places = [
+        "none",
+        "q",
+        "k",
+        "both",
+        "scores",
+        "scores_div",
+        "q_div",
+        "negated",
+        "q and scores",
+    ]
     where = draft.c("scale", places)
     if where == "none":
         return where, 1.0
@@ -218,7 +236,9 @@ def draw_scale(draft: Draft) -> Tuple[str, float]:
     return where, number
 
 
-def scaled(draft: Draft, name: str, tensor: Tensor, number: float, divides: bool = False) -> Tensor:
+def scaled(
+    draft: Draft, name: str, tensor: Tensor, number: float, divides: bool = False
+) -> Tensor:
     """``tensor`` times, or divided by, a number that is written in some way."""
     e, element = draft.e, tensor.element
     if divides:
@@ -234,7 +254,9 @@ def scaled(draft: Draft, name: str, tensor: Tensor, number: float, divides: bool
     elif way == "unit argument":
         inputs.append(draft.argument("scalar", (("u0",), ("u1",)), element, number))
     op = "arith.divf" if divides else "arith.mulf"
-    swapped = not divides and draft.c(f"{name}.order", ["plain", "swapped"]) == "swapped"
+    swapped = (
+        not divides and draft.c(f"{name}.order", ["plain", "swapped"]) == "swapped"
+    )
 
     def body(xs: List[str]) -> str:
         factor = xs[1] if len(xs) > 1 else e.constant(number, element)

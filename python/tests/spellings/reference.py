@@ -30,7 +30,9 @@ def widen(case: Case, arrays: Sequence[np.ndarray]) -> list:
 
 def _in_range(values: np.ndarray, element: str) -> np.ndarray:
     """What is past the largest number of ``element`` is infinite there."""
-    return np.where(np.abs(values) > LARGEST[element], np.copysign(np.inf, values), values)
+    return np.where(
+        np.abs(values) > LARGEST[element], np.copysign(np.inf, values), values
+    )
 
 
 def expect(case: Case, arrays: Sequence[np.ndarray]) -> Expected:
@@ -41,7 +43,9 @@ def expect(case: Case, arrays: Sequence[np.ndarray]) -> Expected:
 def _expect(case: Case, meaning: Attention, arrays: list) -> Expected:
     q, k, v = (meaning.operands[name](arrays) for name in "qkv")
     element = meaning.softmax_element
-    scores = meaning.scale * np.einsum("bgrid,bgrjd->bgrij", q, np.broadcast_to(k, _like(k, q)))
+    scores = meaning.scale * np.einsum(
+        "bgrid,bgrjd->bgrij", q, np.broadcast_to(k, _like(k, q))
+    )
     # The rounding errors of a score grow with the numbers it is made of.
     size = abs(meaning.scale) * np.einsum(
         "bgrid,bgrjd->bgrij", abs(q), np.broadcast_to(abs(k), _like(k, q))

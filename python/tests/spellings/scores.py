@@ -69,7 +69,9 @@ def alibi(draft: Draft, name: str) -> Step:
         integer, number = e.fresh(), e.fresh()
         e.line(f"{integer} = arith.index_cast {distance} : index to i64")
         e.line(f"{number} = arith.sitofp {integer} : i64 to {own}")
-        return e.op("arith.addf", [score, e.op("arith.mulf", [inputs[0], number], own)], own)
+        return e.op(
+            "arith.addf", [score, e.op("arith.mulf", [inputs[0], number], own)], own
+        )
 
     def meaning(s: np.ndarray, arrays: Arrays) -> np.ndarray:
         slope = spread(arrays[at], slopes.dims, draft.sizes, SCORE_LABELS)
@@ -90,7 +92,9 @@ def softcap(draft: Draft, name: str) -> Step:
             inner = e.op("arith.divf", [score, e.constant(cap, own)], own)
         else:
             inner = e.op("arith.mulf", [score, e.constant(1 / cap, own)], own)
-        return e.op("arith.mulf", [e.op("math.tanh", [inner], own), e.constant(cap, own)], own)
+        return e.op(
+            "arith.mulf", [e.op("math.tanh", [inner], own), e.constant(cap, own)], own
+        )
 
     return Step([], body, lambda s, _: cap * np.tanh(s / cap), "function")
 
@@ -146,7 +150,9 @@ def temperature(draft: Draft, name: str) -> Step:
 def zero(draft: Draft, name: str) -> Step:
     """A mask of zeros is added: nothing."""
     e, own = draft.e, draft.types.softmax
-    tensor = e.dense((("i",), ("j",)), own, "0.0") if not e.dynamic & {"i", "j"} else None
+    tensor = (
+        e.dense((("i",), ("j",)), own, "0.0") if not e.dynamic & {"i", "j"} else None
+    )
 
     def body(score: str, inputs: List[str], _: Callable[[str], str]) -> str:
         added = inputs[0] if inputs else e.constant(0.0, own)
@@ -202,7 +208,11 @@ def _apply(draft: Draft, steps: List[Step], scores: Tensor) -> Tensor:
         score, rest = xs[0], xs[1:]
         for step in steps:
             own, rest = rest[: len(step.inputs)], rest[len(step.inputs) :]
-            score = step.body(score, own, lambda label: e.index(scores.dims.index((label,))))
+            score = step.body(
+                score, own, lambda label: e.index(scores.dims.index((label,)))
+            )
         return score
 
-    return elementwise(e, draft.c, "steps", [scores, *inputs], scores.dims, scores.element, body)
+    return elementwise(
+        e, draft.c, "steps", [scores, *inputs], scores.dims, scores.element, body
+    )

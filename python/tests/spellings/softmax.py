@@ -83,7 +83,9 @@ def _max_with_index(draft: Draft, scores: Tensor, axis: Dim, start: float) -> Te
 
     def body(xs: List[str], outs: List[str]) -> List[str]:
         at = e.fresh()
-        e.line(f"{at} = arith.index_cast {e.index(scores.dims.index(axis))} : index to i64")
+        e.line(
+            f"{at} = arith.index_cast {e.index(scores.dims.index(axis))} : index to i64"
+        )
         value = e.op("arith.maximumf", [xs[0], outs[0]], element)
         after = e.op("arith.cmpf", [xs[0], outs[0]], element, "ogt, ")
         return [value, e.select(after, at, outs[1], "i64")]
@@ -138,7 +140,9 @@ def softmax(draft: Draft, scores: Tensor, twist: Twist) -> Parts:
                 [largest],
                 largest.dims,
                 element,
-                lambda xs: e.op("arith.maximumf", [xs[0], e.constant(-math.inf, element)], element),
+                lambda xs: e.op(
+                    "arith.maximumf", [xs[0], e.constant(-math.inf, element)], element
+                ),
             )
         largest = _reduced(draft, f"max{i}", largest, dims)
         is_last = i == (1 if maxima == "twice" else 0)
@@ -150,7 +154,9 @@ def softmax(draft: Draft, scores: Tensor, twist: Twist) -> Parts:
                 [shifted, largest],
                 dims,
                 element,
-                lambda xs: exponential(e, e.op("arith.subf", xs, element), element, base, twist),
+                lambda xs: exponential(
+                    e, e.op("arith.subf", xs, element), element, base, twist
+                ),
             )
             break
         shifted = simple(e, c, f"sub{i}", "arith.subf", [shifted, largest], dims)
@@ -166,10 +172,18 @@ def softmax(draft: Draft, scores: Tensor, twist: Twist) -> Parts:
         )
     if twist.exponentials:
         exponentials = twist.exponentials(draft, exponentials)
-    summed = twist.summed(draft, exponentials, shifted) if twist.summed else exponentials
+    summed = (
+        twist.summed(draft, exponentials, shifted) if twist.summed else exponentials
+    )
     start = c("sum.start", [0.0, -0.0]) if twist.sum_start is None else twist.sum_start
     sums = reduce(
-        e, c, "sum", summed, [axis], start, lambda x, acc: e.op("arith.addf", [x, acc], element)
+        e,
+        c,
+        "sum",
+        summed,
+        [axis],
+        start,
+        lambda x, acc: e.op("arith.addf", [x, acc], element),
     )
     return _divide(draft, exponentials, sums, guarded, twist)
 
@@ -232,10 +246,14 @@ def _divide(
         )
     op = "arith.divf" if by == "div" else "arith.mulf"
     if when == "after":
-        return Parts(exponentials, divisor=factor, prologue=None, extra=[Tensor(op, (), "")])
+        return Parts(
+            exponentials, divisor=factor, prologue=None, extra=[Tensor(op, (), "")]
+        )
     if when == "in the product":
         return Parts(
-            exponentials, extra=[factor], prologue=lambda xs: e.op(op, [xs[0], xs[1]], reciprocal)
+            exponentials,
+            extra=[factor],
+            prologue=lambda xs: e.op(op, [xs[0], xs[1]], reciprocal),
         )
     factor = _reduced(draft, "sum", factor, dims)
     probabilities = simple(e, c, "divide", op, [exponentials, factor], dims)
@@ -252,7 +270,9 @@ def _guard(draft: Draft, probabilities: Tensor, scores: Tensor) -> Tensor:
         draft.may_lose_range = True
 
         def replace(xs: List[str]) -> str:
-            bad = e.op("arith.cmpf", [xs[0], xs[0]], element, c("guard.by", ["une, ", "uno, "]))
+            bad = e.op(
+                "arith.cmpf", [xs[0], xs[0]], element, c("guard.by", ["une, ", "uno, "])
+            )
             return e.select(bad, e.constant(0.0, element), xs[0], element)
 
         return elementwise(e, c, "guard", [probabilities], dims, element, replace)
@@ -263,15 +283,22 @@ def _guard(draft: Draft, probabilities: Tensor, scores: Tensor) -> Tensor:
         [scores],
         dims,
         "i1",
-        lambda xs: e.op("arith.cmpf", [xs[0], e.constant(-math.inf, element)], element, "oeq, "),
+        lambda xs: e.op(
+            "arith.cmpf", [xs[0], e.constant(-math.inf, element)], element, "oeq, "
+        ),
     )
     kept = tuple(d for d in dims if d != ("j",))
     init = e.empty(kept, "i1")
     truth, filled = e.truth(True), Tensor(e.fresh(), kept, "i1")
     type_ = e.type_of(filled)
-    e.line(f"{filled.name} = linalg.fill ins({truth} : i1) outs({init.name} : {type_}) -> {type_}")
+    e.line(
+        f"{filled.name} = linalg.fill ins({truth} : i1) outs({init.name} : {type_}) -> {type_}"
+    )
     every = e.generic(
-        [masked], [filled], lambda xs, os: [e.op("arith.andi", [xs[0], os[0]], "i1")], dims
+        [masked],
+        [filled],
+        lambda xs, os: [e.op("arith.andi", [xs[0], os[0]], "i1")],
+        dims,
     )[0]
     return elementwise(
         e,
