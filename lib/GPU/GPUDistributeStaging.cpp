@@ -2,9 +2,9 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "Alignment.h"
+#include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 #include "elfatt/GPU/FragmentLayout.h"
 #include "elfatt/Target/Chip.h"
-#include "elfatt/Tile/TileParams.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -261,8 +261,8 @@ LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const tar
   bool async = isAsynchronous(chip, in, out, chunk);
   flattenRows(b, loc, in, out);
   auto hint = [&](Operation *piece) {
-    if (Attribute attr = op->getAttr(tile::kEvictFirstAttr))
-      piece->setDiscardableAttr(tile::kEvictFirstAttr, attr);
+    if (Attribute attr = op->getAttr(attention::kEvictFirstAttr))
+      piece->setDiscardableAttr(attention::kEvictFirstAttr, attr);
   };
   // The shape of the side that is better known.
   Value shaped = cast<MemRefType>(in.getType()).hasStaticShape() ? in : out;

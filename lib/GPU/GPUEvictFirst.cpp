@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/GPU/Passes.h"
 
+#include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 #include "elfatt/Target/Instructions.h"
-#include "elfatt/Tile/TileParams.h"
 
 #include "mlir/Conversion/GPUCommon/GPUCommonPass.h"
 #include "mlir/Conversion/LLVMCommon/Pattern.h"
@@ -24,7 +24,7 @@ namespace mg = mlir::gpu;
 constexpr unsigned kGlobalSpace = 1, kSharedSpace = 3;
 constexpr int64_t kBytes = 16, kWords = 4;
 
-bool isMarked(Operation *op) { return op->hasAttr(tile::kEvictFirstAttr); }
+bool isMarked(Operation *op) { return op->hasAttr(attention::kEvictFirstAttr); }
 
 bool isMarked(nvgpu::DeviceAsyncCopyOp op) {
   int64_t bits = cast<MemRefType>(op.getDst().getType()).getElementTypeBitWidth();

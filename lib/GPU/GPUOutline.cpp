@@ -3,9 +3,9 @@
 
 #include "Alignment.h"
 #include "ScratchPlacement.h"
+#include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 #include "elfatt/GPU/FragmentLayout.h"
 #include "elfatt/Target/Chip.h"
-#include "elfatt/Tile/TileParams.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/SymbolTable.h"
@@ -279,7 +279,7 @@ SmallVector<Value> Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool
 /// Of the warps that a multiprocessor should hold as many as shared memory leaves room for: the
 /// compiler would take more registers for code that waits a little less.
 void Outliner::limitRegisters(mg::GPUFuncOp func, int64_t warps) {
-  auto occupancy = loop->getAttrOfType<IntegerAttr>(tile::kOccupancyAttr);
+  auto occupancy = loop->getAttrOfType<IntegerAttr>(attention::kOccupancyAttr);
   if (!occupancy)
     return;
   int64_t blocks = chip.sharedPerSM / (placement.bytes + target::kReservedSharedPerBlock);

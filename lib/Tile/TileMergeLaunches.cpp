@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/Passes.h"
-#include "elfatt/Tile/TileParams.h"
 
 #include "MemoryAccesses.h"
+#include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -214,14 +214,14 @@ void merge(const Group &group) {
         b.getArrayAttr(gpu::GPUBlockMappingAttr::get(b.getContext(), gpu::MappingId::LinearDim0));
   auto loop = scf::ForallOp::create(b, loc, ArrayRef<OpFoldResult>(end), ValueRange(), mapping);
   auto occupancyOf = [](const Range &range) {
-    auto attr = range.loop->getAttrOfType<IntegerAttr>(kOccupancyAttr);
+    auto attr = range.loop->getAttrOfType<IntegerAttr>(attention::kOccupancyAttr);
     return attr ? attr.getInt() : int64_t(0);
   };
   int64_t occupancy = occupancyOf(ranges.front());
   for (const Range &range : ranges)
     occupancy = std::min(occupancy, occupancyOf(range));
   if (occupancy != 0)
-    loop->setAttr(kOccupancyAttr, b.getI64IntegerAttr(occupancy));
+    loop->setAttr(attention::kOccupancyAttr, b.getI64IntegerAttr(occupancy));
   b.setInsertionPointToStart(loop.getBody());
   Value number = loop.getInductionVar(0), chosen;
   auto value = [&](OpFoldResult v) { return getValueOrCreateConstantIndexOp(b, loc, v); };

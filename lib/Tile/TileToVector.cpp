@@ -4,6 +4,7 @@
 #include "ElementwiseTerm.h"
 #include "LepeTerm.h"
 #include "PartShape.h"
+#include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -99,7 +100,8 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
       }
     for (auto [loop, occupancy] : loops)
       if (occupancy != 0)
-        loop->setAttr(kOccupancyAttr, Builder(loop->getContext()).getI64IntegerAttr(occupancy));
+        loop->setAttr(attention::kOccupancyAttr,
+                      Builder(loop->getContext()).getI64IntegerAttr(occupancy));
   }
 
   void runOnOperation() override {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TileViews.h"
 
+#include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -175,7 +176,7 @@ static void zeroBeyond(const TileContext &ctx, Value view, Value matrix, bool ro
 
 static void mark(Operation *copy, Reuse reuse) {
   if (reuse == Reuse::Never)
-    copy->setDiscardableAttr(kEvictFirstAttr, UnitAttr::get(copy->getContext()));
+    copy->setDiscardableAttr(elfatt::attention::kEvictFirstAttr, UnitAttr::get(copy->getContext()));
 }
 
 void elfatt::tile::stageIn(const TileContext &ctx, Value view, Value matrix, Padding padding,

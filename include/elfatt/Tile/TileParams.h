@@ -85,13 +85,6 @@ struct TileExtents {
 /// What decides of the shared memory that a part needs.
 enum class PartKind { Softmax, Context, Apply };
 
-/// The least `occupancy` of a worker's parts, on its loop.
-inline constexpr char kOccupancyAttr[] = "elfatt.occupancy";
-
-/// On a copy from or to memory, and on what it becomes: no worker touches these elements again,
-/// so that a cache has better use for its lines.
-inline constexpr char kEvictFirstAttr[] = "elfatt.evict_first";
-
 /// Sizes of the tile level; see docs/TileLevel.md.
 struct TileParams {
   /// Rows of a register tile.
