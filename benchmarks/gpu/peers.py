@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Optional
 import paths  # noqa: F401
 
 import bundles
+from elfatt.runtime import make_tensor
 import gpu_shapes
 import shapes
 
@@ -129,7 +130,7 @@ class Case:
         result = torch.empty(self.result_shape(), dtype=self.dtype, device=device.name)
 
         def describe(x: Any) -> Any:
-            return bundles.tensor_at(x.data_ptr(), self.element, x.shape, x.stride())
+            return make_tensor(x.data_ptr(), self.element, x.shape, x.stride())
 
         arrays = [describe(x) for x in self.inputs]
         output = describe(result)

@@ -53,7 +53,7 @@ here=$root/benchmarks/gpu
 cp "$here"/{run,worker,peers,device,simulated,gpu_report,gpu_shapes,paths}.py "$kit"
 cp "$root"/benchmarks/{common,cpu/shapes}.py "$root"/python/tests/{reference,bundles}.py "$kit"
 mkdir -p "$kit/elfatt/models"
-cp "$root"/python/elfatt/{__init__,errors}.py "$kit/elfatt"
+cp "$root"/python/elfatt/{__init__,arrays,errors,executable,module,runtime,tools}.py "$kit/elfatt"
 cp "$root"/python/elfatt/models/*.py "$kit/elfatt/models"
 cp "$root/LICENSE" "$kit"
 cp -r "$build/share/elfatt/runtime" "$kit/runtime"

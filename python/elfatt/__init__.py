@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Python side of ELFATT-MLIR: models go in, MLIR modules come out.
+"""Python side of ELFATT-MLIR: models go in, compiled functions come out.
+
+    module = elfatt.import_torch(model, example)
+    fast = module.compile()
+    y = fast(x)
 
 Importing this package is cheap: torch, onnx and torch-mlir are loaded only by the
 function that needs them.
@@ -11,12 +15,24 @@ import os
 from typing import TYPE_CHECKING, Mapping, Sequence, Tuple, Union
 
 from elfatt.errors import Error
+from elfatt.executable import Executable
+from elfatt.module import Module
+from elfatt.runtime import TensorType, set_threads
 
 if TYPE_CHECKING:
     import onnx
     import torch
 
-__all__ = ["Error", "import_onnx", "import_stablehlo", "import_torch"]
+__all__ = [
+    "Error",
+    "Executable",
+    "Module",
+    "TensorType",
+    "import_onnx",
+    "import_stablehlo",
+    "import_torch",
+    "set_threads",
+]
 __version__ = "0.1.0"
 
 
@@ -24,8 +40,8 @@ def import_torch(
     module: "torch.nn.Module",
     *args: "torch.Tensor",
     dynamic: Sequence[Tuple[int, int]] = (),
-) -> str:
-    """Imports a PyTorch module as MLIR text.
+) -> Module:
+    """Imports a PyTorch module.
 
     Args:
         module: the module; call ``.eval()`` on it first.
@@ -34,7 +50,7 @@ def import_torch(
         dynamic: pairs (argument, dimension) whose size stays open.
 
     Returns:
-        The text of a module with one ``func.func @main`` on tensors in
+        A module with one ``func.func @main`` on tensors in
         linalg/tensor/arith/math; weights are in it as ``dense_resource`` blobs,
         and every operation has its location.
 
@@ -43,7 +59,7 @@ def import_torch(
     """
     from elfatt.importer.torch_frontend import import_module
 
-    return import_module(module, args, dynamic=dynamic).text()
+    return Module(import_module(module, args, dynamic=dynamic).text())
 
 
 def import_onnx(
@@ -51,8 +67,8 @@ def import_onnx(
     *,
     sizes: Mapping[str, int] = {},
     static: bool = False,
-) -> str:
-    """Imports an ONNX model as MLIR text.
+) -> Module:
+    """Imports an ONNX model.
 
     Args:
         model: a file, beside which its external data lies, or a model with its data.
@@ -71,12 +87,12 @@ def import_onnx(
 
     options = ImportOptions(sizes=sizes, static=static)
     if isinstance(model, (str, os.PathLike)):
-        return import_source(os.fspath(model), options).text()
-    return import_model(model, options).text()
+        return Module(import_source(os.fspath(model), options).text())
+    return Module(import_model(model, options).text())
 
 
-def import_stablehlo(source: Union[str, bytes, "os.PathLike[str]"]) -> str:
-    """Imports StableHLO as MLIR text.
+def import_stablehlo(source: Union[str, bytes, "os.PathLike[str]"]) -> Module:
+    """Imports StableHLO.
 
     Args:
         source: text, MLIR bytecode, a portable artifact, or a file with one of them.
@@ -94,5 +110,7 @@ def import_stablehlo(source: Union[str, bytes, "os.PathLike[str]"]) -> str:
         isinstance(source, str) and "\n" not in source and "(" not in source
     )
     if is_file:
-        return front_end.import_source(os.fspath(source), ImportOptions()).text()
-    return front_end.import_stablehlo(source, ImportOptions()).text()
+        return Module(
+            front_end.import_source(os.fspath(source), ImportOptions()).text()
+        )
+    return Module(front_end.import_stablehlo(source, ImportOptions()).text())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Finds the compiler's own binaries and LLVM 22's."""
+"""Finds the compiler's own binaries and libraries, and LLVM 22's."""
 
 from __future__ import annotations
 
@@ -49,3 +49,33 @@ def find_opt() -> str:
             "mlir-opt of LLVM 22; scripts/setup.sh installs the latter"
         )
     return found
+
+
+def require_tool(name: str) -> str:
+    """Path of one of our tools.
+
+    Raises:
+        Error: it is not there.
+    """
+    found = find_tool(name)
+    if found is None:
+        raise Error(
+            f"found no {name} in $ELFATT_BIN, build/bin or PATH: it is not built"
+        )
+    return found
+
+
+def find_runtime() -> str:
+    """Path of ``libelfatt_runtime.so``, in the ``lib`` beside the tools' folder.
+
+    Raises:
+        Error: it is not there.
+    """
+    library = (
+        Path(require_tool("elfatt-compile")).resolve().parents[1]
+        / "lib"
+        / "libelfatt_runtime.so"
+    )
+    if not library.is_file():
+        raise Error(f"found no '{library}': it is not built")
+    return str(library)

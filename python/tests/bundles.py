@@ -6,17 +6,16 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p
+from ctypes import byref, c_char_p, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
+from elfatt.runtime import Tensor, make_tensor
 
 OK, BAD_ARGUMENT, BAD_BUNDLE, NOT_SUPPORTED = 0, 1, 2, 3
 NO_MEMORY, NO_DEVICE, DEVICE_ERROR, RUN_FAILED = 4, 5, 6, 7
 
-# elfatt_element; bf16 has no NumPy type of its own.
-ELEMENTS = {"f16": 1, "bf16": 2, "f32": 3, "f64": 4, "i32": 7, "i64": 8, "i1": 9}
 _BY_DTYPE = {
     "float16": "f16",
     "float32": "f32",
@@ -26,20 +25,6 @@ _BY_DTYPE = {
     "bool": "i1",
     "uint16": "bf16",
 }
-
-
-class Tensor(ctypes.Structure):
-    _fields_ = [
-        ("data", c_void_p),
-        ("element", c_int32),
-        ("rank", c_int32),
-        ("shape", POINTER(c_int64)),
-        ("strides", POINTER(c_int64)),
-    ]
-
-
-class Type(ctypes.Structure):
-    _fields_ = [("element", c_int32), ("rank", c_int32), ("shape", POINTER(c_int64))]
 
 
 BODY = ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64)
@@ -54,30 +39,13 @@ def tensor(
     data: Optional[int] = None,
 ) -> Tensor:
     """An elfatt_tensor on the memory of ``array``; it keeps that alive."""
-    result = tensor_at(
+    result = make_tensor(
         array.ctypes.data if data is None else data,
         element or _BY_DTYPE[array.dtype.name],
         array.shape if shape is None else shape,
         strides,
     )
-    result.keep += (array,)
-    return result
-
-
-def tensor_at(
-    data: int, element: str, shape: Sequence[int], strides: Optional[Sequence[int]]
-) -> Tensor:
-    """An elfatt_tensor on memory that somebody else keeps alive, a GPU's too."""
-    values = (c_int64 * max(1, len(shape)))(*shape)
-    steps = None if strides is None else (c_int64 * max(1, len(shape)))(*strides)
-    result = Tensor(
-        data,
-        ELEMENTS[element],
-        len(shape),
-        ctypes.cast(values, POINTER(c_int64)),
-        None if steps is None else ctypes.cast(steps, POINTER(c_int64)),
-    )
-    result.keep = (values, steps)
+    result.keep = array
     return result
 
 

@@ -67,3 +67,13 @@ def elfatt_run() -> str:
     found = find_tool("elfatt-run")
     assert found, "elfatt-run is not built: run 'cmake --build --preset release'"
     return found
+
+
+@pytest.fixture(scope="session")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose libcuda.so.1 only writes down its calls."""
+    folder = tmp_path_factory.mktemp("cuda")
+    source = Path(__file__).parent / "data" / "fake_cuda.c"
+    command = ["cc", "-shared", "-fPIC", source, "-o", folder / "libcuda.so.1"]
+    subprocess.run(command, check=True)
+    return folder

@@ -63,15 +63,6 @@ Run = Callable[..., "tuple[subprocess.CompletedProcess[str], list[str]]"]
 
 
 @pytest.fixture(scope="module")
-def fake(tmp_path_factory: Any) -> Path:
-    folder = tmp_path_factory.mktemp("cuda")
-    source = Path(__file__).parent / "data" / "fake_cuda.c"
-    command = ["cc", "-shared", "-fPIC", source, "-o", folder / "libcuda.so.1"]
-    subprocess.run(command, check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def elfatt_compile() -> str:
     found = find_tool("elfatt-compile")
     assert found, "elfatt-compile is not built: run 'cmake --build --preset release'"
@@ -167,7 +158,7 @@ def run(fake: Path, ptx: Path, tmp_path: Path, elfatt_compile: str) -> Run:
         log.write_text("")
         environment = {
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "FAKE_CUDA_LOG": str(log),
             "FAKE_CUDA_VERSION": str(version),
             "FAKE_CUDA_CHIP": str(chip),

@@ -73,7 +73,7 @@ def test_approximated_model() -> None:
     q, k, v = (
         torch.from_numpy(x).float() for x in ops.random(5, *[(2, 3, 197, 16)] * 3)
     )
-    text = import_torch(raising.Spelling(F.scaled_dot_product_attention), q, k, v)
+    text = str(import_torch(raising.Spelling(F.scaled_dot_product_attention), q, k, v))
     plain, sites = raising.raise_text(
         text, "--elfatt-approximate=window=7x7 global-heads=1", "--elfatt-decompose"
     )

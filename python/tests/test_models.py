@@ -48,7 +48,7 @@ def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
 @pytest.mark.parametrize("make", TINY, ids=lambda make: make.__name__)
 def test_imported_model_computes_the_same(make: Callable[[], models.Sample]) -> None:
     module, inputs = make()
-    text = elfatt.import_torch(module, *inputs)
+    text = str(elfatt.import_torch(module, *inputs))
     got = execute(text, [i.numpy() for i in inputs])
     assert relative_error(got[0], outputs((module, inputs))) < IMPORTED
 

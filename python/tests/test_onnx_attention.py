@@ -105,7 +105,7 @@ def test_exported_models(
     with torch.no_grad():
         torch.onnx.export(module, inputs, file, dynamo=False, opset_version=17)
         outputs = [module(*inputs).numpy()]
-    (tmp_path / "m.mlir").write_text(elfatt.import_onnx(file))
+    (tmp_path / "m.mlir").write_text(str(elfatt.import_onnx(file)))
     case = Case("m", None, [value.numpy() for value in inputs], outputs)
     result = _run_case(case, tmp_path / "m.mlir", elfatt_run)
     assert result.returncode == 0, result.stdout + result.stderr

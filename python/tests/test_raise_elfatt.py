@@ -55,7 +55,9 @@ def test_spellings(names: List[str]) -> None:
     torch.manual_seed(1)
     module = Several([SPELLINGS[name][0]() for name in names]).eval()
     x = torch.randn(B, N, C)
-    raised, remarks = raise_text(elfatt.import_torch(module, x), "--elfatt-decompose")
+    raised, remarks = raise_text(
+        str(elfatt.import_torch(module, x)), "--elfatt-decompose"
+    )
     expected: Counter[str] = Counter()
     for name in names:
         expected.update(SPELLINGS[name][1])
@@ -73,7 +75,7 @@ def test_dynamic_batch(make: Callable[..., models.Sample]) -> None:
     if make is models.elfatt_stage:
         shape["blocks"] = 1
     module, (x,) = make(**shape)
-    text = elfatt.import_torch(module, x[:2], dynamic=[(0, 0)])
+    text = str(elfatt.import_torch(module, x[:2], dynamic=[(0, 0)]))
     raised, remarks = raise_text(text, "--elfatt-decompose")
     assert remarks == {"elfatt": 1}
     with torch.no_grad():
@@ -88,7 +90,7 @@ def test_narrow_types(dtype: torch.dtype) -> None:
     module, (x,) = models.elfatt_attention_only(
         size=14, channels=32, heads=2, window=7, batch=1
     )
-    source = elfatt.import_torch(module.to(dtype), x.to(dtype))
+    source = str(elfatt.import_torch(module.to(dtype), x.to(dtype)))
     raised, _ = raise_text(source)
     assert "global_lepe(" in raised and "local_lepe(" in raised
     assert "depthwise_conv" not in raised

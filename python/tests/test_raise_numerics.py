@@ -43,7 +43,7 @@ def check(
     module: torch.nn.Module, inputs: Sequence[torch.Tensor], sites: Dict[str, int]
 ) -> None:
     """`module` has exactly `sites`, and means the same after raising."""
-    text = elfatt.import_torch(module.eval(), *inputs)
+    text = str(elfatt.import_torch(module.eval(), *inputs))
     raised, remarks = raise_text(text, "--elfatt-decompose")
     assert dict(remarks) == sites
     assert "attention." not in re.sub(r"attention\.(refused|excess)", "", raised)
