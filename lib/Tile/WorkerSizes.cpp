@@ -143,6 +143,24 @@ static FailureOr<int64_t> headsOfWorker(Operation *last, Operation *context, int
   return chooseHeads(chain, limits, mayTake);
 }
 
+/// Row blocks that one worker takes where it need not leave some to others, and the workers
+/// that are enough for any machine.
+static constexpr int64_t kRowBlocksTogether = 64, kEnoughWorkers = 32;
+
+/// Whether one worker of a host takes all `rows` that see the same keys, where these fit a row
+/// block: they are read and transposed once, and what the worker takes next is known.
+static bool keepsRowsTogether(Operation *last, const MachineLimits &limits, int64_t rows) {
+  Operation *first = last;
+  while (Operation *part = previousPart(first))
+    first = part;
+  if (limits.machine != Machine::CPU || !isa<SdpaOp>(first))
+    return false;
+  const TileExtents extents = getPartShape(first).extents;
+  const TileParams params = getTileParams(limits, extents);
+  return extents.keys > 0 && params.keys >= extents.keys &&
+         rows <= kRowBlocksTogether * params.rows && countHeads(first) >= kEnoughWorkers;
+}
+
 FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Operation *context,
                                                               const MachineLimits &limits) {
   PartShape shape = getPartShape(op);
@@ -175,6 +193,8 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
   }
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
   int64_t outer = ranges[shape.rows.front()];
+  if (!ShapedType::isDynamic(outer) && keepsRowsTogether(op, limits, outer * inner))
+    lines = std::max(lines, outer);
   // Of about the same height: the last has the scratch of all (GPU), and shapes that are
   // equal are static. Rows that are not lines stay whole row blocks.
   if (!ShapedType::isDynamic(outer) && outer > lines) {
