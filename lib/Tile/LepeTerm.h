@@ -20,6 +20,10 @@ public:
   /// gives the scratch [numRows, columns] that holds them for both.
   bool canShareRows(mlir::Operation *part);
   mlir::Value makeRows(int64_t numRows, int64_t columns, mlir::Type elementType);
+  /// Whether the grid is the keys of `part`, line by line.
+  bool isGridOfKeys(mlir::Operation *part);
+  /// Reads V where `rows` [numRows, columns], all of the grid, hold it as well (CPU).
+  void readFrom(mlir::Value rows);
   /// `rows` [rows, E] of the computation's type, with the term of `block` added.
   mlir::Value addTo(const RowBlock &block, mlir::Value rows);
 

@@ -41,6 +41,33 @@ bool LepeTerm::follows(LepeOp op, Operation *part) {
          destinationDims(cast<ViewOpInterface>(part), getPartShape(part).rows);
 }
 
+bool LepeTerm::isGridOfKeys(Operation *part) {
+  auto sdpa = dyn_cast<SdpaOp>(part);
+  if (!sdpa || sdpa.getValue() != op.getValue())
+    return false;
+  // The same rows in the same order.
+  AttentionDims dims = AttentionDims::get(sdpa);
+  AffineMap ours = op.getIndexingMapsArray()[0], theirs = sdpa.getIndexingMapsArray()[2];
+  auto positions = [&](AffineMap map, ArrayRef<unsigned> order) {
+    return llvm::map_to_vector(order, [&](unsigned dim) {
+      return map.getResultPosition(getAffineDimExpr(dim, op.getContext())).value_or(~0u);
+    });
+  };
+  SmallVector<unsigned> grid(op.getGridDims().begin(), op.getGridDims().end());
+  auto all = cast<MemRefType>(op.getValue().getType());
+  return positions(ours, grid) == positions(theirs, dims.keys) &&
+         llvm::none_of(positions(ours, grid), [&](unsigned dim) { return all.isDynamicDim(dim); });
+}
+
+/// Rows beside each other instead of those of an image: fewer lines of the cache, and widened
+/// already.
+void LepeTerm::readFrom(Value rows) {
+  SmallVector<ReassociationIndices> groups = {{}, {axes}};
+  for (int64_t axis = 0; axis < axes; ++axis)
+    groups.front().push_back(axis);
+  value = memref::ExpandShapeOp::create(b, typeOf(value).getShape(), rows, groups);
+}
+
 Value LepeTerm::origin(unsigned axis) {
   return op.getOffsets().empty() ? ctx.index(0) : op.getOffsets()[axis];
 }

@@ -346,6 +346,9 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
             ctx.params.staged ? Padding::Rows : Padding::None, keyReuse);
     if (!ctx.params.staged)
       valueRows = rowsOf(ctx, valueScratch, ctx.index(0), numKeys);
+    if (LepeTerm *lepe = epilogue.getLepe();
+        lepe && !ctx.params.staged && blocks.single && lepe->isGridOfKeys(op))
+      lepe->readFrom(valueRows);
   }
   Value firstKey = b.createOrFold<arith::MulIOp>(firstLine, ctx.index(blocks.inner));
   Value validKeys = blocks.exact ? Value() : numKeys;

@@ -84,23 +84,7 @@ LogicalResult LepeTerm::stage(bool stageValue) {
   return success();
 }
 
-bool LepeTerm::canShareRows(Operation *part) {
-  auto sdpa = dyn_cast<SdpaOp>(part);
-  if (!ctx.params.staged || !sdpa || sdpa.getValue() != op.getValue())
-    return false;
-  // The same rows in the same order.
-  AttentionDims dims = AttentionDims::get(sdpa);
-  AffineMap ours = op.getIndexingMapsArray()[0], theirs = sdpa.getIndexingMapsArray()[2];
-  auto positions = [&](AffineMap map, ArrayRef<unsigned> order) {
-    return llvm::map_to_vector(order, [&](unsigned dim) {
-      return map.getResultPosition(getAffineDimExpr(dim, op.getContext())).value_or(~0u);
-    });
-  };
-  SmallVector<unsigned> grid(op.getGridDims().begin(), op.getGridDims().end());
-  auto all = cast<MemRefType>(op.getValue().getType());
-  return positions(ours, grid) == positions(theirs, dims.keys) &&
-         llvm::none_of(positions(ours, grid), [&](unsigned dim) { return all.isDynamicDim(dim); });
-}
+bool LepeTerm::canShareRows(Operation *part) { return ctx.params.staged && isGridOfKeys(part); }
 
 Value LepeTerm::makeRows(int64_t numRows, int64_t width, Type elementType) {
   // The last block of a tile reads beyond its rows.
