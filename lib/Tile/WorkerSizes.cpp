@@ -45,12 +45,33 @@ static int64_t keysOfLine(Operation *part) {
   return std::max<int64_t>(1, keys);
 }
 
-/// Rows of one line of the outermost row dim, which a worker takes at once.
-static int64_t rowsOfLine(Operation *part) {
+/// The position among its row dims of the one that workers divide: they take one index of those
+/// outside of it, and all of those inside, a line of it. The outermost, unless such a line is
+/// longer than a worker's rows or of no known length: rows (group, token) are divided by tokens.
+/// LePE's lines lie beside each other, and a state between steps belongs to the outermost dim.
+static unsigned findLineDim(Operation *part, const MachineLimits &limits) {
+  PartShape shape = getPartShape(part);
+  if (!isa<SdpaOp, ApplyOp>(part) || shape.rows.empty())
+    return 0;
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(part));
+  const int64_t most = getTileParams(limits, shape.extents).rowsPerWorker;
+  unsigned at = shape.rows.size() - 1;
+  for (int64_t line = 1; at > 0; --at) {
+    const int64_t range = ranges[shape.rows[at]];
+    if (ShapedType::isDynamic(range) || line * range > most)
+      break;
+    line *= std::max<int64_t>(1, range);
+  }
+  return at;
+}
+
+/// Rows of one line of the dim that workers divide, which one takes at once.
+static int64_t rowsOfLine(Operation *part, const MachineLimits &limits) {
   PartShape shape = getPartShape(part);
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(part));
   int64_t rows = 1;
-  for (unsigned dim : ArrayRef(shape.rows).drop_front(shape.rows.empty() ? 0 : 1))
+  for (unsigned dim :
+       ArrayRef(shape.rows).drop_front(shape.rows.empty() ? 0 : findLineDim(part, limits) + 1))
     rows = ShapedType::isDynamic(ranges[dim]) ? 64 : rows * std::max<int64_t>(1, ranges[dim]);
   return rows;
 }
@@ -63,7 +84,7 @@ static constexpr int64_t kFewColumns = 16;
 /// it has room for nothing.
 static std::optional<int64_t> findColumns(Operation *last, const MachineLimits &limits,
                                           Operation *context) {
-  const int64_t values = getPartShape(last).extents.values, rows = rowsOfLine(last);
+  const int64_t values = getPartShape(last).extents.values, rows = rowsOfLine(last, limits);
   // The state between online steps is one for all columns.
   bool hasSteps = false;
   for (Operation *part = last; part; part = previousPart(part))
@@ -169,7 +190,7 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
   SmallVector<int64_t> sizes(ranges.size(), 0);
   for (unsigned dim : shape.batch)
     sizes[dim] = 1;
-  const int64_t inner = rowsOfLine(op);
+  const int64_t inner = rowsOfLine(op, limits);
   const int64_t columns = findColumns(op, limits, context).value_or(shape.extents.values);
   if (columns != shape.extents.values)
     sizes[shape.values] = columns;
@@ -192,7 +213,11 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
     rowsPerWorker = std::min(rowsPerWorker, getTileParams(limits, extents).rowsPerWorker);
   }
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
-  int64_t outer = ranges[shape.rows.front()];
+  const unsigned lineDim = findLineDim(op, limits);
+  for (unsigned dim : ArrayRef(shape.rows).take_front(lineDim))
+    sizes[dim] = 1;
+  const unsigned divided = shape.rows[lineDim];
+  int64_t outer = ranges[divided];
   if (!ShapedType::isDynamic(outer) && keepsRowsTogether(op, limits, outer * inner))
     lines = std::max(lines, outer);
   // Of about the same height: the last has the scratch of all (GPU), and shapes that are
@@ -207,9 +232,9 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
     while (!ShapedType::isDynamic(outer) && outer > 0 && outer % lines != 0)
       --lines;
   if (ShapedType::isDynamic(outer) || outer > lines)
-    sizes[shape.rows.front()] = lines;
+    sizes[divided] = lines;
   else if (shape.batch.empty())
-    sizes[shape.rows.front()] = outer;
+    sizes[divided] = outer;
   return sizes;
 }
 

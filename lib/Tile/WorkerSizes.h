@@ -20,9 +20,9 @@ mlir::Operation *previousPart(mlir::Operation *op);
 mlir::Operation *findOwnContext(mlir::Operation *last, const MachineLimits &limits);
 
 /// Tile sizes of the loop over the workers of the chain of `op`, and of `context` if they own it.
-/// Workers take one index of every batch dim, or some heads, a block of rows of the outermost
-/// row dim where rows are many, and some of the columns where they are too many for a block. Zero
-/// means not tiled.
+/// Workers take one index of every batch dim, or some heads, a block of rows where rows are many,
+/// in lines of the outermost row dim or, where such a line is too long, of one inside, and some of
+/// the columns where they are too many for a block. Zero means not tiled.
 mlir::FailureOr<llvm::SmallVector<int64_t>>
 chooseTileSizes(mlir::Operation *op, mlir::Operation *context, const MachineLimits &limits);
 

@@ -155,7 +155,8 @@ def masks(dtype: str = "f32") -> List[Case]:
     add("causal-channels-first", 211, 49, causal=True, layout="channels first")
     for n, m in [(257, 257), (300, 17), (1, 1)]:
         add("causal", n, m, causal=True)
-    cases += [grouped(n, m, dtype) for n, m in [(7, 49), (33, 257)]]
+    # The tokens of one group may be more than a worker's rows.
+    cases += [grouped(n, m, dtype) for n, m in [(7, 49), (33, 257), (600, 40)]]
     return cases
 
 
@@ -170,28 +171,55 @@ SOFTCAP = """score {
 }"""
 
 
-def grouped(n: int, m: int, dtype: str) -> Case:
-    """Three query heads to each head of keys."""
-    name = f"sdpa-grouped-n{n}-m{m}"
-    q, k, v = normal(name, (2, 6, n, 20), (2, 2, m, 20), (2, 2, m, 5))
-    wide = sdpa(name, q, k.repeat(3, axis=1), v.repeat(3, axis=1), dtype=dtype)
+def grouped(
+    n: int,
+    m: int,
+    dtype: str,
+    batch: int = 2,
+    dynamic: bool = False,
+    causal: bool = False,
+    mask: bool = False,
+) -> Case:
+    """Three query heads to each head of keys; with `mask`, one for each sample that says
+    which keys a token sees."""
+    options = "-dynamic" * dynamic + "-causal" * causal + "-mask" * mask
+    name = f"sdpa-grouped{options}-b{batch}-n{n}-m{m}"
+    q, k, v = normal(name, (batch, 6, n, 20), (batch, 2, m, 20), (batch, 2, m, 5))
+    seen = normal(name, (batch, n, m))[0] > -0.5
+    wide = sdpa(
+        name,
+        q,
+        k.repeat(3, axis=1),
+        v.repeat(3, axis=1),
+        dtype=dtype,
+        causal=causal,
+        bias=[(seen, "bij", "i1")] if mask else [],
+    )
     case = Case(name, dtype)
-    q = q.reshape(2, 2, 3, n, 20)
-    values = [case.argument(x) for x in (q, k, v)]
-    init = case.argument(np.full((2, 2, 3, n, 5), np.nan))
+    q = q.reshape(batch, 2, 3, n, 20)
+
+    def argument(array: Array, dims: str, kind: str = "") -> Tuple[str, str]:
+        extents = [at for at, dim in enumerate(dims) if dynamic and dim in "bij"]
+        return case.argument(array, kind, extents)
+
+    stored = ["bhgid", "bhjd", "bhje"]
+    values = [argument(x, dims) for x, dims in zip((q, k, v), stored)]
+    bias = ""
+    if mask:
+        stored.append("bij")
+        bias = "bias({} : {})".format(*argument(seen, "bij", "i1"))
+    stored.append("bhgie")
+    shape = (batch, 2, 3, n, 5)
+    init = argument(np.full(shape, np.nan), stored[-1])
     case.destinations.append(len(case.arguments) - 1)
     ins, of = (", ".join(x) for x in zip(*values))
     dims = "b,h,g,i,j,d,e"
-    maps = ", ".join(
-        f"affine_map<({dims}) -> ({','.join(x)})>"
-        for x in ("bhgid", "bhjd", "bhje", "bhgie")
-    )
+    maps = ", ".join(f"affine_map<({dims}) -> ({','.join(x)})>" for x in stored)
     case.body.append(
-        f"%o = attention.sdpa indexing_maps = [{maps}] ins({ins} : {of})"
-        f" outs({init[0]} : {init[1]}) -> {init[1]}"
+        f"%o = attention.sdpa indexing_maps = [{maps}] ins({ins} : {of}) {bias}"
+        f" outs({init[0]} : {init[1]}) {'causal' * causal} -> {init[1]}"
     )
     case.result = ("%o", init[1])
-    shape = (2, 2, 3, n, 5)
     case.expected, case.plain = wide.expected.reshape(shape), wide.plain.reshape(shape)
     case.scale = wide.scale
     if peer := wide.eager:
@@ -211,6 +239,10 @@ def dynamic(dtype: str = "f32") -> List[Case]:
         name = f"linear-dynamic-b{batch}-n{n}-m{m}"
         if m:
             cases.append(linear(name, *qkv(name, batch, 2, n, m, 16), dynamic=True))
+    # A token behind a cache, few tokens, and more than a worker's rows.
+    for batch, n, m in [(2, 1, 64), (1, 7, 7), (2, 197, 197), (1, 0, 5)]:
+        for causal, mask in [(False, False), (True, True)]:
+            cases.append(grouped(n, m, dtype, batch, True, causal, mask))
     name = "sdpa-dynamic-channels-first"
     inputs = qkv(name, 2, 2, 17, 300, 20)
     cases.append(sdpa(name, *inputs, dynamic=True, layout="channels first"))
