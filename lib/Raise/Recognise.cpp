@@ -65,6 +65,7 @@ private:
   Ending endPlainly();
   std::optional<Ending> findDivision();
   bool readSecond();
+  std::optional<Element> findContext();
   LogicalResult readFirst(const Element &product);
   void judgeSite();
   LogicalResult matchSdpa();
@@ -176,8 +177,21 @@ bool Recogniser::readSecond() {
   collect(second.reduced, parts.keys);
   contracted = parts.keys;
   near = readSide(second, pair.side, secondLoops);
+  // Values are one dim of sdpa: a movement that cuts it is the operand's own.
+  if (!findContext())
+    for (unsigned atom : parts.values)
+      space.keepWhole(atom);
   far = readSide(second, 1 - pair.side, secondLoops);
   return near && far;
+}
+
+/// The element of the first product where the second contracts that itself: linear attention.
+std::optional<Element> Recogniser::findContext() {
+  SmallVector<Operation *> casts;
+  Scalar direct = skipCasts(*reader, near, &casts);
+  if (direct.element && direct.element.source == pair.first.getResult())
+    return direct.element;
+  return std::nullopt;
 }
 
 /// Loops of the first contraction where its result is read at `product`.
@@ -285,6 +299,8 @@ LogicalResult Recogniser::matchSdpa() {
     return refuse(Reason::WrongSoftmaxAxis);
   if (failed(readFirst(scores->product)))
     return failure();
+  for (unsigned atom : parts.channels)
+    space.keepWhole(atom);
   result.scale = scores->scale;
   result.isCausal = scores->isCausal;
   result.causalRow = scores->causalRow;
@@ -392,14 +408,8 @@ Verdict Recogniser::run() {
       if (!readSecond())
         return std::move(verdict);
     }
-  Value product = pair.first.getResult();
-  SmallVector<Operation *> casts;
-  Scalar direct = skipCasts(*reader, near, &casts);
-  LogicalResult matched = failure();
-  if (direct.element && direct.element.source == product)
-    matched = matchLinear(direct.element);
-  else
-    matched = matchSdpa();
+  std::optional<Element> context = findContext();
+  LogicalResult matched = context ? matchLinear(*context) : matchSdpa();
   for (const Contraction *each : {&pair.first, &pair.second}) {
     Type type = getElementTypeOrSelf(each->getResult().getType());
     result.hasExcessPrecision |= type.isF16() || type.isBF16();

@@ -156,6 +156,8 @@ bool IndexSpace::split(unsigned atom, const Size &inner) {
     return false;
   if (outer->isOne() || inner.isOne())
     return true;
+  if (atoms[atom].staysWhole)
+    return false;
   int first = atoms.size();
   atoms.push_back({*outer, int(atom)});
   atoms.push_back({inner, int(atom)});

@@ -108,8 +108,10 @@ public:
   bool equal(llvm::ArrayRef<Index> a, llvm::ArrayRef<Index> b) const;
 
   /// Cuts a whole atom into (outer, inner) with the given inner extent. Fails
-  /// where that does not divide the extent.
+  /// where that does not divide the extent, or where the atom is to stay whole.
   bool split(unsigned atom, const Size &inner);
+  /// From now on no cut divides `atom`.
+  void keepWhole(unsigned atom) { atoms[atom].staysWhole = true; }
 
   /// Whether `b` is `a` with atoms renamed: an atom of `b` whose root is in
   /// `bound` may stand for another of `a`, one to one, as `renaming` (from `b` to
@@ -133,6 +135,7 @@ private:
   struct Atom {
     Size extent;
     int parent = -1, outer = -1, inner = -1;
+    bool staysWhole = false;
   };
   /// index = quotient * size + remainder, with 0 <= remainder < size.
   bool divide(const Index &index, const Size &size, Index &quotient, Index &remainder);
