@@ -61,6 +61,10 @@ static SmallVector<unsigned> getGroupDims(const attention::AttentionDims &dims,
     }
   if (next == 0)
     return groups;
+  // Rows and columns of a window are tokens together, beside keys of one dim.
+  const std::optional<int64_t> numKeys = multiplyAll(dims.keys, ranges).get();
+  if (!hasPositions && numKeys && multiplyAll(dims.rows, ranges).get() == numKeys)
+    return {};
   size_t numGroups = dims.rows.size() - count;
   groups.clear();
   if (!hasPositions)

@@ -51,6 +51,19 @@ func.func @windows(%q: tensor<5x2x3x8xf32>, %o: tensor<5x2x3x8xf32>) -> tensor<5
 
 // -----
 
+// They may be two dims of the queries alone: what is as many as the keys is no group.
+func.func @windows_of_rows(%q: tensor<5x2x3x8xf32>, %k: tensor<5x6x8xf32>, %o: tensor<5x2x3x8xf32>) -> tensor<5x2x3x8xf32> {
+  // expected-remark @below {{B=5 H=1 N=6 M=6 D=8 Dv=8, bias none}}
+  %a = attention.sdpa indexing_maps = [
+      affine_map<(b, y, x, j, d, e) -> (b, y, x, d)>, affine_map<(b, y, x, j, d, e) -> (b, j, d)>,
+      affine_map<(b, y, x, j, d, e) -> (b, j, e)>, affine_map<(b, y, x, j, d, e) -> (b, y, x, e)>]
+    ins(%q, %k, %k : tensor<5x2x3x8xf32>, tensor<5x6x8xf32>, tensor<5x6x8xf32>)
+    outs(%o : tensor<5x2x3x8xf32>) -> tensor<5x2x3x8xf32>
+  return %a : tensor<5x2x3x8xf32>
+}
+
+// -----
+
 // CHECK:      {{^ *}}"causal",
 // CHECK-NEXT:   "mask",
 // CHECK-NEXT:   "additive"
