@@ -96,7 +96,7 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
       shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());
   }
   if (auto sdpa = dyn_cast<SdpaOp>(op))
-    shape.extents.hasBias = !sdpa.getBias().empty();
+    shape.extents.biases = sdpa.getBias().size();
   Value made = op->getNumResults() != 0 ? op->getResult(0)
                                         : cast<DestinationStyleOpInterface>(op).getDpsInits()[0];
   for (Operation *user : made.getUsers())

@@ -98,8 +98,7 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   // O takes the place of Q where it fits.
   int64_t bytes = rows * (channels == values ? valueBytes : keyBytes + valueBytes);
   bytes += extents.keys != 0 ? keys * (valueBytes + keyBytes) : contextBytes;
-  if (extents.hasBias)
-    bytes += (rows + kFragmentRows) * keys * computed;
+  bytes += extents.biases * (rows + kFragmentRows) * keys * computed;
   // V a line and a row further on both sides; the rows between may be there already. Nine taps
   // and a bias, the taps as diagonal matrices in blocks of eight channels too.
   if (extents.hasLepe) {

@@ -59,14 +59,14 @@ TEST(TileParams, DoublesTakeHalfTheLanes) {
 TEST(TileParams, SharedMemoryHoldsABlock) {
   for (int64_t width : {8, 32, 40, 64, 80, 128})
     for (int64_t stored : {16, 32})
-      for (bool bias : {false, true}) {
+      for (int64_t biases : {0, 1, 3}) {
         TileExtents extents{kDynamic, kDynamic, width, width};
         extents.storageBits = stored;
-        extents.hasBias = bias;
+        extents.biases = biases;
         TileParams params = getTileParams(MachineLimits::gpu(), extents);
         int64_t bytes =
             (params.rowsPerWorker + 2 * params.keys) * stagedPitch(width, stored) * stored / 8 +
-            (bias ? (params.rowsPerWorker + 16) * params.keys * 4 : 0);
+            biases * (params.rowsPerWorker + 16) * params.keys * 4;
         EXPECT_LE(bytes, 48 * 1024) << width << " channels of " << stored << " bits";
       }
 }

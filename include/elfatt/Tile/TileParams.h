@@ -65,9 +65,9 @@ struct TileExtents {
   int64_t channels;  ///< D
   int64_t values;    ///< E
   int64_t bits = 32; ///< of the computation's type
-  /// Of the widest operand, and whether a bias lies beside them in scratch (GPU).
+  /// Of the widest operand, and how many biases lie beside them in scratch (GPU).
   int64_t storageBits = 32;
-  bool hasBias = false;
+  int64_t biases = 0;
   /// Whether LePE adds to the rows, so that the rows of V around them lie there too (GPU).
   bool hasLepe = false;
   /// Whether these are the keys' values.
