@@ -81,6 +81,7 @@ void buildLoops(OpPassManager &pm, const tile::MachineLimits &limits) {
 /// Everything that is left goes to the LLVM dialect.
 void buildLLVM(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(createConvertVectorToSCFPass(VectorTransferToSCFOptions().enableFullUnroll()));
+  pm.addPass(tile::createTileExpandViewsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());

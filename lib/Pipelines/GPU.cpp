@@ -82,6 +82,7 @@ void buildNVVM(OpPassManager &pm) {
   OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
   kernels.addPass(gpu::createGPUEvictFirstPass());
   kernels.addPass(createConvertNVGPUToNVVMPass());
+  kernels.addPass(tile::createTileExpandViewsPass());
   kernels.addPass(memref::createExpandStridedMetadataPass());
   kernels.addPass(createLowerAffinePass());
   kernels.addPass(createSCFToControlFlowPass());

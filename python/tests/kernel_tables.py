@@ -8,7 +8,7 @@ import functools
 from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
-from kernel_case import Array, Case
+from kernel_case import Array, Case, tensor
 from kernel_ops import LAYOUTS, PACKED, Shape, elfatt, linear, normal, sdpa
 
 CHANNELS = (1, 2, 3, 5, 7, 8, 16, 20, 24, 32, 40, 64, 72, 80, 96, 128, 160, 256)
@@ -227,6 +227,40 @@ def grouped(
     return case
 
 
+def image(dtype: str) -> Case:
+    """The tokens of an image of any size as its rows and columns, beside keys of one dim."""
+    name = "sdpa-dynamic-image"
+    q, k, v = normal(name, (2, 35, 20), (2, 35, 20), (2, 35, 5))
+    flat = sdpa(name, q[:, None], k[:, None], v[:, None], dtype=dtype)
+    case = Case(name, dtype, scale=flat.scale)
+    values = [case.argument(x, "", [1]) for x in (q, k, v)]
+    init = case.argument(np.full((2, 5, 7, 5), np.nan), "", [1, 2])
+    case.destinations.append(3)
+    rows = tensor([2, "?", "?", 20], dtype)
+    ins = ", ".join(["%q", *(value for value, _ in values[1:])])
+    types = ", ".join([rows, *(type_ for _, type_ in values[1:])])
+    maps = ", ".join(
+        f"affine_map<(b,y,x,j,d,e) -> ({','.join(dims)})>"
+        for dims in ("byxd", "bjd", "bje", "byxe")
+    )
+    case.body += [
+        "%c1 = arith.constant 1 : index",
+        "%c2 = arith.constant 2 : index",
+        f"%y = tensor.dim {init[0]}, %c1 : {init[1]}",
+        f"%x = tensor.dim {init[0]}, %c2 : {init[1]}",
+        f"%q = tensor.expand_shape {values[0][0]} [[0], [1, 2], [3]]"
+        f" output_shape [2, %y, %x, 20] : {values[0][1]} into {rows}",
+        f"%o = attention.sdpa indexing_maps = [{maps}] ins({ins} : {types})"
+        f" outs({init[0]} : {init[1]}) -> {init[1]}",
+    ]
+    case.result = ("%o", init[1])
+    shape = (2, 5, 7, 5)
+    case.expected, case.plain = flat.expected.reshape(shape), flat.plain.reshape(shape)
+    if peer := flat.eager:
+        case.eager = lambda: peer().reshape(shape)
+    return case
+
+
 def dynamic(dtype: str = "f32") -> List[Case]:
     """Extents known when the program runs; one kernel each, so few."""
     sdpa, linear, elfatt = ops_in(dtype)
@@ -239,6 +273,7 @@ def dynamic(dtype: str = "f32") -> List[Case]:
         name = f"linear-dynamic-b{batch}-n{n}-m{m}"
         if m:
             cases.append(linear(name, *qkv(name, batch, 2, n, m, 16), dynamic=True))
+    cases.append(image(dtype))
     # A token behind a cache, few tokens, and more than a worker's rows.
     for batch, n, m in [(2, 1, 64), (1, 7, 7), (2, 197, 197), (1, 0, 5)]:
         for causal, mask in [(False, False), (True, True)]:

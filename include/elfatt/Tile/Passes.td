@@ -146,6 +146,20 @@ def TileCleanBuffersPass : ElfattTilePass<"elfatt-tile-clean-buffers"> {
     Statistic<"numScratch", "num-scratch", "Number of allocations that became scratch">];
 }
 
+def TileExpandViewsPass : ElfattTilePass<"elfatt-tile-expand-views"> {
+  let summary = "Cast views that expand a dim to several of unknown sizes";
+  let description = [{
+    A `memref.expand_shape` with several dynamic sizes in one group (the rows and the
+    columns of an image of any size) becomes a `memref.reinterpret_cast` with the strides
+    that it stands for: `expand-strided-metadata` of MLIR 22.1 crashes at it.
+
+    - Preconditions: bufferized.
+    - Postconditions: no group of a `memref.expand_shape` has two dynamic sizes.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = ["mlir::affine::AffineDialect", "mlir::memref::MemRefDialect"];
+}
+
 def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
   let summary = "Lower attention parts on buffers to the tile level";
   let description = [{
