@@ -45,6 +45,48 @@ static Interval getLife(memref::AllocaOp buffer,
   return life;
 }
 
+namespace {
+/// Buffers by what matters of where they lie.
+struct Buffers {
+  SmallVector<Interval> lives;
+  SmallVector<int64_t> sizes; // in bytes
+
+  /// The least that any placement needs: what is in use where most is.
+  int64_t getBound() const {
+    int64_t bound = 0;
+    for (const Interval &at : lives) {
+      int64_t used = 0;
+      for (auto [life, size] : llvm::zip_equal(lives, sizes))
+        used += life.first <= at.first && at.first <= life.last ? size : 0;
+      bound = std::max(bound, used);
+    }
+    return bound;
+  }
+
+  /// One after the other, each as low as those before it leave room.
+  ScratchPlacement place(ArrayRef<int64_t> order) const {
+    ScratchPlacement placement;
+    placement.offsets.resize(sizes.size());
+    for (auto [placed, i] : llvm::enumerate(order)) {
+      int64_t offset = 0;
+      for (bool moved = true; moved;) {
+        moved = false;
+        for (int64_t j : order.take_front(placed)) {
+          int64_t other = placement.offsets[j];
+          if (lives[i].meets(lives[j]) && offset < other + sizes[j] && other < offset + sizes[i]) {
+            offset = other + sizes[j];
+            moved = true;
+          }
+        }
+      }
+      placement.offsets[i] = offset;
+      placement.bytes = std::max(placement.bytes, offset + sizes[i]);
+    }
+    return placement;
+  }
+};
+} // namespace
+
 ScratchPlacement placeBuffers(Region &region, ArrayRef<memref::AllocaOp> buffers) {
   llvm::DenseMap<Operation *, Interval> places;
   int64_t place = 0;
@@ -55,41 +97,26 @@ ScratchPlacement placeBuffers(Region &region, ArrayRef<memref::AllocaOp> buffers
       it->second.last = std::max(it->second.last, places.lookup(op).last);
   });
 
-  SmallVector<Interval> lives;
-  SmallVector<int64_t> sizes, order;
-  int64_t sum = 0;
-  for (auto [i, op] : llvm::enumerate(buffers)) {
-    memref::AllocaOp buffer = op;
-    lives.push_back(getLife(buffer, places));
-    sizes.push_back(llvm::alignTo(getBytes(buffer.getType()), kPointerAlignment));
-    order.push_back(i);
-    sum += sizes.back();
+  Buffers all;
+  for (memref::AllocaOp buffer : buffers) {
+    all.lives.push_back(getLife(buffer, places));
+    all.sizes.push_back(llvm::alignTo(getBytes(buffer.getType()), kPointerAlignment));
   }
   // Large ones first: small ones fit between them.
-  llvm::sort(order, [&](int64_t i, int64_t j) {
-    return std::pair(-sizes[i], i) < std::pair(-sizes[j], j);
-  });
-  ScratchPlacement placement;
-  placement.offsets.resize(buffers.size());
-  SmallVector<int64_t> placed;
-  for (int64_t i : order) {
-    int64_t offset = 0;
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (int64_t j : placed) {
-        int64_t other = placement.offsets[j];
-        if (lives[i].meets(lives[j]) && offset < other + sizes[j] && other < offset + sizes[i]) {
-          offset = other + sizes[j];
-          moved = true;
-        }
-      }
-    }
-    placement.offsets[i] = offset;
-    placement.bytes = std::max(placement.bytes, offset + sizes[i]);
-    placed.push_back(i);
+  auto order = llvm::to_vector(llvm::seq<int64_t>(0, buffers.size()));
+  llvm::stable_sort(order, [&](int64_t i, int64_t j) { return all.sizes[i] > all.sizes[j]; });
+  ScratchPlacement best = all.place(order);
+  // One that is in use with all others, behind a large one that is not, splits the room in two.
+  const int64_t bound = all.getBound();
+  for (int64_t i = 0, e = order.size(); i < e && best.bytes > bound; ++i) {
+    SmallVector<int64_t> other(order);
+    std::rotate(other.begin() + i, other.begin() + i + 1, other.end());
+    ScratchPlacement placement = all.place(other);
+    if (placement.bytes < best.bytes)
+      best = std::move(placement);
   }
-  placement.areShared = placement.bytes < sum;
-  return placement;
+  best.areShared = best.bytes < llvm::sum_of(all.sizes, int64_t(0));
+  return best;
 }
 
 bool haveCommonBytes(Value a, Value b) {

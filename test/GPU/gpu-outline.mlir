@@ -78,6 +78,26 @@ func.func @scratch_at_different_times(%a: memref<4xf32>, %part: index) {
   return
 }
 
+// What is in use with all others lies behind them, not behind the largest, where it would
+// split the room of the later two.
+func.func @scratch_that_stays(%a: memref<4xf32>) {
+  scf.forall (%i) in (4) {
+    %early = memref.alloca() : memref<100xf32, #gpu.address_space<workgroup>>
+    %stays = memref.alloca() : memref<50xf32, #gpu.address_space<workgroup>>
+    %late = memref.alloca() : memref<80xf32, #gpu.address_space<workgroup>>
+    %later = memref.alloca() : memref<30xf32, #gpu.address_space<workgroup>>
+    %x = memref.load %a[%i] : memref<4xf32>
+    memref.store %x, %early[%i] : memref<100xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %stays[%i] : memref<50xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %early[%i] : memref<100xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %late[%i] : memref<80xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %later[%i] : memref<30xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %late[%i] : memref<80xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %stays[%i] : memref<50xf32, #gpu.address_space<workgroup>>
+  }
+  return
+}
+
 // More than 48 KiB is dynamic: one array, a view a buffer, its size at the launch.
 // CHECK-LABEL: func.func @much_scratch
 // CHECK: %[[BYTES:.*]] = arith.constant 65600 : i32
@@ -117,6 +137,9 @@ func.func @much_scratch(%a: memref<16xf32>) {
 // CHECK-NEXT: %[[C0:.*]] = arith.constant 0 : index
 // CHECK-NEXT: memref.view %[[ARRAY]][%[[C0]]][] : {{.*}} to memref<32xf32
 // CHECK-NOT: memref.alloca
+// CHECK: gpu.func @scratch_that_stays_0({{.*}}) workgroup(%[[ARRAY:.*]] : memref<656xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
+// CHECK: %[[C448:.*]] = arith.constant 448 : index
+// CHECK-NEXT: memref.view %[[ARRAY]][%[[C448]]][] : {{.*}} to memref<50xf32
 // CHECK: gpu.func @much_scratch_0(%{{[^)]*}}) kernel
 // CHECK: %[[ALL:.*]] = gpu.dynamic_shared_memory : memref<?xi8, #gpu.address_space<workgroup>>
 // CHECK: %[[OFFSET:.*]] = arith.constant 65536 : index
