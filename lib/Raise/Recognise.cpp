@@ -61,6 +61,13 @@ private:
                         [&](unsigned loop) { return mentions(firstLoops[loop], atoms); });
   }
 
+  /// Channels, and values, are one dim of sdpa: a movement that cuts it is the operand's own.
+  /// Where their number is not known no kernel would serve them.
+  void keepWhole(ArrayRef<unsigned> atoms) {
+    for (unsigned atom : atoms)
+      if (space.getExtent(atom).isStatic())
+        space.keepWhole(atom);
+  }
   LogicalResult checkShapes();
   Ending endPlainly();
   std::optional<Ending> findDivision();
@@ -177,10 +184,8 @@ bool Recogniser::readSecond() {
   collect(second.reduced, parts.keys);
   contracted = parts.keys;
   near = readSide(second, pair.side, secondLoops);
-  // Values are one dim of sdpa: a movement that cuts it is the operand's own.
   if (!findContext())
-    for (unsigned atom : parts.values)
-      space.keepWhole(atom);
+    keepWhole(parts.values);
   far = readSide(second, 1 - pair.side, secondLoops);
   return near && far;
 }
@@ -299,8 +304,7 @@ LogicalResult Recogniser::matchSdpa() {
     return refuse(Reason::WrongSoftmaxAxis);
   if (failed(readFirst(scores->product)))
     return failure();
-  for (unsigned atom : parts.channels)
-    space.keepWhole(atom);
+  keepWhole(parts.channels);
   result.scale = scores->scale;
   result.isCausal = scores->isCausal;
   result.causalRow = scores->causalRow;
