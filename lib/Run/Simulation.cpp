@@ -126,6 +126,12 @@ void Simulation::run(int64_t number, sim::LaunchConfig config, const int64_t *wo
     }
   config.seed = records.size();
   config.chip = chip;
+  const bool isSameOp = lastLaunch && *lastLaunch < number && launch.site &&
+                        launches[*lastLaunch].site == launch.site;
+  if (!isSameOp)
+    l2.emplace();
+  lastLaunch = number;
+  config.l2 = &*l2;
   config.sampleBlocks = samples;
   if (auto found = usage.find(launch.kernel); found != usage.end())
     config.registers = found->second.registers;

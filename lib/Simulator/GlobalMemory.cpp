@@ -11,13 +11,22 @@ using namespace elfatt::sim;
 /// Device allocations are aligned so (CUDA C++ Programming Guide, "Device Memory Accesses").
 static constexpr uint64_t kDeviceAlignment = 256;
 
-GlobalMemory::GlobalMemory(std::vector<Buffer> given) {
+uint64_t Places::place(const Buffer &buffer) {
+  auto *data = static_cast<const char *>(buffer.data);
+  for (const Place &known : places)
+    if (data >= known.data && data + buffer.bytes <= known.data + known.bytes)
+      return known.device + (data - known.data);
+  next += kDeviceAlignment;
+  places.push_back({data, buffer.bytes, next});
+  next = alignTo(next + buffer.bytes, kDeviceAlignment) - kDeviceAlignment;
+  return places.back().device;
+}
+
+GlobalMemory::GlobalMemory(std::vector<Buffer> given, Places &places) {
   // Placed in the order given, so that counts depend on nothing else.
-  uint64_t next = kDeviceAlignment;
   for (Buffer &buffer : given) {
-    uint64_t bytes = buffer.bytes;
-    buffers.push_back({std::move(buffer), next});
-    next = alignTo(next + bytes, kDeviceAlignment);
+    const uint64_t device = places.place(buffer);
+    buffers.push_back({std::move(buffer), device});
   }
   llvm::sort(buffers, [](const Placed &a, const Placed &b) {
     return std::pair(a.host.data, b.host.bytes) < std::pair(b.host.data, a.host.bytes);

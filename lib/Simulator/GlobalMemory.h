@@ -8,9 +8,24 @@
 
 namespace elfatt::sim {
 
+/// Where device memory has the buffers of launches that share an L2.
+class Places {
+public:
+  /// The device address of a buffer: the one that it had, or a new one.
+  uint64_t place(const Buffer &buffer);
+
+private:
+  struct Place {
+    const char *data;
+    uint64_t bytes, device;
+  };
+  std::vector<Place> places;
+  uint64_t next = 0;
+};
+
 class GlobalMemory {
 public:
-  explicit GlobalMemory(std::vector<Buffer> buffers);
+  GlobalMemory(std::vector<Buffer> buffers, Places &places);
 
   /// The buffer that holds the pointer; -1 if none does.
   int find(const void *pointer);

@@ -112,6 +112,14 @@ orc::SymbolMap makeSymbols(orc::MangleAndInterner &mangle) {
 }
 } // namespace
 
+struct L2::Impl {
+  std::optional<Cache> cache;
+  Places places;
+};
+
+L2::L2() : impl(std::make_unique<Impl>()) {}
+L2::~L2() = default;
+
 struct Program::Impl {
   std::unique_ptr<orc::LLJIT> jit;
   InstrumentedModule module;
@@ -279,11 +287,13 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
   shared->configure(arrays, module.granule, threads);
   std::vector<Buffer> buffers = config.buffers;
   buffers.insert(buffers.end(), globals.begin(), globals.end());
-  GlobalMemory global(std::move(buffers));
+  L2::Impl alone;
+  L2::Impl &l2 = config.l2 ? config.l2->get() : alone;
+  GlobalMemory global(std::move(buffers), l2.places);
 
   uint64_t wave = config.chip ? sum.blocksPerSM * config.chip->reference.SMs : 1;
-  std::optional<Cache> cache;
-  if (config.chip)
+  std::optional<Cache> &cache = l2.cache;
+  if (config.chip && !cache)
     cache.emplace(config.chip->reference.l2Bytes);
   std::vector<int> argumentBuffers;
   for (auto [isPointer, value] : zip_equal(kernel.isPointer, args))
@@ -345,6 +355,8 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
     }
     addScaled(sum, counts, part.times);
   }
+  if (any_of(parts, [](const Part &part) { return part.times > 1; }))
+    cache.reset();
   return sum;
 }
 

@@ -5,6 +5,8 @@
 #include "Formulas.h"
 #include "TileViews.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 namespace elfatt::tile {
 
 /// What `op` adds to its rows. Row blocks are those of init [grid.., E].
@@ -44,6 +46,15 @@ private:
 
   // StagedLepe.cpp: rows flattened in scratch, with those around them.
   llvm::LogicalResult stage(bool stageValue);
+  /// The loop in which a worker takes tile after tile of so many lines, from the first to the last
+  /// or back.
+  struct Turns {
+    mlir::scf::ForOp loop;
+    int64_t lines;
+    bool goesBack;
+  };
+  std::optional<Turns> findTurns();
+  void keepLines(const Turns &turns, int64_t line, int64_t before, mlir::Value count);
   void stageRows(int64_t rowBound);
   void makeDiagonals();
   mlir::Value addStaged(const RowBlock &block, mlir::Value rows);

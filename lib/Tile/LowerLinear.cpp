@@ -19,8 +19,6 @@ using namespace elfatt::attention;
 using namespace elfatt::tile;
 
 static LogicalResult checkTile(ViewOpInterface op, const AttentionDims &dims) {
-  if (failed(checkUnitBatch(op)))
-    return failure();
   SmallVector<int64_t> ranges = getStaticLoopRanges(op);
   if (ShapedType::isDynamic(ranges[dims.channels]) || ShapedType::isDynamic(ranges[dims.values]))
     return op->emitOpError("expected static channel and value extents");
@@ -32,10 +30,11 @@ namespace {
 class ContextLowering {
 public:
   /// `output` is the context, or its undivided sum if there is a place for its state.
-  ContextLowering(TileContext &ctx, Value key, Value value, Value output, Value maxOutput = Value(),
-                  Value sumOutput = Value())
-      : ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), key(key), value(value), output(output),
-        maxOutput(maxOutput), sumOutput(sumOutput) {}
+  ContextLowering(TileContext &ctx, ArrayRef<Value> keys, ArrayRef<Value> valueViews, Value output,
+                  Value maxOutput = Value(), Value sumOutput = Value())
+      : ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), keys(keys), valueViews(valueViews),
+        key(keys.front()), value(valueViews.front()), output(output), maxOutput(maxOutput),
+        sumOutput(sumOutput) {}
 
   LogicalResult run();
 
@@ -50,8 +49,9 @@ private:
   TileContext &ctx;
   ImplicitLocOpBuilder &b;
   Formulas formulas;
-  Value key, value, output;   ///< [tokens, D], [tokens, E], [D, E]
-  Value maxOutput, sumOutput; ///< [D] each, or null
+  SmallVector<Value> keys, valueViews; ///< of all heads, as projectHeads gives them
+  Value key, value, output;            ///< [tokens, D], [tokens, E], [D, E] or [heads, D, E]
+  Value maxOutput, sumOutput;          ///< [D] or [heads, D] each, or null
   int64_t channels = 0, values = 0, columns = 0, tokens = 0;
   Value numTokens, acc, max, sum, weights, rescale, keyScratch, valueScratch;
 };
@@ -64,8 +64,8 @@ Value ContextLowering::fillScratch(ArrayRef<int64_t> shape, Value with) {
 }
 
 LogicalResult ContextLowering::run() {
-  channels = typeOf(output).getDimSize(0);
-  values = typeOf(output).getDimSize(1);
+  channels = typeOf(output).getShape().end()[-2];
+  values = typeOf(output).getShape().back();
   tokens = ctx.params.contextTokens;
   numTokens = ctx.index(memref::getMixedSize(b, b.getLoc(), key, 0));
   if (ctx.params.staged)
@@ -184,25 +184,30 @@ void ContextLowering::inPlaceBlock(Value firstToken) {
   });
 }
 
-/// Tokens pass through scratch; a warp has some channels for its rows, K^T for its scores
+/// Tokens pass through scratch; a warp has some channels of a head for its rows, K^T for its scores
 /// and a part of the tokens, over which it runs an online softmax. The parts are joined at
 /// the end, in their order.
 LogicalResult ContextLowering::runStaged() {
-  const int64_t rows = ctx.params.contextRows, parts = ctx.params.contextWarps;
+  const int64_t rows = ctx.params.contextRows, parts = ctx.params.contextWarps, heads = ctx.heads;
+  const int64_t tiles = ctx.params.contextTiles;
   const int64_t channelRows = roundUp(channels, rows);
   columns = roundUp(values, ctx.params.padTo);
   const int64_t blocks = channelRows / rows;
-  keyScratch =
-      ctx.staging(parts * tokens, channelRows, ctx.operandType(typeOf(key).getElementType()));
-  valueScratch =
-      ctx.staging(parts * tokens, columns, ctx.operandType(typeOf(value).getElementType()));
-  // Row part * channelRows + d: the state of channel d in that part of the tokens.
-  max = ctx.registers({parts * channelRows}, ctx.type);
-  sum = ctx.registers({parts * channelRows}, ctx.type);
-  acc = ctx.registers({parts * channelRows, columns}, ctx.type);
+  // Heads lie beside each other; what the last row blocks of one take of the next is dropped.
+  const int64_t headColumns = heads == 1 ? channelRows : roundUp(channels, ctx.params.padTo);
+  keyScratch = ctx.staging(parts * tiles * tokens, (heads - 1) * headColumns + channelRows,
+                           ctx.operandType(typeOf(key).getElementType()));
+  valueScratch = ctx.staging(parts * tiles * tokens, heads * columns,
+                             ctx.operandType(typeOf(value).getElementType()));
+  // Row (part * heads + head) * channelRows + d: the state of channel d in that part of the tokens.
+  const int64_t stateRows = heads * channelRows;
+  max = ctx.registers({parts * stateRows}, ctx.type);
+  sum = ctx.registers({parts * stateRows}, ctx.type);
+  acc = ctx.registers({parts * stateRows, columns}, ctx.type);
   TileContext state = ctx;
+  state.heads = 1;
   state.params.rows = rows;
-  state.params.warps = parts * blocks;
+  state.params.warps = parts * heads * blocks;
   auto write = [&](const TileContext &at, const RowBlock &block, const OnlineState &s, Value a,
                    Value m, Value l) {
     writeRows(at, s.acc, a, block);
@@ -216,20 +221,45 @@ LogicalResult ContextLowering::runStaged() {
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
     write(state, block, formulas.noKeys(rows, columns), acc, max, sum);
   });
-  auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(parts * tokens));
+  auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(parts * tiles * tokens));
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     Value count = stageTokens(loop.getInductionVar());
     forEachRowBlock(state, acc, [&](const RowBlock &block) {
-      OnlineState s = read(state, block, acc, max, sum);
       Value channel = b.createOrFold<arith::RemUIOp>(block.inner, ctx.index(channelRows));
-      Value part = b.createOrFold<arith::DivUIOp>(block.inner, ctx.index(channelRows));
-      Value first = b.createOrFold<arith::MulIOp>(part, ctx.index(tokens));
-      Value scores = formulas.widen(readTransposed(ctx, keyScratch, first, channel, rows, tokens));
-      scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(count, first));
-      Value tokensOfValue = readTile(ctx, valueScratch, first, ctx.index(0), tokens, columns);
-      write(state, block, formulas.online(&s, scores, tokensOfValue, ScoreBase::E), acc, max, sum);
+      Value part = b.createOrFold<arith::DivUIOp>(block.inner, ctx.index(stateRows));
+      Value valueColumn = ctx.index(0);
+      if (heads > 1) {
+        Value head = b.createOrFold<arith::DivUIOp>(block.inner, ctx.index(channelRows));
+        head = b.createOrFold<arith::RemUIOp>(head, ctx.index(heads));
+        valueColumn = b.createOrFold<arith::MulIOp>(head, ctx.index(columns));
+        channel = b.createOrFold<arith::AddIOp>(
+            channel, b.createOrFold<arith::MulIOp>(head, ctx.index(headColumns)));
+      }
+      Value first = b.createOrFold<arith::MulIOp>(part, ctx.index(tiles * tokens));
+      OnlineState s = read(state, block, acc, max, sum);
+      auto addTile = [&](const OnlineState &before, Value row) {
+        Value scores = formulas.widen(readTransposed(ctx, keyScratch, row, channel, rows, tokens));
+        scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(count, row));
+        Value tokensOfValue = readTile(ctx, valueScratch, row, valueColumn, tokens, columns);
+        return formulas.online(&before, scores, tokensOfValue, ScoreBase::E);
+      };
+      if (tiles == 1) {
+        s = addTile(s, first);
+      } else {
+        auto inner = scf::ForOp::create(b, ctx.index(0), ctx.index(tiles * tokens),
+                                        ctx.index(tokens), ValueRange{s.acc, s.max, s.sum});
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(inner.getBody());
+        ValueRange carried = inner.getRegionIterArgs();
+        OnlineState after = addTile({carried[0], carried[1], carried[2]},
+                                    b.createOrFold<arith::AddIOp>(first, inner.getInductionVar()));
+        scf::YieldOp::create(b, ValueRange{after.acc, after.max, after.sum});
+        ValueRange results = inner.getResults();
+        s = {results[0], results[1], results[2]};
+      }
+      write(state, block, s, acc, max, sum);
     });
   }
   auto finish = [&](const TileContext &at, const RowBlock &block, OnlineState joined) {
@@ -242,25 +272,37 @@ LogicalResult ContextLowering::runStaged() {
   };
   if (parts == 1) {
     forEachRowBlock(state, acc, [&](const RowBlock &block) {
-      finish(state, block, read(state, block, acc, max, sum));
+      RowBlock ofHead = block;
+      if (heads > 1) {
+        ofHead.outer.push_back(b.createOrFold<arith::DivUIOp>(block.inner, ctx.index(channelRows)));
+        ofHead.inner = b.createOrFold<arith::RemUIOp>(block.inner, ctx.index(channelRows));
+      }
+      finish(state, ofHead, read(state, block, acc, max, sum));
     });
     return success();
   }
-  Value parted[3] = {ctx.staging(parts * channelRows, columns, ctx.type),
-                     ctx.scratch({parts * channelRows}, ctx.type),
-                     ctx.scratch({parts * channelRows}, ctx.type)};
+  Value parted[3] = {ctx.staging(parts * stateRows, columns, ctx.type),
+                     ctx.scratch({parts * stateRows}, ctx.type),
+                     ctx.scratch({parts * stateRows}, ctx.type)};
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
     write(state, block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
   });
-  forEachRowBlock(ctx, output, [&](const RowBlock &block) {
-    OnlineState joined = read(ctx, block, parted[0], parted[1], parted[2]);
+  TileContext rowCtx = ctx;
+  rowCtx.heads = 1;
+  forEachRowBlock(rowCtx, output, [&](const RowBlock &block) {
+    RowBlock first = block;
+    first.outer.clear();
+    if (heads > 1)
+      first.inner = b.createOrFold<arith::AddIOp>(
+          b.createOrFold<arith::MulIOp>(block.outer.front(), ctx.index(channelRows)), block.inner);
+    OnlineState joined = read(ctx, first, parted[0], parted[1], parted[2]);
     for (int64_t part = 1; part < parts; ++part) {
-      RowBlock other = block;
-      other.inner = arith::AddIOp::create(b, block.inner, ctx.index(part * channelRows));
+      RowBlock other = first;
+      other.inner = arith::AddIOp::create(b, first.inner, ctx.index(part * stateRows));
       joined =
           formulas.join(joined, read(ctx, other, parted[0], parted[1], parted[2]), ScoreBase::E);
     }
-    finish(ctx, block, joined);
+    finish(rowCtx, block, joined);
   });
   return success();
 }
@@ -272,9 +314,23 @@ Value ContextLowering::stageTokens(Value firstToken) {
   Value count = !ShapedType::isDynamic(extent) && extent % most == 0
                     ? ctx.index(most)
                     : arith::MinSIOp::create(b, left, ctx.index(most)).getResult();
+  auto tokensOf = [&](ArrayRef<Value> views) {
+    return llvm::map_to_vector(views,
+                               [&](Value view) { return rowsOf(ctx, view, firstToken, count); });
+  };
+  // Heads are as wide as their padded columns; the last one's row block may be wider.
+  Value keyColumns = keyScratch;
+  if (ctx.heads > 1) {
+    OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+    const int64_t width = ctx.heads * roundUp(channels, ctx.params.padTo);
+    keyColumns = memref::SubViewOp::create(
+        b, keyScratch, SmallVector<OpFoldResult>{zero, zero},
+        SmallVector<OpFoldResult>{b.getIndexAttr(most), b.getIndexAttr(width)},
+        SmallVector<OpFoldResult>{one, one});
+  }
   // K is read once, V again by LePE.
-  stageIn(ctx, rowsOf(ctx, key, firstToken, count), keyScratch, Padding::None, Reuse::Never);
-  stageIn(ctx, rowsOf(ctx, value, firstToken, count), valueScratch, Padding::Rows);
+  stageIn(ctx, tokensOf(keys), keyColumns, Padding::None, Reuse::Never);
+  stageIn(ctx, tokensOf(valueViews), valueScratch, Padding::Rows);
   return count;
 }
 
@@ -286,59 +342,78 @@ static LogicalResult checkContextTile(ViewOpInterface op, const AttentionDims &d
   return success();
 }
 
-LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limits) {
+/// `order`, of each of a worker's heads where it has several.
+static SmallVector<unsigned> ofHeads(std::optional<unsigned> head, ArrayRef<unsigned> order) {
+  SmallVector<unsigned> result(order);
+  if (head)
+    result.insert(result.begin(), *head);
+  return result;
+}
+
+/// Of a context, or of an undivided sum where `op` has a state.
+template <typename Op> static LogicalResult lowerAnyContext(Op op, const MachineLimits &limits) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkContextTile(view, dims)))
+  FailureOr<PartShape> shape = getTileShape(op, limits.machine);
+  if (failed(shape) || failed(checkContextTile(view, dims)))
     return failure();
+  constexpr bool hasState = std::is_same_v<Op, PartialContextOp>;
+  // What is made here is a context of the worker's own.
+  shape->extents.ownsContext = !hasState && shape->head;
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
-  FloatType type = getComputeType(view);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
+  TileContext ctx{b, limits, getTileParams(limits, shape->extents), getComputeType(view),
+                  shape->extents.heads};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
-  Value value = projectView(b, op.getValue(), maps[1], {dims.keys[0], dims.values});
-  Value output = projectView(b, op.getInit(), maps[2], {dims.channels, dims.values});
-  return ContextLowering(ctx, key, value, output).run();
+  std::optional<unsigned> head = shape->head;
+  SmallVector<Value> keys =
+      projectHeads(ctx, op.getKey(), maps[0], {dims.keys[0], dims.channels}, head);
+  SmallVector<Value> values =
+      projectHeads(ctx, op.getValue(), maps[1], {dims.keys[0], dims.values}, head);
+  const SmallVector<unsigned> order = ofHeads(head, {dims.channels, dims.values});
+  if constexpr (hasState) {
+    Value acc = projectView(b, op.getAcc(), maps[2], order);
+    Value max = projectView(b, op.getMax(), maps[3], ofHeads(head, {dims.channels}));
+    Value sum = projectView(b, op.getSum(), maps[4], ofHeads(head, {dims.channels}));
+    return ContextLowering(ctx, keys, values, acc, max, sum).run();
+  } else {
+    Value output = projectView(b, op.getInit(), maps[2], order);
+    return ContextLowering(ctx, keys, values, output).run();
+  }
+}
+
+LogicalResult elfatt::tile::lowerContext(ContextOp op, const MachineLimits &limits) {
+  return lowerAnyContext(op, limits);
 }
 
 LogicalResult elfatt::tile::lowerPartialContext(PartialContextOp op, const MachineLimits &limits) {
-  auto view = cast<ViewOpInterface>(op.getOperation());
-  AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkContextTile(view, dims)))
-    return failure();
-  OpBuilder builder(op);
-  ImplicitLocOpBuilder b(op.getLoc(), builder);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  Value key = projectView(b, op.getKey(), maps[0], {dims.keys[0], dims.channels});
-  Value value = projectView(b, op.getValue(), maps[1], {dims.keys[0], dims.values});
-  Value acc = projectView(b, op.getAcc(), maps[2], {dims.channels, dims.values});
-  Value max = projectView(b, op.getMax(), maps[3], {dims.channels});
-  Value sum = projectView(b, op.getSum(), maps[4], {dims.channels});
-  return ContextLowering(ctx, key, value, acc, max, sum).run();
+  return lowerAnyContext(op, limits);
 }
 
 LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
-                                       const Followers &followers) {
+                                       const Followers &followers, bool makesContext) {
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
-  if (failed(checkTile(view, dims)))
+  FailureOr<PartShape> shape = getTileShape(op, limits.machine);
+  if (failed(shape) || failed(checkTile(view, dims)))
     return failure();
+  shape->extents.hasProcessor = shape->head && !makesContext;
   if (dims.rows.empty())
     return op.emitOpError("expected at least one row dim");
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
   FloatType type = getComputeType(view);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), type};
+  TileContext ctx{b, limits, getTileParams(limits, shape->extents), type, shape->extents.heads};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<unsigned> queryDims(dims.rows), outputDims(dims.rows);
   queryDims.push_back(dims.channels);
   outputDims.push_back(dims.values);
-  Value query = projectView(b, op.getQuery(), maps[0], queryDims);
-  Value context = projectView(b, op.getContext(), maps[1], {dims.channels, dims.values});
-  Value target = projectView(b, op.getInit(), maps[2], outputDims);
+  SmallVector<Value> queries = projectHeads(ctx, op.getQuery(), maps[0], queryDims, shape->head);
+  SmallVector<Value> wholes =
+      projectHeads(ctx, op.getContext(), maps[1], {dims.channels, dims.values}, shape->head);
+  SmallVector<Value> targets = projectHeads(ctx, op.getInit(), maps[2], outputDims, shape->head);
+  Value query = queries.front(), context = wholes.front(), target = targets.front();
   if (failed(fitRows(op, ctx, query)))
     return failure();
   int64_t validChannels = ranges[dims.channels];
@@ -359,21 +434,22 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     // Sums of all tokens, rounded once, would be the largest error of 16-bit kernels: where
     // they are not too many, what rounding leaves of them is kept beside them.
     Type operandType = ctx.operandType(queryType);
-    contexts[0] = ctx.staging(channels, values, operandType);
-    stageIn(ctx, context, contexts[0], Padding::Rows);
+    contexts[0] = ctx.staging(channels, ctx.heads * values, operandType);
+    stageIn(ctx, wholes, contexts[0], Padding::Rows);
     if (typeOf(context).getElementTypeBitWidth() > operandType.getIntOrFloatBitWidth() &&
-        keepsRemainder(limits, getPartShape(op).extents)) {
-      contexts.push_back(ctx.staging(channels, values, operandType));
-      stageRemainder(ctx, context, contexts[1]);
+        keepsRemainder(limits, shape->extents)) {
+      contexts.push_back(ctx.staging(channels, ctx.heads * values, operandType));
+      stageRemainder(ctx, wholes, contexts[1]);
     }
     // After the context, which has its scratch no longer.
-    Value queryMatrix = ctx.staging(rows, channels, queryType);
-    stageIn(ctx, query, queryMatrix, Padding::None, reuse);
+    Value queryMatrix = ctx.staging(rows, ctx.heads * channels, queryType);
+    stageIn(ctx, queries, queryMatrix, Padding::None, reuse);
     query = queryMatrix;
     // Rows of O replace those of Q where they fit: a warp has read its own by then.
     Type outputType = typeOf(target).getElementType();
-    output = outputType == queryType && channels == values ? queryMatrix
-                                                           : ctx.staging(rows, values, outputType);
+    output = outputType == queryType && channels == values
+                 ? queryMatrix
+                 : ctx.staging(rows, ctx.heads * values, outputType);
   }
   RowEpilogue epilogue(followers, ctx);
   if (failed(epilogue.prepare(op)))
@@ -384,13 +460,13 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     epilogue.prefetch(block);
     Value rows = readRows(ctx, query, block, channels);
     SmallVector<Value> tiles = llvm::map_to_vector(contexts, [&](Value part) {
-      Value tile = readTile(ctx, part, zero, zero, channels, values);
+      Value tile = readTile(ctx, part, zero, block.firstColumn(ctx, values), channels, values);
       return ctx.params.staged ? tile : formulas.widen(tile);
     });
     Value result = formulas.apply(rows, validChannels, tiles);
     epilogue.write(block, result, output);
   });
   if (output != target)
-    stageOut(ctx, output, target, reuse);
+    stageOut(ctx, output, targets, reuse);
   return success();
 }

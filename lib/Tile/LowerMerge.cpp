@@ -61,8 +61,23 @@ static void mergeStaged(const TileContext &ctx, Value acc, Value max, Value sum,
   });
 }
 
+/// `view` with its dims `at`, of heads, and the next, of their channels, as one; or null. Rows are
+/// merged alike, whichever head they are of.
+static Value joinHeads(ImplicitLocOpBuilder &b, Value view, int64_t at) {
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0, rank = typeOf(view).getRank(); dim < rank; ++dim)
+    if (dim == at + 1)
+      groups.back().push_back(dim);
+    else
+      groups.push_back({dim});
+  if (!memref::CollapseShapeOp::isGuaranteedCollapsible(typeOf(view), groups))
+    return {};
+  return memref::CollapseShapeOp::create(b, view, groups);
+}
+
 LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) {
-  if (failed(checkUnitBatch(op)))
+  FailureOr<PartShape> shape = getTileShape(op, limits.machine);
+  if (failed(shape))
     return failure();
   auto view = cast<ViewOpInterface>(op.getOperation());
   AttentionDims dims = AttentionDims::get(op);
@@ -72,13 +87,27 @@ LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) 
     return op.emitOpError("expected static channel and value extents");
   OpBuilder builder(op);
   ImplicitLocOpBuilder b(op.getLoc(), builder);
-  TileContext ctx{b, limits, getTileParams(limits, getPartShape(op).extents), getComputeType(view)};
+  TileContext ctx{b, limits, getTileParams(limits, shape->extents), getComputeType(view)};
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   const unsigned segment = dims.keys[0];
-  Value acc = projectView(b, op.getAcc(), maps[0], {segment, dims.channels, dims.values});
-  Value max = projectView(b, op.getMax(), maps[1], {segment, dims.channels});
-  Value sum = projectView(b, op.getSum(), maps[2], {segment, dims.channels});
-  Value output = projectView(b, op.getInit(), maps[3], {dims.channels, dims.values});
+  auto project = [&](Value buffer, AffineMap map, bool hasSegments, bool hasValues) {
+    SmallVector<unsigned> order;
+    if (hasSegments)
+      order.push_back(segment);
+    if (shape->head)
+      order.push_back(*shape->head);
+    order.push_back(dims.channels);
+    if (hasValues)
+      order.push_back(dims.values);
+    Value view = projectView(b, buffer, map, order);
+    return shape->head ? joinHeads(b, view, /*at=*/hasSegments) : view;
+  };
+  Value acc = project(op.getAcc(), maps[0], true, true);
+  Value max = project(op.getMax(), maps[1], true, false);
+  Value sum = project(op.getSum(), maps[2], true, false);
+  Value output = project(op.getInit(), maps[3], false, true);
+  if (!acc || !max || !sum || !output)
+    return op.emitOpError("expected heads that lie behind each other in memory");
   if (ctx.params.staged) {
     mergeStaged(ctx, acc, max, sum, output);
     return success();

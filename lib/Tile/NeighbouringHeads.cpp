@@ -4,6 +4,7 @@
 #include "PartShape.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 #include <limits>
 
@@ -11,34 +12,52 @@ using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
 
+/// Whether `head` is just before the last `inner` results of `map`, each a dim.
+static bool isBeside(AffineMap map, AffineExpr head, unsigned inner) {
+  const unsigned rank = map.getNumResults();
+  return rank > inner && map.getResult(rank - 1 - inner) == head &&
+         llvm::all_of(map.getResults().take_back(inner), llvm::IsaPred<AffineDimExpr>);
+}
+
 std::optional<unsigned> elfatt::tile::findHeadDim(Operation *op) {
-  auto view = cast<ViewOpInterface>(op);
-  SmallVector<AffineMap> maps = view.getIndexingMapsArray();
-  AffineMap result = maps.back();
-  auto sdpa = dyn_cast<SdpaOp>(op);
-  if ((!sdpa && !isa<LepeOp>(op)) || result.getNumResults() < 2)
+  if (!isa<SdpaOp, LepeOp, ApplyOp, ContextOp, PartialContextOp, MergeOp>(op))
     return std::nullopt;
-  auto head = dyn_cast<AffineDimExpr>(result.getResult(result.getNumResults() - 2));
+  SmallVector<AffineMap> maps = cast<ViewOpInterface>(op).getIndexingMapsArray();
+  // How many dims of each operand are inside of its heads: columns of a row; channels and columns
+  // of a context, and channels of its state.
+  SmallVector<unsigned> inner =
+      llvm::TypeSwitch<Operation *, SmallVector<unsigned>>(op)
+          .Case<ApplyOp>([](auto) { return SmallVector{1u, 2u, 1u}; })
+          .Case<ContextOp>([](auto) { return SmallVector{1u, 1u, 2u}; })
+          .Case<PartialContextOp>([](auto) { return SmallVector{1u, 1u, 2u, 1u, 1u}; })
+          .Case<MergeOp>([](auto) { return SmallVector{2u, 1u, 1u, 2u}; })
+          .Default([&](auto) { return SmallVector(maps.size(), 1u); });
+  const AffineMap result = maps.back();
+  const int64_t position = int64_t(result.getNumResults()) - 1 - inner.back();
+  auto head = position >= 0 ? dyn_cast<AffineDimExpr>(result.getResult(position)) : nullptr;
   if (!head || !llvm::is_contained(getPartShape(op).batch, head.getPosition()))
     return std::nullopt;
   // A function of scores may ask for the number of the head.
+  auto sdpa = dyn_cast<SdpaOp>(op);
   if (sdpa && !sdpa.getScore().empty())
     return std::nullopt;
   for (auto [index, map] : llvm::enumerate(maps)) {
     // Biases are staged once for all heads.
     const bool isBias = sdpa && index >= 3 && index + 1 != maps.size();
-    unsigned rank = map.getNumResults();
-    bool isBeside =
-        rank >= 2 && map.getResult(rank - 2) == head && isa<AffineDimExpr>(map.getResult(rank - 1));
-    if (isBias ? map.isFunctionOfDim(head.getPosition()) : !isBeside)
+    if (isBias ? map.isFunctionOfDim(head.getPosition()) : !isBeside(map, head, inner[index]))
       return std::nullopt;
   }
   return head.getPosition();
 }
 
-/// What is read or written a row a token: of sdpa Q, K, V and O, of lepe V and O.
+/// What is read or written a row a token: of sdpa Q, K, V and O, of a context K and V, of apply Q
+/// and O, of lepe V and O.
 static SmallVector<OpOperand *> getRowOperands(Operation *part) {
   SmallVector<OpOperand *> all = cast<ViewOpInterface>(part).getViewedOperands();
+  if (isa<MergeOp>(part))
+    return {};
+  if (isa<ContextOp, PartialContextOp>(part))
+    return SmallVector<OpOperand *>(ArrayRef(all).take_front(2));
   SmallVector<OpOperand *> rows(ArrayRef(all).take_front(isa<SdpaOp>(part) ? 3 : 1));
   rows.push_back(all.back());
   return rows;
@@ -103,22 +122,46 @@ static bool areSectors(Value tensor, int64_t heads) {
   }
 }
 
+/// Workers of the chain of `last`, of one head each; as many as multiprocessors where nobody knows.
+static int64_t countWorkers(Operation *last, const MachineLimits &limits) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(last));
+  int64_t workers = 1;
+  for (unsigned dim : getPartShape(last).batch)
+    if (!ShapedType::isDynamic(ranges[dim]))
+      workers *= ranges[dim];
+    else
+      workers = std::max(workers, limits.processors);
+  return workers;
+}
+
+/// Rows of a part, very many where nobody knows.
+static int64_t countRows(Operation *part) {
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(part));
+  int64_t rows = 1;
+  for (unsigned dim : getPartShape(part).rows)
+    rows = ShapedType::isDynamic(ranges[dim]) ? std::numeric_limits<int32_t>::max()
+                                              : rows * ranges[dim];
+  return rows;
+}
+
 FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const MachineLimits &limits,
                                              bool mayTake) {
   Operation *last = chain.front().op;
   const int64_t wanted = limits.overrides.headsPerBlock;
   if (limits.machine != Machine::GPU || wanted == 1)
     return 1;
-  auto rangesOf = [](Operation *part) { return getStaticLoopRanges(cast<ViewOpInterface>(part)); };
   // The fewest that are whole sectors.
   int64_t fewest = 1, heads = ShapedType::kDynamic;
+  bool isSoftmax = false, ownsContext = false;
   for (const HeadsPart &part : chain) {
     std::optional<unsigned> dim = findHeadDim(part.op);
+    isSoftmax |= isa<SdpaOp>(part.op);
+    ownsContext |= isa<ContextOp>(part.op) && part.op != last;
     mayTake &= dim && !ShapedType::isDynamic(part.extents.channels) &&
                !ShapedType::isDynamic(part.extents.values);
     if (!mayTake)
       break;
-    heads = rangesOf(part.op)[*dim];
+    heads = getStaticLoopRanges(cast<ViewOpInterface>(part.op))[*dim];
     for (OpOperand *operand : getRowOperands(part.op))
       fewest = std::max(
           fewest, getHeadsOfSectors(part.extents.channels, part.extents.values,
@@ -126,30 +169,34 @@ FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const Ma
   }
   const int64_t taken = wanted != 0 ? wanted : fewest;
   const bool canTake = mayTake && !ShapedType::isDynamic(heads) && heads % taken == 0;
-  if (wanted != 0 && !canTake && isa<SdpaOp>(chain.back().op))
+  if (wanted != 0 && isSoftmax) {
+    if (canTake)
+      return taken;
     return last->emitOpError("expected a multiple of ")
            << wanted << " heads for heads-per-block, whole and beside each other in memory";
-  if (wanted != 0 || taken == 1 || !canTake)
-    return canTake ? taken : 1;
-
-  // A multiprocessor without work would cost more than sectors do.
-  int64_t workers = 1;
-  for (unsigned dim : getPartShape(last).batch)
-    if (int64_t range = rangesOf(last)[dim]; !ShapedType::isDynamic(range))
-      workers *= range;
-    else
-      workers = std::max(workers, limits.processors);
-  if (workers < limits.processors * taken)
-    return 1;
-  for (const HeadsPart &part : chain) {
-    int64_t rows = 1;
-    for (unsigned dim : getPartShape(part.op).rows)
-      rows = ShapedType::isDynamic(rangesOf(part.op)[dim]) ? std::numeric_limits<int32_t>::max()
-                                                           : rows * rangesOf(part.op)[dim];
-    if (!fitsHeads(limits, part.extents, taken, rows) ||
-        !llvm::all_of(getRowOperands(part.op),
-                      [&](OpOperand *operand) { return areSectors(operand->get(), taken); }))
-      return 1;
   }
+  if (taken == 1 || !canTake)
+    return 1;
+
+  // A multiprocessor without work would cost more than sectors do. A worker that makes the context
+  // of several heads has as many times the work of one; segments of contexts and tiles of rows are
+  // many.
+  const int64_t workers = countWorkers(last, limits);
+  if (wanted == 0 && (isSoftmax ? workers < limits.processors * taken
+                                : ownsContext && !hasWorkerOfHead(limits, workers / taken / taken)))
+    return 1;
+  auto fits = [&](const HeadsPart &part) {
+    if (isSoftmax)
+      return fitsHeads(limits, part.extents, taken, countRows(part.op));
+    if (isa<ContextOp, PartialContextOp>(part.op))
+      return fitsContexts(limits, part.extents, taken);
+    return isa<MergeOp>(part.op) || fitsAppliedRows(limits, part.extents, taken,
+                                                    std::min(part.rowsOfLine, countRows(part.op)));
+  };
+  for (const HeadsPart &part : chain)
+    if (!fits(part) || !llvm::all_of(getRowOperands(part.op), [&](OpOperand *operand) {
+          return wanted != 0 || areSectors(operand->get(), taken);
+        }))
+      return 1;
   return taken;
 }

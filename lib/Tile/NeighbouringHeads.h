@@ -11,14 +11,17 @@
 
 namespace elfatt::tile {
 
-/// The batch dim of sdpa or lepe that runs along neighbours in memory, if one does: each operand
-/// that has it has it just before its columns, so that rows of several heads are one.
+/// The batch dim of a part that runs along neighbours in memory, if one does: each operand that has
+/// it has it just before its columns, so that rows of several heads are one, or before the channels
+/// and columns of a context.
 std::optional<unsigned> findHeadDim(mlir::Operation *op);
 
-/// A part of a chain that one worker runs, and what its tile sizes depend on, of one head.
+/// A part of a chain that one worker runs, what its tile sizes depend on, of one head, and the
+/// fewest rows that it takes at once.
 struct HeadsPart {
   mlir::Operation *op;
   TileExtents extents;
+  int64_t rowsOfLine = 1;
 };
 
 /// Heads that a worker of `chain` (the last part first, on tensors) takes at once: as many as

@@ -90,6 +90,11 @@ void elfatt::tile::stageIn(const TileContext &ctx, ArrayRef<Value> views, Value 
     stageIn(ctx, view, columnsOf(ctx, matrix, index, views.size()), padding, reuse);
 }
 
+void elfatt::tile::stageRemainder(const TileContext &ctx, ArrayRef<Value> views, Value matrix) {
+  for (auto [index, view] : llvm::enumerate(views))
+    stageRemainder(ctx, view, columnsOf(ctx, matrix, index, views.size()));
+}
+
 void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, ArrayRef<Value> views,
                             Reuse reuse) {
   for (auto [index, view] : llvm::enumerate(views))

@@ -7,6 +7,7 @@
 #include "LepeTerm.h"
 #include "PartShape.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -101,11 +102,77 @@ Value LepeTerm::makeRows(int64_t numRows, int64_t width, Type elementType) {
   return rowsOf(ctx, around, ctx.index(margin), ctx.index(numRows));
 }
 
-/// The tile's lines of V, one before and one after them, those beyond the grid zero.
+/// How much `index` grows with `iv` by one, if it does by a constant.
+static std::optional<int64_t> growthWith(Value index, Value iv) {
+  if (index == iv)
+    return 1;
+  auto apply = index.getDefiningOp<affine::AffineApplyOp>();
+  if (!apply)
+    return std::nullopt;
+  const unsigned numDims = apply.getAffineMap().getNumDims();
+  const unsigned numSymbols = apply.getAffineMap().getNumSymbols();
+  MLIRContext *ctx = index.getContext();
+  SmallVector<AffineExpr> dims, symbols;
+  for (auto [number, operand] : llvm::enumerate(apply.getMapOperands())) {
+    AffineExpr expr = number < numDims ? getAffineDimExpr(number, ctx)
+                                       : getAffineSymbolExpr(number - numDims, ctx);
+    (number < numDims ? dims : symbols).push_back(operand == iv ? expr + 1 : expr);
+  }
+  AffineExpr expr = apply.getAffineMap().getResult(0);
+  auto growth = dyn_cast<AffineConstantExpr>(
+      simplifyAffineExpr(expr.replaceDimsAndSymbols(dims, symbols) - expr, numDims, numSymbols));
+  return growth ? std::optional(growth.getValue()) : std::nullopt;
+}
+
+/// Whether `view` is the same in each iteration.
+static bool isInvariant(scf::ForOp loop, Value view) {
+  if (loop.isDefinedOutsideOfLoop(view))
+    return true;
+  Operation *op = view.getDefiningOp();
+  return op && isMemoryEffectFree(op) && op->getNumRegions() == 0 &&
+         llvm::all_of(op->getOperands(), [&](Value v) { return isInvariant(loop, v); });
+}
+
+std::optional<LepeTerm::Turns> LepeTerm::findTurns() {
+  auto loop = dyn_cast<scf::ForOp>(op->getParentOp());
+  if (!loop || op.getOffsets().empty() || !isInvariant(loop, op.getValue()))
+    return std::nullopt;
+  std::optional<int64_t> step = getConstantIntValue(loop.getStep());
+  std::optional<int64_t> growth = growthWith(op.getOffsets()[0], loop.getInductionVar());
+  const int64_t lines = typeOf(init).getDimSize(0);
+  if (!step || !growth || std::abs(*growth) != 1 || lines != *step)
+    return std::nullopt;
+  return Turns{loop, *step, /*goesBack=*/*growth < 0};
+}
+
+/// Moves the two lines around a border of tiles, which lie in scratch since the turn before, to
+/// where they belong in this one; `count` rows of each.
+void LepeTerm::keepLines(const Turns &turns, int64_t line, int64_t before, Value count) {
+  // One after the other where they would overlap.
+  const int64_t atOnce = std::min<int64_t>(turns.lines, 2);
+  if (atOnce == 2)
+    count = b.createOrFold<arith::MulIOp>(count, ctx.index(2));
+  for (int64_t i = 0; i < 2; i += atOnce) {
+    const int64_t number = turns.goesBack && atOnce == 1 ? 1 - i : i;
+    Value here = ctx.index(before + number * line);
+    Value there = ctx.index(before + (turns.lines + number) * line);
+    linalg::CopyOp::create(b, rowsOf(ctx, around, turns.goesBack ? here : there, count),
+                           rowsOf(ctx, around, turns.goesBack ? there : here, count));
+  }
+}
+
+/// The tile's lines of V, one before and one after them, those beyond the grid zero. A worker
+/// that takes tile after tile keeps what the tile before has of them.
 void LepeTerm::stageRows(int64_t rowBound) {
   const int64_t line = rowsOfLine(value), all = rowBound + 2 * margin;
   const int64_t before = margin - line; // rows of the line before that no tap reaches
-  around = ctx.staging(all, ctx.heads * columns, typeOf(value).getElementType());
+  std::optional<Turns> turns = findTurns();
+  {
+    OpBuilder::InsertionGuard guard(b);
+    if (turns)
+      b.setInsertionPoint(turns->loop);
+    around = ctx.staging(all, ctx.heads * columns, typeOf(value).getElementType());
+  }
   firstRow = ctx.index(0);
   auto sub = [&](Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); };
   auto add = [&](Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); };
@@ -115,14 +182,33 @@ void LepeTerm::stageRows(int64_t rowBound) {
   // Lines [from, to) of the grid, of [first - 1, first + lines + 1).
   Value from = sub(b.createOrFold<arith::MaxSIOp>(first, one), one);
   Value to = b.createOrFold<arith::MinSIOp>(add(add(first, tileLines), one), extent);
+  Value isFirst;
+  auto inFirst = [&](Value value, Value later) -> Value {
+    return isFirst ? arith::SelectOp::create(b, isFirst, value, later).getResult() : value;
+  };
+  if (turns) {
+    isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, turns->loop.getInductionVar(),
+                                    turns->loop.getLowerBound());
+    keepLines(*turns, line, before, inFirst(none, ctx.index(line)));
+    if (turns->goesBack)
+      to = inFirst(to, sub(add(first, tileLines), one));
+    else
+      from = inFirst(from, add(first, one));
+  }
   Value count = sub(to, from);
   // Where they begin in scratch.
   Value lead = sub(add(from, one), first);
   Value start = add(b.createOrFold<arith::MulIOp>(lead, ctx.index(line)), ctx.index(before));
   Value rows = b.createOrFold<arith::MulIOp>(count, ctx.index(line));
   Value end = add(start, rows);
-  zero(ctx, rowsOf(ctx, around, none, start));
-  zero(ctx, rowsOf(ctx, around, end, sub(ctx.index(all), end)));
+  // What is kept has zeros on its other side.
+  Value zerosBefore = start, zerosBehind = sub(ctx.index(all), end);
+  if (turns && turns->goesBack)
+    zerosBehind = inFirst(zerosBehind, none);
+  else
+    zerosBefore = inFirst(zerosBefore, none);
+  zero(ctx, rowsOf(ctx, around, none, zerosBefore));
+  zero(ctx, rowsOf(ctx, around, end, zerosBehind));
   SmallVector<OpFoldResult> offsets(axes + 1, b.getIndexAttr(0)), ones(axes + 1, b.getIndexAttr(1));
   SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), value);
   offsets[0] = getAsOpFoldResult(from);

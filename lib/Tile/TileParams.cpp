@@ -4,8 +4,11 @@
 #include "elfatt/Target/Core.h"
 
 #include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 using namespace elfatt;
@@ -35,6 +38,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   params.contextTokens = context.tokens;
   params.contextRows = context.rows;
   params.contextColumns = target::getContextColumns(core, context.tokens);
+  params.contextTiles = 1;
   params.padTo = core.lanes;
   params.staged = false;
   params.narrowOperands = false;
@@ -119,6 +123,27 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
 }
 
+/// Bytes of shared memory for a step of a context's tokens, `params.contextTokens` of each of
+/// `params.contextWarps` in `params.contextTiles` tiles; and for what parts of the tokens or heads
+/// leave there.
+static int64_t contextBytes(const TileExtents &extents, const TileParams &params) {
+  const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentPad);
+  const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
+  const int64_t rows = roundUp(channels, kFragmentRows), heads = extents.heads;
+  const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
+  // Parts of the tokens meet in shared memory.
+  const int64_t state =
+      params.contextWarps == 1 ? 0 : params.contextWarps * heads * rows * (values + 2) * computed;
+  // The last head's channels are padded.
+  const int64_t tokenBytes = (stagedPitch((heads - 1) * channels + rows, extents.storageBits) +
+                              stagedPitch(heads * values, extents.storageBits)) *
+                             stored;
+  const int64_t tokens = params.contextWarps * params.contextTokens * params.contextTiles;
+  const int64_t context =
+      heads == 1 || extents.ownsContext ? heads * rows * stagedPitch(values, extents.bits) : 0;
+  return tokens * tokenBytes + state + context * computed;
+}
+
 /// Register tiles of at most `keyTile` keys for rows of `keys` keys that lie in shared memory
 /// whole: what costs least, padding and tiles together, of those beside which the worker's rows
 /// pass by in the fewest turns. None where only few rows fit beside the keys.
@@ -160,11 +185,13 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.rows = kFragmentRows;
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), params.padTo);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), params.padTo);
-  const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
   auto bytesOf = [&](int64_t rows, int64_t keys) { return rowBytes(limits, extents, rows, keys); };
   // Without tensor cores operands take registers beside the scores.
   const bool isNarrow =
       std::max(channels, values) <= kNarrowHead && extents.storageBits < extents.bits;
+  const bool hasProcessor = extents.hasProcessor && isNarrow;
+  const int64_t sharedBytes =
+      hasProcessor ? std::max(limits.sharedBytes, limits.mostSharedBytes) : limits.sharedBytes;
   // Which of several heads a row block is of takes registers too, beside the state of tiles.
   const int64_t narrowTile =
       std::max(channels, values) <= kSmallHead ? kKeyTileOfSmallHeads : kKeyTileOfNarrowHeads;
@@ -185,6 +212,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   const bool noKeys = extents.keys == 0;
   // Wide heads have registers for few warps: rather of several blocks.
   params.warps = wholeRow && !isNarrow ? kWarps : kLongRowWarps;
+  if (hasProcessor)
+    params.warps = kOccupancy;
   if (wanted.warpsPerBlock != 0)
     params.warps = wanted.warpsPerBlock;
   const int64_t mostRows =
@@ -197,7 +226,7 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   else if (wanted.keysPerStep != 0)
     params.keys = wholeRow ? allKeys : wanted.keysPerStep;
   while (wanted.keysPerStep == 0 && params.keys > params.padTo &&
-         bytesOf(kFragmentRows, params.keys) > limits.sharedBytes)
+         bytesOf(kFragmentRows, params.keys) > sharedBytes)
     params.keys -= params.padTo;
   // Register tiles of about the same width.
   const int64_t tiles =
@@ -207,7 +236,7 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
     params.keys = params.keyTile * tiles;
   params.rowsPerWorker = wanted.rowsPerBlock != 0 ? wanted.rowsPerBlock : kFragmentRows;
   while (wanted.rowsPerBlock == 0 && params.rowsPerWorker < mostRows &&
-         bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= limits.sharedBytes)
+         bytesOf(params.rowsPerWorker + kFragmentRows, params.keys) <= sharedBytes)
     params.rowsPerWorker += kFragmentRows;
   params.occupancy = isNarrow ? kOccupancy : 0;
   // State in registers needs a block of rows for each warp.
@@ -223,7 +252,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
       std::clamp(accumulators / kFragmentRows * kFragmentRows, kFragmentRows, channelRows);
   while (channelRows % params.contextRows != 0)
     params.contextRows -= kFragmentRows;
-  params.contextWarps = std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows);
+  params.contextWarps =
+      std::max<int64_t>(1, kContextWarps * params.contextRows / (extents.heads * channelRows));
   if (wanted.contextWarps != 0)
     params.contextWarps = wanted.contextWarps;
   params.contextTokens =
@@ -231,19 +261,18 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
                kWarpLanes * kContextRegisters / params.contextRows / kFragmentRows * kFragmentRows);
   if (wanted.contextTokens != 0)
     params.contextTokens = wanted.contextTokens;
-  auto contextBytes = [&] {
-    // Parts of the tokens meet in shared memory.
-    const int64_t state = params.contextWarps == 1 ? 0 : channelRows * (values + 2) * computed;
-    const int64_t tokenBytes =
-        (stagedPitch(channelRows, extents.storageBits) + stagedPitch(values, extents.storageBits)) *
-        stored;
-    return params.contextWarps * (params.contextTokens * tokenBytes + state) +
-           channelRows * stagedPitch(values, extents.bits) * computed;
-  };
-  while (wanted.contextTokens == 0 && params.contextTokens > 16 &&
-         contextBytes() > limits.sharedBytes)
+  // Several heads have fewer warps each, which take as many tokens one tile after the other.
+  params.contextTiles =
+      wanted.contextWarps != 0
+          ? 1
+          : std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows) /
+                params.contextWarps;
+  auto fits = [&] { return contextBytes(extents, params) <= limits.sharedBytes; };
+  while (params.contextTiles > 1 && !fits())
+    --params.contextTiles;
+  while (wanted.contextTokens == 0 && params.contextTokens > 16 && !fits())
     params.contextTokens -= 16;
-  while (wanted.contextWarps == 0 && params.contextWarps > 1 && contextBytes() > limits.sharedBytes)
+  while (wanted.contextWarps == 0 && params.contextWarps > 1 && !fits())
     --params.contextWarps;
   return params;
 }
@@ -339,6 +368,81 @@ bool elfatt::tile::fitsHeads(const MachineLimits &limits, TileExtents extents, i
   // Rows that come in turns find the keys there.
   const bool inTurns = extents.keys != 0 && rows <= kWholeRow && limits.overrides.rowsPerBlock == 0;
   return inTurns || std::min(rows, all.rowsPerWorker) >= std::min(rows, one.rowsPerWorker);
+}
+
+bool elfatt::tile::fitsContexts(const MachineLimits &limits, TileExtents extents, int64_t heads) {
+  extents.heads = heads;
+  const TileParams params = getTileParams(limits, extents);
+  const int64_t channels = roundUp(extents.channels, kFragmentRows);
+  const int64_t values = roundUp(extents.values, kFragmentPad);
+  // A warp for each tile of their channels, which holds its state beside weights and addresses.
+  const int64_t warps = heads * channels / params.contextRows;
+  const int64_t registers = params.contextRows * values / kWarpLanes + 2 * kContextRegisters;
+  return warps <= kContextWarps && warps * params.contextWarps <= kWarpsPerBlock &&
+         warps * kWarpLanes * registers <= kBlockRegisters &&
+         contextBytes(extents, params) <= limits.sharedBytes;
+}
+
+bool elfatt::tile::fitsAppliedRows(const MachineLimits &limits, TileExtents extents, int64_t heads,
+                                   int64_t rows) {
+  extents.heads = heads;
+  rows = roundUp(std::max<int64_t>(rows, 1), kFragmentRows);
+  return getTileParams(limits, extents).rowsPerWorker >= rows;
+}
+
+/// Bytes of the sectors that a row of `bytes` bytes touches, among rows that lie one after the
+/// other.
+static double countSectorBytes(int64_t bytes, bool areWhole) {
+  if (areWhole)
+    return bytes;
+  int64_t sectors = 0;
+  for (int64_t row = 0; row < kSectorBytes; ++row)
+    sectors += ((row + 1) * bytes - 1) / kSectorBytes - row * bytes / kSectorBytes + 1;
+  return double(sectors);
+}
+
+/// Of the rate at which all multiprocessors read memory one alone reaches so many shares.
+static constexpr double kSharesOfProcessor = 2;
+/// What whole sectors may cost in that time, for multiprocessors without work.
+static constexpr double kCostOfSectors = 1.25;
+
+AppliedTiles elfatt::tile::chooseAppliedTiles(const MachineLimits &limits, TileExtents extents,
+                                              int64_t heads, const AppliedRows &rows) {
+  AppliedTiles best{1, 1, 1};
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t taken : {int64_t(1), heads}) {
+    if (taken == heads && heads > 1)
+      least *= kCostOfSectors;
+    extents.heads = taken;
+    extents.hasProcessor = taken > 1;
+    const int64_t stored = extents.storageBits / 8;
+    const double query = countSectorBytes(taken * extents.channels * stored, taken == heads);
+    const double value = countSectorBytes(taken * extents.values * stored, taken == heads);
+    const double states =
+        taken * rows.segments * extents.channels * (extents.values + 2) * extents.bits / 8;
+    const int64_t most =
+        std::max<int64_t>(1, getTileParams(limits, extents).rowsPerWorker / rows.line);
+    for (int64_t atMost = std::min(most, rows.lines); atMost > 0; --atMost) {
+      // Of about the same height.
+      const int64_t lines = llvm::divideCeil(rows.lines, llvm::divideCeil(rows.lines, atMost));
+      // Turns, of which each keeps the lines of V around a border, are equal.
+      for (int64_t all = lines; all == lines || all <= rows.lines; all += lines) {
+        if (all != lines && rows.lines % all != 0)
+          continue;
+        const double around = extents.hasLepe ? std::min(all, rows.lines) + 2 : 0;
+        const double bytes =
+            rows.line * (std::min(all, rows.lines) * (query + value) + around * value) + states;
+        const double workers = rows.heads / taken * llvm::divideCeil(rows.lines, all);
+        const double busiest = bytes * std::ceil(workers / limits.processors) / kSharesOfProcessor;
+        const double time = std::max(workers * bytes / limits.processors, busiest);
+        if (time < least) {
+          least = time;
+          best = {taken, lines, all};
+        }
+      }
+    }
+  }
+  return best;
 }
 
 std::optional<int64_t> elfatt::tile::chooseColumns(int64_t values,

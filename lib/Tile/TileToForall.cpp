@@ -156,10 +156,10 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
 
   LogicalResult tileChain(IRRewriter &rewriter, Operation *last, const MachineLimits &limits) {
     Operation *context = findOwnContext(last, limits);
-    FailureOr<SmallVector<int64_t>> chosen = chooseTileSizes(last, context, limits);
+    FailureOr<ChainSizes> chosen = chooseTileSizes(last, context, limits);
     if (failed(chosen))
       return failure();
-    SmallVector<int64_t> sizes = *chosen, order, rowSizes;
+    SmallVector<int64_t> sizes = chosen->workers, order, rowSizes;
     llvm::SmallPtrSet<Operation *, 4> chain;
     for (Operation *part = last; part; part = previousPart(part))
       chain.insert(part);
@@ -174,6 +174,9 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
       // Of one head without a batch the columns are what is left to be some worker's.
       if (llvm::all_of(sizes, [](int64_t size) { return size == 0; }))
         sizes[shape.values] = shape.extents.values;
+    } else if (chosen->linesOfTurn != 0) {
+      rowSizes.assign(sizes.size(), 0);
+      rowSizes[getPartShape(last).rows.front()] = chosen->linesOfTurn;
     }
     Operation *root = last;
     if (linalg::GenericOp follower = findFollower(last, machine)) {
@@ -196,7 +199,7 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
     });
     FailureOr<Operation *> inner =
         tileOnce(rewriter, *tiled, limits, rowSizes, order, chain, /*workers=*/false);
-    if (succeeded(inner) && context)
+    if (succeeded(inner) && isa_and_nonnull<ContextOp>(context))
       reverse(rewriter, (*inner)->getParentOfType<scf::ForOp>());
     return inner;
   }

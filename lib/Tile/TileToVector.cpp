@@ -126,6 +126,11 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
     SmallVector<linalg::GenericOp> alone;
     findElementwise(ops, followers, alone);
     noteOccupancy(ops, limits);
+    // Workers that sum a context.
+    SmallPtrSet<Operation *, 4> makers;
+    for (Operation *op : ops)
+      if (isa<ContextOp>(op))
+        makers.insert(op->getParentOfType<scf::ForallOp>());
     llvm::DenseMap<Operation *, TwoSteps> joined;
     SmallPtrSet<Operation *, 8> steps;
     for (Operation *op : ops)
@@ -158,7 +163,8 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
                     .Case([&](PartialContextOp part) { return lowerPartialContext(part, limits); })
                     .Case([&](MergeOp merge) { return lowerMerge(merge, limits); })
                     .Case([&](ApplyOp apply) {
-                      return lowerApply(apply, limits, followers.lookup(op));
+                      return lowerApply(apply, limits, followers.lookup(op),
+                                        makers.contains(op->getParentOfType<scf::ForallOp>()));
                     })
                     .Case([&](LepeOp lepe) { return lowerLepe(lepe, limits); })
                     .Default([](Operation *other) {

@@ -86,6 +86,7 @@ void stageIn(const TileContext &ctx, mlir::Value view, mlir::Value matrix, Paddi
              Reuse reuse = Reuse::Later);
 /// The same for what the conversion to `matrix`'s narrower type loses of `view`, rows padded.
 void stageRemainder(const TileContext &ctx, mlir::Value view, mlir::Value matrix);
+void stageRemainder(const TileContext &ctx, llvm::ArrayRef<mlir::Value> views, mlir::Value matrix);
 void stageOut(const TileContext &ctx, mlir::Value matrix, mlir::Value view,
               Reuse reuse = Reuse::Later);
 /// The same for what projectHeads made: each view has its share of the columns.
@@ -188,8 +189,9 @@ llvm::LogicalResult lowerContext(attention::ContextOp op, const MachineLimits &l
 llvm::LogicalResult lowerPartialContext(attention::PartialContextOp op,
                                         const MachineLimits &limits);
 llvm::LogicalResult lowerMerge(attention::MergeOp op, const MachineLimits &limits);
+/// `makesContext`: the worker sums the context too, beside workers of other parts.
 llvm::LogicalResult lowerApply(attention::ApplyOp op, const MachineLimits &limits,
-                               const Followers &followers);
+                               const Followers &followers, bool makesContext);
 llvm::LogicalResult lowerLepe(attention::LepeOp op, const MachineLimits &limits);
 
 } // namespace elfatt::tile

@@ -153,14 +153,27 @@ Operation *elfatt::tile::findOwnContext(Operation *last, const MachineLimits &li
   return isOwn && findColumns(last, limits, context) ? context : nullptr;
 }
 
+/// Whether the workers of the chain that `part` is of apply contexts that others have made: they
+/// are alone in their launch then.
+static bool appliesOnly(Operation *part, Operation *ownContext) {
+  while (Operation *before = previousPart(part))
+    part = before;
+  return isa<ApplyOp>(part) && !isa_and_nonnull<ContextOp>(ownContext);
+}
+
 /// Heads that a worker of the chain of `last` takes at once.
 static FailureOr<int64_t> headsOfWorker(Operation *last, Operation *context, int64_t columns,
                                         const MachineLimits &limits) {
   SmallVector<HeadsPart> chain;
-  for (Operation *part = last; part; part = previousPart(part))
-    chain.push_back({part, getExtents(part, columns, bool(context))});
-  // Some of the columns are no whole rows, and a context is made of one head.
-  const bool mayTake = !context && columns == getPartShape(last).extents.values;
+  for (Operation *part = last; part; part = previousPart(part)) {
+    HeadsPart next{part, getExtents(part, columns, bool(context)), rowsOfLine(part, limits)};
+    next.extents.hasProcessor = appliesOnly(last, context);
+    chain.push_back(next);
+  }
+  if (context)
+    chain.push_back({context, getExtents(context, columns, /*ownsContext=*/true)});
+  // Some of the columns are no whole rows.
+  const bool mayTake = columns == getPartShape(last).extents.values;
   return chooseHeads(chain, limits, mayTake);
 }
 
@@ -182,12 +195,33 @@ static bool keepsRowsTogether(Operation *last, const MachineLimits &limits, int6
          rows <= kRowBlocksTogether * params.rows && countHeads(first) >= kEnoughWorkers;
 }
 
-FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Operation *context,
-                                                              const MachineLimits &limits) {
+/// What workers of the chain of `last` take of rows that meet contexts of others, which `merge`, if
+/// there is one, makes of segments; if all extents are known and nobody asked for something else.
+static std::optional<AppliedTiles> findAppliedTiles(Operation *last, MergeOp merge, int64_t columns,
+                                                    int64_t heads, const MachineLimits &limits) {
+  Operation *apply = last;
+  while (Operation *part = previousPart(apply))
+    apply = part;
+  PartShape shape = getPartShape(last);
+  const int64_t lines = getStaticLoopRanges(cast<ViewOpInterface>(last))[shape.rows.front()];
+  const AppliedRows rows{countHeads(last), lines, rowsOfLine(last, limits),
+                         merge ? getPartShape(merge).extents.keys : 1};
+  const TileExtents extents = getExtents(apply, columns, /*ownsContext=*/bool(merge));
+  if (limits.overrides.rowsPerBlock != 0 || findLineDim(last, limits) != 0 || rows.heads <= 0 ||
+      lines <= 0 || rows.segments <= 0 || ShapedType::isDynamic(extents.channels) ||
+      ShapedType::isDynamic(extents.values) || columns != shape.extents.values)
+    return std::nullopt;
+  return chooseAppliedTiles(limits, extents, heads, rows);
+}
+
+FailureOr<ChainSizes> elfatt::tile::chooseTileSizes(Operation *op, Operation *context,
+                                                    const MachineLimits &limits) {
   PartShape shape = getPartShape(op);
   auto view = cast<ViewOpInterface>(op);
   SmallVector<int64_t> ranges = getStaticLoopRanges(view);
-  SmallVector<int64_t> sizes(ranges.size(), 0);
+  ChainSizes chosen;
+  SmallVector<int64_t> &sizes = chosen.workers;
+  sizes.assign(ranges.size(), 0);
   for (unsigned dim : shape.batch)
     sizes[dim] = 1;
   const int64_t inner = rowsOfLine(op, limits);
@@ -197,6 +231,12 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
   FailureOr<int64_t> heads = headsOfWorker(op, context, columns, limits);
   if (failed(heads))
     return failure();
+  std::optional<AppliedTiles> applied;
+  if (limits.machine == Machine::GPU && appliesOnly(op, context)) {
+    applied = findAppliedTiles(op, dyn_cast_or_null<MergeOp>(context), columns, *heads, limits);
+    if (limits.overrides.headsPerBlock == 0)
+      heads = applied ? applied->heads : 1;
+  }
   if (*heads > 1)
     sizes[*findHeadDim(op)] = *heads;
   if (shape.rows.empty()) {
@@ -204,12 +244,13 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
     for (auto [dim, type] : llvm::enumerate(view.getViewIteratorTypes()))
       if (shape.batch.empty() && type == utils::IteratorType::parallel && sizes[dim] == 0)
         sizes[dim] = ShapedType::isDynamic(ranges[dim]) ? 0 : ranges[dim];
-    return sizes;
+    return chosen;
   }
   int64_t rowsPerWorker = std::numeric_limits<int64_t>::max();
   for (Operation *part = op; part; part = previousPart(part)) {
     TileExtents extents = getExtents(part, columns, bool(context));
     extents.heads = *heads;
+    extents.hasProcessor = *heads > 1 && appliesOnly(op, context);
     rowsPerWorker = std::min(rowsPerWorker, getTileParams(limits, extents).rowsPerWorker);
   }
   int64_t lines = std::max<int64_t>(1, rowsPerWorker / inner);
@@ -227,6 +268,11 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
     if (limits.machine == Machine::CPU && inner == 1)
       lines = roundUp(lines, getTileParams(limits, shape.extents).rows);
   }
+  if (applied && applied->heads == *heads) {
+    lines = applied->linesOfTurns;
+    if (applied->lines < std::min(lines, outer))
+      chosen.linesOfTurn = applied->lines;
+  }
   // The state between online steps is scratch, so it needs a static size.
   if (isa_and_nonnull<FinalizeOp>(previousPart(op)) || isa<FinalizeOp>(op))
     while (!ShapedType::isDynamic(outer) && outer > 0 && outer % lines != 0)
@@ -235,7 +281,7 @@ FailureOr<SmallVector<int64_t>> elfatt::tile::chooseTileSizes(Operation *op, Ope
     sizes[divided] = lines;
   else if (shape.batch.empty())
     sizes[divided] = outer;
-  return sizes;
+  return chosen;
 }
 
 /// Rows that one worker takes in turns, where its scratch has room for some at a time.

@@ -19,12 +19,19 @@ mlir::Operation *previousPart(mlir::Operation *op);
 /// segments of a context is read by each of them, in place of a launch of its own.
 mlir::Operation *findOwnContext(mlir::Operation *last, const MachineLimits &limits);
 
-/// Tile sizes of the loop over the workers of the chain of `op`, and of `context` if they own it.
-/// Workers take one index of every batch dim, or some heads, a block of rows where rows are many,
-/// in lines of the outermost row dim or, where such a line is too long, of one inside, and some of
-/// the columns where they are too many for a block. Zero means not tiled.
-mlir::FailureOr<llvm::SmallVector<int64_t>>
-chooseTileSizes(mlir::Operation *op, mlir::Operation *context, const MachineLimits &limits);
+/// Tile sizes of the loop over the workers of a chain, where zero means not tiled; and what they
+/// take of the outermost row dim at once, where they take their rows in turns, or zero.
+struct ChainSizes {
+  llvm::SmallVector<int64_t> workers;
+  int64_t linesOfTurn = 0;
+};
+
+/// Those of the chain of `op`, and of `context` if its workers own it. Workers take one index of
+/// every batch dim, or some heads, a block of rows where rows are many, in lines of the outermost
+/// row dim or, where such a line is too long, of one inside, and some of the columns where they are
+/// too many for a block.
+mlir::FailureOr<ChainSizes> chooseTileSizes(mlir::Operation *op, mlir::Operation *context,
+                                            const MachineLimits &limits);
 
 /// Whether one worker takes all rows of the chain of `last`, in turns, where its scratch holds
 /// all keys but not all rows: they would be read by each of several workers. With few heads

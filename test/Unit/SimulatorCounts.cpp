@@ -427,6 +427,27 @@ TEST(SimulatorDram, BehindTheL2WithResidentBlocks) {
   EXPECT_EQ(orin.dramRead, 64u * 16384) << "4 MiB hold it all";
 }
 
+TEST(SimulatorCache, ALaunchFindsWhatTheOneBeforeLeft) {
+  std::vector<char> in(64 * 4096);
+  auto program = twice(4096, false);
+  elfatt::sim::L2 l2;
+  LaunchConfig config = makeConfig(64, 32, "sm_87");
+  config.l2 = &l2;
+  EXPECT_EQ(count(*program, config, {bufferOf(in)}).dramRead, 64u * 4096);
+  EXPECT_EQ(count(*program, config, {bufferOf(in)}).dramRead, 0u);
+  // Other memory lies elsewhere.
+  std::vector<char> other(64 * 4096);
+  EXPECT_EQ(count(*program, config, {bufferOf(other)}).dramRead, 64u * 4096);
+  // Blocks that did not run would have replaced it.
+  std::vector<char> many(4000 * 4096);
+  config.grid.x = 4000;
+  config.sampleBlocks = true;
+  count(*program, config, {bufferOf(many)});
+  config.grid.x = 64;
+  config.sampleBlocks = false;
+  EXPECT_EQ(count(*program, config, {bufferOf(in)}).dramRead, 64u * 4096);
+}
+
 TEST(SimulatorSample, OneWaveAndTheRest) {
   std::vector<char> in(1000 * 4096);
   LaunchConfig config = makeConfig(1000, 32, "sm_53");

@@ -340,6 +340,53 @@ TEST(TileParams, HeadsOfABlockFitSharedMemory) {
       }
 }
 
+TEST(TileParams, ContextsOfHeadsHaveAWarpEach) {
+  TileExtents extents{40, 4096, 40, 40};
+  extents.storageBits = 16;
+  EXPECT_TRUE(fitsContexts(MachineLimits::gpu(48 * 1024), extents, 2));
+  extents.heads = 2;
+  const TileParams params = getTileParams(MachineLimits::gpu(48 * 1024), extents);
+  // Three tiles of 16 channels a head; a step has as many tokens as that of one head.
+  EXPECT_EQ(params.contextRows, 16);
+  EXPECT_EQ(params.contextWarps, 1);
+  EXPECT_EQ(params.contextTiles, 2);
+  extents.heads = 1;
+  const TileParams one = getTileParams(MachineLimits::gpu(48 * 1024), extents);
+  EXPECT_EQ(one.contextWarps * one.contextTiles, 2);
+  // Ten warps.
+  EXPECT_FALSE(fitsContexts(MachineLimits::gpu(48 * 1024), {72, 4096, 72, 72, 32, 16}, 2));
+  EXPECT_FALSE(fitsContexts(MachineLimits::gpu(4 * 1024), extents, 2));
+}
+
+TEST(TileParams, RowsThatMeetContextsOfSegmentsReadThemOnce) {
+  TileExtents extents{64, 0, 40, 40};
+  extents.storageBits = 16;
+  extents.hasLepe = extents.ownsContext = true;
+  const auto large = MachineLimits::gpu(113 * 1024, 132, {}, 227 * 1024, true, true);
+  const auto small = MachineLimits::gpu(49 * 1024, 170, {}, 99 * 1024, true, true);
+  // Stable Diffusion's 64 x 64 in two images, four heads of each: the states of two heads are as
+  // large as 168 of their rows.
+  const AppliedRows rows{8, 64, 64, 4};
+  for (const MachineLimits &limits : {large, small}) {
+    const AppliedTiles tiles = chooseAppliedTiles(limits, extents, 2, rows);
+    EXPECT_EQ(tiles.heads, 2);
+    EXPECT_EQ(tiles.linesOfTurns, 4);
+    EXPECT_EQ(tiles.linesOfTurns % tiles.lines, 0);
+    extents.heads = 2;
+    extents.hasProcessor = true;
+    EXPECT_LE(tiles.lines * 64, getTileParams(limits, extents).rowsPerWorker);
+    extents.heads = 1;
+    extents.hasProcessor = false;
+  }
+  // Of few rows rather all multiprocessors have some.
+  EXPECT_LT(chooseAppliedTiles(large, extents, 2, {2, 64, 64, 4}).linesOfTurns, 4);
+  // Many heads leave work for all of them.
+  EXPECT_GT(chooseAppliedTiles(small, extents, 2, {64, 64, 64, 4}).linesOfTurns, 4);
+  // Turns are equal: 61 lines have no divisor.
+  const AppliedTiles prime = chooseAppliedTiles(small, extents, 2, {64, 61, 64, 4});
+  EXPECT_TRUE(prime.lines == prime.linesOfTurns || prime.linesOfTurns == 61);
+}
+
 TEST(TileOverrides, AreReadAsTheyAreWritten) {
   llvm::Expected<TileOverrides> read =
       parseTileOverrides("keys-per-step=24  rows-per-block=64 context-warps=2");

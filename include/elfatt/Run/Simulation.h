@@ -75,6 +75,9 @@ private:
   std::vector<sim::Buffer> readOnly;
   bool samples = false;
   std::vector<Record> records;
+  /// Of the launches of one attention op: what comes before it finds nothing of its own there.
+  std::optional<sim::L2> l2;
+  std::optional<int64_t> lastLaunch;
   std::string failure;
 };
 

@@ -47,6 +47,19 @@ struct Buffer {
   std::string name; ///< for messages
 };
 
+/// The L2 of a chip, and where device memory has the buffers of its launches: a launch finds what
+/// the one before has left, as on a GPU.
+class L2 {
+public:
+  L2();
+  ~L2();
+  struct Impl;
+  Impl &get() { return *impl; }
+
+private:
+  std::unique_ptr<Impl> impl;
+};
+
 struct LaunchConfig {
   Dim3 grid, block;
   /// Orders the threads.
@@ -57,6 +70,9 @@ struct LaunchConfig {
   std::vector<Buffer> buffers = {};
   /// Sets limits (shared memory, blocks on an SM), and the cache that counts; null: no cache.
   const target::Chip *chip = nullptr;
+  /// What earlier launches on `chip` have left, and this one leaves there; null: nothing. A launch
+  /// that is sampled leaves nothing: blocks that did not run would have replaced it.
+  L2 *l2 = nullptr;
   /// Registers of a thread, as ptxas has them; 0 where it is not known. For blocks on an SM.
   int64_t registers = 0;
   /// Runs only one full wave of blocks and those of the last, incomplete one, of each part where

@@ -78,6 +78,9 @@ struct TileExtents {
   bool ownsContext = false;
   /// Neighbours in memory that one worker takes, whose rows lie beside each other in scratch (GPU).
   int64_t heads = 1;
+  /// A worker has a multiprocessor to itself: all of its shared memory, and as many warps as it
+  /// should have registers for (GPU).
+  bool hasProcessor = false;
 
   bool operator==(const TileExtents &) const = default;
 };
@@ -105,6 +108,8 @@ struct TileParams {
   /// Channels that are weighted at once (CPU).
   int64_t contextColumns;
   int64_t contextWarps;
+  /// Register tiles of tokens that each of these warps takes of one step (GPU).
+  int64_t contextTiles;
   /// Warps that share a worker's row blocks, at most (GPU).
   int64_t warps;
   /// Extents of staged matrices are padded to a multiple of this.
@@ -174,6 +179,34 @@ int64_t getHeadsOfSectors(int64_t channels, int64_t values, int64_t bits);
 /// Whether a worker of `heads` heads takes all keys of each at once, where there are keys, and of
 /// `rows` rows, which may then come in turns, as many as a worker of one head would (GPU).
 bool fitsHeads(const MachineLimits &limits, TileExtents extents, int64_t heads, int64_t rows);
+
+/// Whether a worker has room for the contexts of `heads` heads at once: for a step of their tokens,
+/// and for warps that hold their states (GPU).
+bool fitsContexts(const MachineLimits &limits, TileExtents extents, int64_t heads);
+
+/// The same for `rows` rows of each head that meet their contexts.
+bool fitsAppliedRows(const MachineLimits &limits, TileExtents extents, int64_t heads, int64_t rows);
+
+/// Rows that meet contexts which were summed in segments, by a launch before.
+struct AppliedRows {
+  int64_t heads;    ///< of all images
+  int64_t lines;    ///< of the outermost row dim
+  int64_t line;     ///< rows of each
+  int64_t segments; ///< whose states each worker reads
+};
+
+/// What one worker takes of them.
+struct AppliedTiles {
+  int64_t heads;
+  int64_t lines;        ///< at once
+  int64_t linesOfTurns; ///< in turns, which find the contexts there; a multiple of `lines`
+};
+
+/// Of one head, or of `heads` where these are whole sectors, what takes the least time for bytes:
+/// rows, V with the lines around, states of segments; by all multiprocessors, and by the busiest.
+/// `extents` are of one head (GPU).
+AppliedTiles chooseAppliedTiles(const MachineLimits &limits, TileExtents extents, int64_t heads,
+                                const AppliedRows &rows);
 
 /// The largest divisor of `values` that `fits`, if one does.
 std::optional<int64_t> chooseColumns(int64_t values, llvm::function_ref<bool(int64_t)> fits);
