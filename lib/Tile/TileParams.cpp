@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/TileParams.h"
 
+#include "PartShape.h"
+
 #include "elfatt/Target/Core.h"
 
 #include "llvm/Support/ErrorHandling.h"

@@ -268,6 +268,13 @@ FailureOr<ChainSizes> elfatt::tile::chooseTileSizes(Operation *op, Operation *co
     if (limits.machine == Machine::CPU && inner == 1)
       lines = roundUp(lines, getTileParams(limits, shape.extents).rows);
   }
+  // Turns of the same height keep what the one before has of V.
+  if (isa_and_nonnull<ContextOp>(context) && !ShapedType::isDynamic(outer))
+    for (int64_t even = lines; 2 * even >= lines; --even)
+      if (outer % even == 0) {
+        lines = even;
+        break;
+      }
   if (applied && applied->heads == *heads) {
     lines = applied->linesOfTurns;
     if (applied->lines < std::min(lines, outer))

@@ -210,6 +210,23 @@ def halves_beside(name: str, d: int, b: int, dtype: str) -> Case:
     return elfatt(name, *inputs, *grids, 2, dtype=dtype, lepe=True, layout=PACKED)
 
 
+def segments_beside(name: str, dtype: str) -> Case:
+    """Contexts of two heads at once, summed in segments, and their rows."""
+    inputs, grids = qkv(name, 1, 8, 256, 256, 24), ((16, 16), (4, 8))
+    return elfatt(name, *inputs, *grids, 4, dtype=dtype, lepe=True, layout=PACKED)
+
+
+def segments() -> List[Item]:
+    """Of few heads for a chip's multiprocessors."""
+    items = []
+    for dtype in ("f16", "bf16"):
+        name = f"segments_beside-{dtype}"
+        items.append(
+            Item("sm_75", name, functools.partial(segments_beside, name, dtype))
+        )
+    return items
+
+
 BESIDE = (
     beside,
     three,
@@ -272,6 +289,7 @@ GROUPS: Dict[str, Group] = {
         functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 17
     ),
     "neighbours": Group(neighbours, 9),
+    "segments": Group(segments, 1),
     "not finite": Group(not_finite, 5),
     "tokens": part(kernel_tables.tokens, 19),
     "layouts": part(kernel_tables.layouts, 23),
