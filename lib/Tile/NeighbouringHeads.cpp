@@ -152,10 +152,10 @@ FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const Ma
     return 1;
   // The fewest that are whole sectors.
   int64_t fewest = 1, heads = ShapedType::kDynamic;
-  bool isSoftmax = false, ownsContext = false;
+  bool hasContext = false, ownsContext = false;
   for (const HeadsPart &part : chain) {
     std::optional<unsigned> dim = findHeadDim(part.op);
-    isSoftmax |= isa<SdpaOp>(part.op);
+    hasContext |= isa<ApplyOp, ContextOp, PartialContextOp>(part.op);
     ownsContext |= isa<ContextOp>(part.op) && part.op != last;
     mayTake &= dim && !ShapedType::isDynamic(part.extents.channels) &&
                !ShapedType::isDynamic(part.extents.values);
@@ -169,9 +169,9 @@ FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const Ma
   }
   const int64_t taken = wanted != 0 ? wanted : fewest;
   const bool canTake = mayTake && !ShapedType::isDynamic(heads) && heads % taken == 0;
-  if (wanted != 0 && isSoftmax) {
-    if (canTake)
-      return taken;
+  if (wanted != 0 && !hasContext) {
+    if (canTake || !isa<SdpaOp>(chain.back().op))
+      return canTake ? taken : 1;
     return last->emitOpError("expected a multiple of ")
            << wanted << " heads for heads-per-block, whole and beside each other in memory";
   }
@@ -182,11 +182,11 @@ FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const Ma
   // of several heads has as many times the work of one; segments of contexts and tiles of rows are
   // many.
   const int64_t workers = countWorkers(last, limits);
-  if (wanted == 0 && (isSoftmax ? workers < limits.processors * taken
-                                : ownsContext && !hasWorkerOfHead(limits, workers / taken / taken)))
+  if (wanted == 0 && (hasContext ? ownsContext && !hasWorkerOfHead(limits, workers / taken / taken)
+                                 : workers < limits.processors * taken))
     return 1;
   auto fits = [&](const HeadsPart &part) {
-    if (isSoftmax)
+    if (!hasContext)
       return fitsHeads(limits, part.extents, taken, countRows(part.op));
     if (isa<ContextOp, PartialContextOp>(part.op))
       return fitsContexts(limits, part.extents, taken);
