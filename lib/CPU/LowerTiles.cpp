@@ -6,6 +6,7 @@
 
 #include "LaneReductions.h"
 #include "PairedProducts.h"
+#include "TileMemory.h"
 #include "TileRegisters.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -20,56 +21,6 @@ namespace elfatt::cpu {
 #include "elfatt/CPU/Passes.h.inc"
 
 using namespace mlir;
-
-//===----------------------------------------------------------------------===//
-// Memory
-//===----------------------------------------------------------------------===//
-
-/// The buffer that `view` looks into.
-static Value rootOf(Value view) {
-  while (auto op = view.getDefiningOp<ViewLikeOpInterface>())
-    view = op.getViewSource();
-  return view;
-}
-
-static bool isFresh(Value root) {
-  return root.getDefiningOp() && hasEffect<MemoryEffects::Allocate>(root.getDefiningOp(), root);
-}
-
-/// Whether two buffers may share memory. A function's arguments may.
-static bool mayAlias(Value lhs, Value rhs) {
-  lhs = rootOf(lhs);
-  rhs = rootOf(rhs);
-  return lhs == rhs || !(isFresh(lhs) || isFresh(rhs));
-}
-
-/// Calls `callback` with each buffer that `op`, or an op inside it, may write; with
-/// null for one that is not known.
-static void forEachWritten(Operation *op, function_ref<void(Value)> callback) {
-  op->walk([&](Operation *nested) {
-    if (nested->hasTrait<OpTrait::HasRecursiveMemoryEffects>())
-      return;
-    auto interface = dyn_cast<MemoryEffectOpInterface>(nested);
-    if (!interface)
-      return callback(Value());
-    SmallVector<MemoryEffects::EffectInstance> effects;
-    interface.getEffects(effects);
-    for (const auto &effect : effects)
-      if (isa<MemoryEffects::Write, MemoryEffects::Free>(effect.getEffect()))
-        callback(effect.getValue());
-  });
-}
-
-/// Whether something between `read` and `op`, in one block, may write what is read.
-static bool writtenBetween(vector::TransferReadOp read, Operation *op) {
-  if (read->getBlock() != op->getBlock())
-    return true;
-  bool written = false;
-  for (Operation *other = read->getNextNode(); other && other != op; other = other->getNextNode())
-    forEachWritten(other,
-                   [&](Value memref) { written |= !memref || mayAlias(memref, read.getBase()); });
-  return written;
-}
 
 //===----------------------------------------------------------------------===//
 // Lowering
@@ -92,6 +43,7 @@ private:
   bool lowerWrite(vector::TransferWriteOp op);
   void readBefore(Operation *writer);
   void makeAll(Value vector);
+  void makePieces(Value vector, size_t first, size_t count);
 
   // Products.
   struct Product {
@@ -103,35 +55,24 @@ private:
   std::optional<MemoryTile> operandInMemory(Value operand, Operation *op, bool converted);
   std::optional<MemoryTile> scalarsInMemory(vector::ContractionOp op);
   Value allocate(Value operand, Operation *op);
+  void endPanel(vector::ContractionOp product, size_t first, size_t count);
   MemoryTile throughScratch(Value operand, Operation *op);
   void panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece, Value bound);
 
   ImplicitLocOpBuilder b;
   int64_t lanes, vectorRegisters;
   TileRegisters registers;
-  SmallVector<vector::TransferReadOp> reads; ///< that may still be asked for pieces
-  SmallVector<Operation *> done;             ///< replaced, in the order of the program
+  SmallVector<vector::TransferReadOp> reads;              ///< that may still be asked for pieces
+  SmallVector<Operation *> done;                          ///< replaced, in the order of the program
+  DenseMap<Operation *, vector::TransferWriteOp> written; ///< whose panels are stored once made
 };
 } // namespace
 
-static bool isTile(Type type) {
-  auto vector = dyn_cast<VectorType>(type);
-  return vector && !vector.isScalable() && (vector.getRank() == 1 || vector.getRank() == 2);
-}
+void TileLowering::makeAll(Value vector) { makePieces(vector, 0, registers.pieces(vector).size()); }
 
-/// Ops that other ops ask for pieces.
-static bool isLazy(Operation *op) {
-  return isa<vector::TransferReadOp>(op) ||
-         (op->getNumRegions() == 0 && op->getNumResults() == 1 && isMemoryEffectFree(op) &&
-          isTile(op->getResult(0).getType()) &&
-          (OpTrait::hasElementwiseMappableTraits(op) || op->hasTrait<OpTrait::ConstantLike>() ||
-           isa<vector::BroadcastOp, vector::ShapeCastOp, vector::StepOp, vector::FromElementsOp,
-               vector::FMAOp>(op)));
-}
-
-void TileLowering::makeAll(Value vector) {
+void TileLowering::makePieces(Value vector, size_t first, size_t count) {
   for (int64_t row = 0; row < TileRegisters::numRows(vector); ++row)
-    for (size_t index = 0, e = registers.pieces(vector).size(); index < e; ++index)
+    for (size_t index = first; index < first + count; ++index)
       registers.get(vector, row, index);
 }
 
@@ -163,6 +104,13 @@ void TileLowering::run(Block &block) {
     if (isTile(product.getLhs().getType()) && isTile(product.getAccType()) &&
         !scalarsInMemory(product) && !registers.memoryOf(product.getLhs()))
       registers.keepInMemory(product.getLhs(), allocate(product.getLhs(), product));
+  // Panels that are written to scratch are, as soon as they are done: all of them would not fit the
+  // registers.
+  for (auto product : llvm::to_vector(block.getOps<vector::ContractionOp>()))
+    if (vector::TransferWriteOp write = findScratchWrite(product)) {
+      registers.keepInMemory(write.getVector(), write.getBase());
+      written[product] = write;
+    }
   for (Operation &op : llvm::make_early_inc_range(block)) {
     b.setInsertionPoint(&op);
     b.setLoc(op.getLoc());
@@ -207,17 +155,37 @@ void TileLowering::eraseDead() {
       op->erase();
 }
 
+/// Of few rows a column of registers is made before it is stored: what the rows share, as taps of
+/// LePE do, is then read once.
 bool TileLowering::lowerWrite(vector::TransferWriteOp op) {
   std::optional<MemoryTile> tile = TileRegisters::memoryTile(op);
   if (!tile || !isTile(op.getVectorType()))
     return false;
   Value vector = op.getVector();
-  for (int64_t row = 0; row < TileRegisters::numRows(vector); ++row)
-    for (auto [index, piece] : llvm::enumerate(registers.pieces(vector))) {
-      Value value = registers.get(vector, row, index);
-      Value mask = op.getMask() ? registers.get(op.getMask(), row, index) : Value();
-      registers.store(value, *tile, row, piece, mask);
-    }
+  if (registers.memoryOf(vector) == op.getBase()) {
+    makeAll(vector);
+    return true;
+  }
+  const int64_t rows = TileRegisters::numRows(vector);
+  const SmallVector<Piece> pieces = registers.pieces(vector);
+  auto store = [&](Value value, int64_t row, int64_t index) {
+    Value mask = op.getMask() ? registers.get(op.getMask(), row, index) : Value();
+    registers.store(value, *tile, row, pieces[index], mask);
+  };
+  const int64_t columns = pieces.size();
+  if (rows > vectorRegisters / 4) {
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t index = 0; index < columns; ++index)
+        store(registers.get(vector, row, index), row, index);
+    return true;
+  }
+  for (int64_t index = 0; index < columns; ++index) {
+    SmallVector<Value> column;
+    for (int64_t row = 0; row < rows; ++row)
+      column.push_back(registers.get(vector, row, index));
+    for (auto [row, value] : llvm::enumerate(column))
+      store(value, row, index);
+  }
   return true;
 }
 
@@ -326,6 +294,12 @@ Value TileLowering::allocate(Value operand, Operation *op) {
                                   b.getI64IntegerAttr(64));
 }
 
+/// Stores the pieces from `first` on that were summed last, where nothing else waits for them.
+void TileLowering::endPanel(vector::ContractionOp product, size_t first, size_t count) {
+  if (vector::TransferWriteOp write = written.lookup(product))
+    makePieces(write.getVector(), first, count);
+}
+
 MemoryTile TileLowering::throughScratch(Value operand, Operation *op) {
   Value scratch = registers.memoryOf(operand);
   Value zero = arith::ConstantIndexOp::create(b, 0);
@@ -406,9 +380,12 @@ void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t first
 }
 
 bool TileLowering::lowerProduct(vector::ContractionOp op) {
+  if (vector::TransferWriteOp write = written.lookup(op))
+    readBefore(write);
   if (auto pairs = matchPairedProduct(op, lanes);
       pairs && !writtenBetween(pairs->lhs, op) && !writtenBetween(pairs->rhs, op)) {
-    lowerPairedProduct(op, *pairs, registers, vectorRegisters, b);
+    lowerPairedProduct(op, *pairs, registers, vectorRegisters, b,
+                       [&](size_t first, size_t count) { endPanel(op, first, count); });
     return true;
   }
   AffineExpr i, j, k;
@@ -444,6 +421,7 @@ bool TileLowering::lowerProduct(vector::ContractionOp op) {
   for (size_t at = 0, first = 0; at < panels; ++at) {
     size_t count = llvm::divideCeil(pieces.size() - first, panels - at);
     panel(product, ArrayRef(pieces).slice(first, count), first, bound);
+    endPanel(op, first, count);
     first += count;
   }
   return true;

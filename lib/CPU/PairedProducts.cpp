@@ -62,7 +62,8 @@ static MemoryTile collapsePairs(vector::TransferReadOp read, ImplicitLocOpBuilde
 
 void elfatt::cpu::lowerPairedProduct(vector::ContractionOp op, PairedOperands operands,
                                      TileRegisters &registers, int64_t vectorRegisters,
-                                     ImplicitLocOpBuilder &b) {
+                                     ImplicitLocOpBuilder &b,
+                                     function_ref<void(size_t, size_t)> endPanel) {
   const int64_t rows = cast<VectorType>(op.getAccType()).getDimSize(0);
   const int64_t depth = operands.rhs.getVectorType().getDimSize(0);
   Type bf16 = b.getBF16Type();
@@ -124,6 +125,7 @@ void elfatt::cpu::lowerPairedProduct(vector::ContractionOp op, PairedOperands op
     for (int64_t row = 0; row < rows; ++row)
       for (size_t at = 0; at < count; ++at)
         registers.set(op.getResult(), row, first + at, loop.getResult(row * count + at));
+    endPanel(first, count);
     first += count;
   }
 }

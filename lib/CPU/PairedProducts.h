@@ -16,10 +16,11 @@ std::optional<PairedOperands> matchPairedProduct(mlir::vector::ContractionOp op,
 
 /// Lowers it to a loop over k, from the memory that was read: a broadcast of each pair of
 /// A, a row of pairs of B, and `x86vector.avx512.dot`. Rows of A beyond its end are the last
-/// one again.
+/// one again. `endPanel` is told which pieces of columns have been made.
 void lowerPairedProduct(mlir::vector::ContractionOp op, PairedOperands operands,
                         TileRegisters &registers, int64_t vectorRegisters,
-                        mlir::ImplicitLocOpBuilder &b);
+                        mlir::ImplicitLocOpBuilder &b,
+                        llvm::function_ref<void(size_t first, size_t count)> endPanel);
 
 } // namespace elfatt::cpu
 

@@ -56,6 +56,10 @@ void TileRegisters::set(Value vector, int64_t row, int64_t index, Value piece) {
   size_t count = pieces(vector).size();
   all.resize(numRows(vector) * count);
   all[row * count + index] = piece;
+  if (Value scratch = kept.lookup(vector)) {
+    MemoryTile tile{scratch, {this->index(0), this->index(0)}, 0, 1, true, true};
+    store(piece, tile, row, pieces(vector)[index]);
+  }
 }
 
 /// Puts the builder into the block of `vector`: what is made for it has to be seen
@@ -79,10 +83,6 @@ Value TileRegisters::get(Value vector, int64_t row, int64_t index) {
   enterBlockOf(b, vector);
   Value piece = make(vector, row, index);
   set(vector, row, index, piece);
-  if (Value scratch = kept.lookup(vector)) {
-    MemoryTile tile{scratch, {this->index(0), this->index(0)}, 0, 1, true, true};
-    store(piece, tile, row, pieces(vector)[index]);
-  }
   return piece;
 }
 

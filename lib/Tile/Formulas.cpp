@@ -3,6 +3,8 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <cmath>
 #include <limits>
@@ -210,6 +212,40 @@ Value Formulas::weight(Value x, Value pivot, Value factor, bool headroom) {
   return math::Exp2Op::create(b, power);
 }
 
+Value Formulas::readAll(Value buffer) {
+  auto shape = cast<MemRefType>(buffer.getType()).getShape();
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  SmallVector<Value> indices(shape.size(), zero);
+  SmallVector<bool> inBounds(shape.size(), true);
+  return vector::TransferReadOp::create(b, vectorType(shape), buffer, indices, constant(0.0, type),
+                                        ArrayRef<bool>(inBounds));
+}
+
+void Formulas::writeAll(Value tile, Value buffer) {
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  SmallVector<Value> indices(typeOf(tile).getRank(), zero);
+  SmallVector<bool> inBounds(typeOf(tile).getRank(), true);
+  vector::TransferWriteOp::create(b, tile, buffer, indices, ArrayRef<bool>(inBounds));
+}
+
+Value Formulas::byRow(const ScoreScratch &scratch,
+                      function_ref<Value(Value row, Value index)> body) {
+  auto shape = cast<MemRefType>(scratch.scores.getType()).getShape();
+  Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
+  auto loop = scf::ForOp::create(b, zero, arith::ConstantIndexOp::create(b, shape[0]), one);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value index = loop.getInductionVar();
+    Value row = vector::TransferReadOp::create(b, vectorType({1, shape[1]}), scratch.scores,
+                                               ValueRange{index, zero}, constant(0.0, type),
+                                               ArrayRef<bool>{true, true});
+    vector::TransferWriteOp::create(b, body(row, index), scratch.perRow, ValueRange{index},
+                                    ArrayRef<bool>{true});
+  }
+  return readAll(scratch.perRow);
+}
+
 OnlineState Formulas::noKeys(int64_t rows, int64_t values) {
   VectorType perRow = vectorType({rows});
   return {constant(0.0, vectorType({rows, values})), constant(kMinusInf, perRow),
@@ -217,18 +253,38 @@ OnlineState Formulas::noKeys(int64_t rows, int64_t values) {
 }
 
 OnlineState Formulas::online(const OnlineState *state, Value scores, Value value, ScoreBase base,
-                             Value scale) {
+                             Value scale, const ScoreScratch *scratch) {
   Value factor = scale;
   if (base == ScoreBase::E)
     factor = log2e();
   bool headroom = !typeOf(value).getElementType().isF16();
-  Value max = reduceMax(scores, /*perRow=*/true);
+  Value max;
+  if (scratch) {
+    writeAll(scores, scratch->scores);
+    max = byRow(*scratch, [&](Value row, Value) { return reduceMax(row, /*perRow=*/true); });
+  } else {
+    max = reduceMax(scores, /*perRow=*/true);
+  }
   if (state)
     max = arith::MaxNumFOp::create(b, state->max, max);
-  Value pivot = finiteOrZero(max);
-  Value weights = weight(scores, pivot, factor, headroom);
-  Value operand = narrow(weights, typeOf(value).getElementType());
-  Value sum = reduceSum(widen(operand), /*perRow=*/true);
+  Value pivot = finiteOrZero(max), operand, sum;
+  if (scratch) {
+    writeAll(pivot, scratch->perRow);
+    sum = byRow(*scratch, [&](Value row, Value index) {
+      Value ofRow =
+          vector::TransferReadOp::create(b, vectorType({1}), scratch->perRow, ValueRange{index},
+                                         constant(0.0, type), ArrayRef<bool>{true});
+      Value weights = weight(row, ofRow, factor, headroom);
+      Value zero = arith::ConstantIndexOp::create(b, 0);
+      vector::TransferWriteOp::create(b, weights, scratch->scores, ValueRange{index, zero},
+                                      ArrayRef<bool>{true, true});
+      return reduceSum(weights, /*perRow=*/true);
+    });
+    operand = readAll(scratch->scores);
+  } else {
+    operand = narrow(weight(scores, pivot, factor, headroom), typeOf(value).getElementType());
+    sum = reduceSum(widen(operand), /*perRow=*/true);
+  }
   if (!state)
     return {product(Product::NN, operand, value), max, sum};
   Value rescale = weight(state->max, pivot, factor, /*headroom=*/false);

@@ -24,6 +24,11 @@ struct OnlineState {
   mlir::Value sum; ///< [rows], sum of P so far
 };
 
+/// Memory for scores [rows, keys], which weights replace row by row, and for a number a row.
+struct ScoreScratch {
+  mlir::Value scores, perRow;
+};
+
 /// Which operand of a product is transposed.
 enum class Product {
   NN, ///< (i,k), (k,j) -> (i,j)
@@ -55,8 +60,10 @@ public:
   /// the machine multiplies that type. With a `scale`, which must be positive, S is
   /// `scale` times `scores`, and m that of `scores`. Weights that are not rounded
   /// carry a small power of two, and so do sum and acc: it cancels in their quotient.
+  /// With `scratch`, weights are made in a loop over the rows.
   OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value,
-                     ScoreBase base = ScoreBase::Two, mlir::Value scale = {});
+                     ScoreBase base = ScoreBase::Two, mlir::Value scale = {},
+                     const ScoreScratch *scratch = nullptr);
 
   /// The state of both segments of keys together:
   ///   m = max(m1, m2);  r1 = 2^(m1 - m);  sum = r1 sum1 + r2 sum2;  acc = r1 acc1 + r2 acc2
@@ -115,6 +122,11 @@ private:
   /// first: it is exact near the maximum, however large. `pivot` has the shape of `x`,
   /// or one value a row; no factor is a factor of 1.
   mlir::Value weight(mlir::Value x, mlir::Value pivot, mlir::Value factor, bool headroom);
+  /// What `body` makes of each row [1, keys] of `scratch`, a vector [1], in a loop: [rows].
+  mlir::Value byRow(const ScoreScratch &scratch,
+                    llvm::function_ref<mlir::Value(mlir::Value row, mlir::Value index)> body);
+  mlir::Value readAll(mlir::Value buffer);
+  void writeAll(mlir::Value tile, mlir::Value buffer);
   /// m, with 0 where no score is finite, so that -inf - m is -inf and not NaN.
   mlir::Value finiteOrZero(mlir::Value max);
   mlir::VectorType vectorType(llvm::ArrayRef<int64_t> shape) const;

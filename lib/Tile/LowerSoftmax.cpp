@@ -44,7 +44,6 @@ public:
 
 private:
   LogicalResult chooseBlocks();
-  int64_t leastPadding(int64_t outer, int64_t most) const;
   LogicalResult stageRows();
   void stageState(int64_t rows);
   void allocate();
@@ -68,6 +67,7 @@ private:
   KeyBlocks blocks;
   int64_t channels = 0, values = 0; ///< padded extents of D and E
   Value keyScratch, valueScratch;
+  std::optional<ScoreScratch> scoreScratch; ///< of a row block, where registers do not hold it
   Value queryPairs; ///< the query [rows.., D/2, 2] where scores are products of pairs, or null
   Value output;     ///< where rows are written: tile.output, or scratch before it
   Value scoreScale, laterScale; ///< of all scores; the same, or null when it comes first
@@ -84,21 +84,6 @@ private:
 /// The views of all heads; without several the one there is.
 static ArrayRef<Value> ofHeads(ArrayRef<Value> views, const Value &only) {
   return views.empty() ? ArrayRef(only) : views;
-}
-
-/// Lines of a block, at most `most`, that leave the fewest padded keys in all blocks;
-/// the most of these.
-int64_t SoftmaxLowering::leastPadding(int64_t outer, int64_t most) const {
-  int64_t best = 1, bestKeys = std::numeric_limits<int64_t>::max();
-  for (int64_t lines = 1; lines <= std::min(most, std::max<int64_t>(1, outer)); ++lines) {
-    int64_t keys = llvm::divideCeil(outer, lines) *
-                   roundUp(std::max<int64_t>(1, lines * blocks.inner), ctx.params.padTo);
-    if (keys <= bestKeys) {
-      best = lines;
-      bestKeys = keys;
-    }
-  }
-  return best;
 }
 
 LogicalResult SoftmaxLowering::chooseBlocks() {
@@ -128,7 +113,7 @@ LogicalResult SoftmaxLowering::chooseBlocks() {
   if (!key.isDynamicDim(0))
     blocks.lines = ctx.params.staged
                        ? llvm::divideCeil(outer, llvm::divideCeil(outer, blocks.lines))
-                       : leastPadding(outer, blocks.lines);
+                       : chooseLines(outer, blocks.lines, blocks.inner, ctx.params.padTo);
   blocks.columns = roundUp(std::max<int64_t>(1, blocks.lines * blocks.inner), ctx.params.padTo);
   // Several register tiles in a block share its width evenly.
   int64_t tiles = llvm::divideCeil(blocks.columns, std::max(ctx.params.keyTile, ctx.params.padTo));
@@ -188,6 +173,11 @@ void SoftmaxLowering::stageState(int64_t rows) {
 }
 
 void SoftmaxLowering::allocate() {
+  // Weights of more registers than there are pass through memory in any case: a loop over their
+  // rows is less code.
+  const int64_t rows = ctx.params.rows, lanes = ctx.params.padTo;
+  if (!ctx.params.staged && rows * (blocks.tile / lanes) > ctx.limits.vectorRegisters)
+    scoreScratch = {ctx.scratch({rows, blocks.tile}, ctx.type), ctx.scratch({rows}, ctx.type)};
   Type keyType = ctx.operandType(typeOf(tile.key).getElementType());
   Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
   if (queryPairs)
@@ -441,7 +431,8 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     Value value = valueRows ? readTile(ctx, valueRows, start, valueColumn, blocks.tile, values)
                             : asOperand(readTile(ctx, tile.value, key, zero, blocks.tile, values),
                                         tile.value);
-    return formulas.online(state, scores, value, base, laterScale);
+    return formulas.online(state, scores, value, base, laterScale,
+                           scoreScratch ? &*scoreScratch : nullptr);
   };
   std::optional<OnlineState> state;
   if (tile.acc)

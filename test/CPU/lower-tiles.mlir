@@ -152,17 +152,18 @@ func.func @masked_at_the_end(%a: memref<1x5xf32>, %b: memref<1x5xf32>) {
 
 // -----
 
-// A tile that is written where it was read comes row by row; one that overlaps is
+// A tile that is written where it was read comes column by column; one that overlaps is
 // read first.
 // CHECK-LABEL: func.func @in_place
-// CHECK:         %[[FIRST:.*]] = vector.load
+// CHECK:         %[[FIRST:.*]] = vector.load %{{.*}}[%c0, %c0]
+// CHECK-NEXT:    vector.load %{{.*}}[%c1, %c0]
 // CHECK-NEXT:    vector.store %[[FIRST]]
 // CHECK:         vector.load
-func.func @in_place(%a: memref<3x16xf32>) {
+func.func @in_place(%a: memref<3x32xf32>) {
   %i = arith.constant 0 : index
   %z = arith.constant 0.0 : f32
-  %x = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<3x16xf32>, vector<2x16xf32>
-  vector.transfer_write %x, %a[%i, %i] {in_bounds = [true, true]} : vector<2x16xf32>, memref<3x16xf32>
+  %x = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<3x32xf32>, vector<2x32xf32>
+  vector.transfer_write %x, %a[%i, %i] {in_bounds = [true, true]} : vector<2x32xf32>, memref<3x32xf32>
   return
 }
 

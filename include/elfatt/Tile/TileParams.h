@@ -155,6 +155,10 @@ ContextSplit getKernelContextSplit(const MachineLimits &limits, int64_t tokens, 
 /// the context of each.
 bool hasWorkerOfHead(const MachineLimits &limits, int64_t heads);
 
+/// Lines of a block, at most `most` of all `lines` of `keys` keys, that leave the fewest padded
+/// keys in all blocks; the most of these.
+int64_t chooseLines(int64_t lines, int64_t most, int64_t keys, int64_t padTo);
+
 /// `params` for a worker of `rows` rows.
 TileParams forRows(TileParams params, int64_t rows);
 

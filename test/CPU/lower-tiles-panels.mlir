@@ -1,0 +1,74 @@
+// RUN: elfatt-opt %s --elfatt-cpu-lower-tiles="vector-bits=512 vector-registers=8" --canonicalize --split-input-file | FileCheck %s
+
+#mk = affine_map<(i, j, k) -> (i, k)>
+#kn = affine_map<(i, j, k) -> (k, j)>
+#mn = affine_map<(i, j, k) -> (i, j)>
+
+// Panels that go to scratch are stored before the next one begins: two of two registers a row.
+// CHECK-LABEL:     func.func @panels_to_scratch
+// CHECK:             %[[S:.*]] = memref.alloca() : memref<2x64xf32>
+// CHECK:             scf.for
+// CHECK-COUNT-4:     vector.store %{{.*}}, %[[S]]
+// CHECK:             scf.for
+// CHECK-COUNT-4:     vector.store %{{.*}}, %[[S]]
+// CHECK-NOT:         vector.store %{{.*}}, %[[S]]
+func.func @panels_to_scratch(%a: memref<2x8xf32>, %b: memref<8x64xf32>, %s: f32) -> f32 {
+  %i = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.0> : vector<2x64xf32>
+  %c = memref.alloca() : memref<2x64xf32>
+  %l = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<2x8xf32>, vector<2x8xf32>
+  %r = vector.transfer_read %b[%i, %i], %z {in_bounds = [true, true]} : memref<8x64xf32>, vector<8x64xf32>
+  %0 = vector.contract {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %l, %r, %zero : vector<2x8xf32>, vector<8x64xf32> into vector<2x64xf32>
+  %f = vector.broadcast %s : f32 to vector<2x64xf32>
+  %1 = arith.mulf %0, %f : vector<2x64xf32>
+  vector.transfer_write %1, %c[%i, %i] {in_bounds = [true, true]} : vector<2x64xf32>, memref<2x64xf32>
+  %2 = memref.load %c[%i, %i] : memref<2x64xf32>
+  return %2 : f32
+}
+
+// -----
+
+#mk = affine_map<(i, j, k) -> (i, k)>
+#kn = affine_map<(i, j, k) -> (k, j)>
+#mn = affine_map<(i, j, k) -> (i, j)>
+
+// Not so where a later panel still reads what the scratch held.
+// CHECK-LABEL:     func.func @scratch_is_an_operand
+// CHECK:             %[[S:.*]] = memref.alloca() : memref<2x64xf32>
+// CHECK:             scf.for
+// CHECK-NOT:         vector.store %{{.*}}, %[[S]]
+// CHECK:             scf.for
+// CHECK-COUNT-8:     vector.store %{{.*}}, %[[S]]
+func.func @scratch_is_an_operand(%a: memref<2x2xf32>) -> f32 {
+  %i = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.0> : vector<2x64xf32>
+  %c = memref.alloca() : memref<2x64xf32>
+  vector.transfer_write %zero, %c[%i, %i] {in_bounds = [true, true]} : vector<2x64xf32>, memref<2x64xf32>
+  %l = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<2x2xf32>, vector<2x2xf32>
+  %r = vector.transfer_read %c[%i, %i], %z {in_bounds = [true, true]} : memref<2x64xf32>, vector<2x64xf32>
+  %0 = vector.contract {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %l, %r, %zero : vector<2x2xf32>, vector<2x64xf32> into vector<2x64xf32>
+  vector.transfer_write %0, %c[%i, %i] {in_bounds = [true, true]} : vector<2x64xf32>, memref<2x64xf32>
+  %1 = memref.load %c[%i, %i] : memref<2x64xf32>
+  return %1 : f32
+}
+
+// -----
+
+// Columns of few rows are made before they are stored: what they share is read once.
+// CHECK-LABEL:     func.func @column_by_column
+// CHECK-SAME:        %[[A:.*]]: memref<3x16xf32>, %[[O:.*]]: memref<2x16xf32>
+// CHECK-COUNT-4:     vector.load %[[A]]
+// CHECK-NOT:         vector.load
+// CHECK-COUNT-2:     vector.store %{{.*}}, %[[O]]
+func.func @column_by_column(%a: memref<3x16xf32>, %o: memref<2x16xf32>) {
+  %i = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %z = arith.constant 0.0 : f32
+  %x = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<3x16xf32>, vector<2x16xf32>
+  %y = vector.transfer_read %a[%one, %i], %z {in_bounds = [true, true]} : memref<3x16xf32>, vector<2x16xf32>
+  %0 = arith.addf %x, %y : vector<2x16xf32>
+  vector.transfer_write %0, %o[%i, %i] {in_bounds = [true, true]} : vector<2x16xf32>, memref<2x16xf32>
+  return
+}
