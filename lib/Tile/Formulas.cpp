@@ -228,22 +228,19 @@ void Formulas::writeAll(Value tile, Value buffer) {
   vector::TransferWriteOp::create(b, tile, buffer, indices, ArrayRef<bool>(inBounds));
 }
 
-Value Formulas::byRow(const ScoreScratch &scratch,
-                      function_ref<Value(Value row, Value index)> body) {
-  auto shape = cast<MemRefType>(scratch.scores.getType()).getShape();
+void Formulas::forEachRow(Value matrix, function_ref<Value(Value row, Value index)> body) {
+  auto shape = cast<MemRefType>(matrix.getType()).getShape();
   Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
   auto loop = scf::ForOp::create(b, zero, arith::ConstantIndexOp::create(b, shape[0]), one);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    Value index = loop.getInductionVar();
-    Value row = vector::TransferReadOp::create(b, vectorType({1, shape[1]}), scratch.scores,
-                                               ValueRange{index, zero}, constant(0.0, type),
-                                               ArrayRef<bool>{true, true});
-    vector::TransferWriteOp::create(b, body(row, index), scratch.perRow, ValueRange{index},
-                                    ArrayRef<bool>{true});
-  }
-  return readAll(scratch.perRow);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value index = loop.getInductionVar();
+  Value row =
+      vector::TransferReadOp::create(b, vectorType({1, shape[1]}), matrix, ValueRange{index, zero},
+                                     constant(0.0, type), ArrayRef<bool>{true, true});
+  if (Value instead = body(row, index))
+    vector::TransferWriteOp::create(b, instead, matrix, ValueRange{index, zero},
+                                    ArrayRef<bool>{true, true});
 }
 
 OnlineState Formulas::noKeys(int64_t rows, int64_t values) {
@@ -258,10 +255,18 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   if (base == ScoreBase::E)
     factor = log2e();
   bool headroom = !typeOf(value).getElementType().isF16();
+  auto writeRow = [&](Value number, Value index) {
+    vector::TransferWriteOp::create(b, number, scratch->perRow, ValueRange{index},
+                                    ArrayRef<bool>{true});
+  };
   Value max;
   if (scratch) {
     writeAll(scores, scratch->scores);
-    max = byRow(*scratch, [&](Value row, Value) { return reduceMax(row, /*perRow=*/true); });
+    forEachRow(scratch->scores, [&](Value row, Value index) {
+      writeRow(reduceMax(row, /*perRow=*/true), index);
+      return Value();
+    });
+    max = readAll(scratch->perRow);
   } else {
     max = reduceMax(scores, /*perRow=*/true);
   }
@@ -270,16 +275,15 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   Value pivot = finiteOrZero(max), operand, sum;
   if (scratch) {
     writeAll(pivot, scratch->perRow);
-    sum = byRow(*scratch, [&](Value row, Value index) {
+    forEachRow(scratch->scores, [&](Value row, Value index) {
       Value ofRow =
           vector::TransferReadOp::create(b, vectorType({1}), scratch->perRow, ValueRange{index},
                                          constant(0.0, type), ArrayRef<bool>{true});
       Value weights = weight(row, ofRow, factor, headroom);
-      Value zero = arith::ConstantIndexOp::create(b, 0);
-      vector::TransferWriteOp::create(b, weights, scratch->scores, ValueRange{index, zero},
-                                      ArrayRef<bool>{true, true});
-      return reduceSum(weights, /*perRow=*/true);
+      writeRow(reduceSum(weights, /*perRow=*/true), index);
+      return weights;
     });
+    sum = readAll(scratch->perRow);
     operand = readAll(scratch->scores);
   } else {
     operand = narrow(weight(scores, pivot, factor, headroom), typeOf(value).getElementType());
@@ -326,14 +330,24 @@ Value Formulas::finalize(const OnlineState &state, bool emptyRowsAreZero) {
 // Linear attention
 //===----------------------------------------------------------------------===//
 
-Formulas::ContextStep Formulas::contextStep(Value max, Value sum, Value key, Value valid) {
+Formulas::ContextStep Formulas::contextStep(Value max, Value sum, Value key, Value valid,
+                                            Value scratch, Value pivots) {
   VectorType vector = typeOf(key);
   int64_t tokens = vector.getDimSize(0), channels = vector.getDimSize(1);
   if (valid)
     key = arith::SelectOp::create(b, alongRows(valid, channels), key, constant(kMinusInf, vector));
   Value newMax = arith::MaxNumFOp::create(b, max, reduceMax(key, /*perRow=*/false));
-  Value pivot = finiteOrZero(newMax);
-  Value weights = weight(key, alongColumns(pivot, tokens), log2e(), /*headroom=*/true);
+  Value pivot = finiteOrZero(newMax), weights;
+  if (scratch) {
+    writeAll(key, scratch);
+    writeAll(pivot, pivots);
+    forEachRow(scratch, [&](Value row, Value) {
+      return weight(row, alongColumns(readAll(pivots), 1), log2e(), /*headroom=*/true);
+    });
+    weights = readAll(scratch);
+  } else {
+    weights = weight(key, alongColumns(pivot, tokens), log2e(), /*headroom=*/true);
+  }
   Value rescale = weight(max, pivot, log2e(), /*headroom=*/false);
   Value newSum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, sum),
                                        reduceSum(weights, /*perRow=*/false));

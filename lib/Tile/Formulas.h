@@ -79,7 +79,10 @@ public:
   struct ContextStep {
     mlir::Value weights, rescale, max, sum;
   };
-  ContextStep contextStep(mlir::Value max, mlir::Value sum, mlir::Value key, mlir::Value valid);
+  /// With `scratch` [tokens, D], which then holds P, and `pivots` [D], P is made in a loop over
+  /// the tokens.
+  ContextStep contextStep(mlir::Value max, mlir::Value sum, mlir::Value key, mlir::Value valid,
+                          mlir::Value scratch = {}, mlir::Value pivots = {});
 
   /// softmax over the columns of `query` [rows, D], not yet divided: e^(q - max), to be
   /// rounded to `weightType`, and its row sums. Columns from `validColumns` on are
@@ -122,9 +125,9 @@ private:
   /// first: it is exact near the maximum, however large. `pivot` has the shape of `x`,
   /// or one value a row; no factor is a factor of 1.
   mlir::Value weight(mlir::Value x, mlir::Value pivot, mlir::Value factor, bool headroom);
-  /// What `body` makes of each row [1, keys] of `scratch`, a vector [1], in a loop: [rows].
-  mlir::Value byRow(const ScoreScratch &scratch,
-                    llvm::function_ref<mlir::Value(mlir::Value row, mlir::Value index)> body);
+  /// `body` of each row [1, columns] of `matrix`, in a loop; what it gives takes the row's place.
+  void forEachRow(mlir::Value matrix,
+                  llvm::function_ref<mlir::Value(mlir::Value row, mlir::Value index)> body);
   mlir::Value readAll(mlir::Value buffer);
   void writeAll(mlir::Value tile, mlir::Value buffer);
   /// m, with 0 where no score is finite, so that -inf - m is -inf and not NaN.

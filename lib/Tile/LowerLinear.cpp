@@ -132,11 +132,13 @@ void ContextLowering::weigh(Value firstToken, Value first, int64_t width, Value 
   };
   Value keyTile = formulas.widen(readTile(ctx, part(key), firstToken, zero, tokens, width));
   Value maxPart = part(max), sumPart = part(sum);
-  Formulas::ContextStep step = formulas.contextStep(read(maxPart), read(sumPart), keyTile, valid);
+  // Weights pass through memory in any case; code for those of one token serves all.
+  Value inMemory = part(weights), pivots = part(rescale);
+  Formulas::ContextStep step =
+      formulas.contextStep(read(maxPart), read(sumPart), keyTile, valid, inMemory, pivots);
   write(step.max, maxPart);
   write(step.sum, sumPart);
-  writeTile(ctx, step.weights, part(weights), zero, zero);
-  write(step.rescale, part(rescale));
+  write(step.rescale, pivots);
 }
 
 /// Tokens in rows, in place: the softmax's state is per column, the products in
