@@ -119,10 +119,12 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   buildFuse(pm);
   endStage(pm, "fuse");
   buildBufferize(pm);
-  if (options.resultsAsArguments)
+  if (options.resultsAsArguments) {
+    pm.addNestedPass<func::FuncOp>(cpu::createAllocateResultsPass());
     pm.addPass(bufferization::createBufferResultsToOutParamsPass(
         {/*addResultAttribute=*/false, /*hoistStaticAllocs=*/true, /*hoistDynamicAllocs=*/false,
          /*modifyPublicFunctions=*/true}));
+  }
   endStage(pm, "bufferize");
   buildVector(pm, limits);
   endStage(pm, "vector");

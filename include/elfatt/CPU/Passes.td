@@ -93,6 +93,31 @@ def LowerExp2Pass : Pass<"elfatt-cpu-lower-exp2"> {
                            "mlir::vector::VectorDialect"];
 }
 
+def AllocateResultsPass : Pass<"elfatt-cpu-allocate-results", "::mlir::func::FuncOp"> {
+  let summary = "Allocate buffers that are returned in the shape of the result";
+  let description = [{
+    What a function returns is often a reshaped view of what its loops wrote. Results that become
+    arguments replace an allocation, not a view of one, which would be copied. So the allocation
+    takes the result's shape, and the loops write a view of it.
+
+    - Preconditions: buffers that nobody frees yet.
+    - Postconditions: no returned buffer of static shape is a reshaped view of an allocation, but
+      of one that another result is.
+    - Changes numerics: no.
+
+    ```mlir
+    %b = memref.alloc() : memref<2x8xf32>
+    %r = memref.collapse_shape %b [[0, 1]] : memref<2x8xf32> into memref<16xf32>
+    return %r : memref<16xf32>
+    // becomes
+    %r = memref.alloc() : memref<16xf32>
+    %b = memref.expand_shape %r [[0, 1]] output_shape [2, 8] : memref<16xf32> into memref<2x8xf32>
+    return %r : memref<16xf32>
+    ```
+  }];
+  let dependentDialects = ["mlir::memref::MemRefDialect"];
+}
+
 def ExternalizeConstantsPass : Pass<"elfatt-cpu-externalize-constants", "::mlir::ModuleOp"> {
   let summary = "Take large constants out of the code and bind them by name";
   let description = [{
