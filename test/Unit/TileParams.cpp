@@ -485,6 +485,6 @@ TEST(TileParams, StagedRowsLieInDifferentBanks) {
 TEST(TileParams, LinesOfABlockLeaveFewPaddedKeys) {
   EXPECT_EQ(chooseLines(/*lines=*/14, /*most=*/16, /*keys=*/14, /*padTo=*/16), 14);
   EXPECT_EQ(chooseLines(14, 4, 14, 16), 2) << "seven blocks of 32 keys, as few as of 16";
-  EXPECT_EQ(chooseLines(3, 2, 16, 16), 2) << "the most of those without padding";
+  EXPECT_EQ(chooseLines(4, 3, 16, 16), 2) << "the most of those without padding";
   EXPECT_EQ(chooseLines(0, 4, 14, 16), 1);
 }
