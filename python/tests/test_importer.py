@@ -264,6 +264,26 @@ def test_a_view_behind_an_attention() -> None:
     np.testing.assert_allclose(got, function(q).numpy(), **F32)
 
 
+def test_a_cache_of_open_length() -> None:
+    """Decoding: positions are the cache's length and more, a number that is not known."""
+
+    def function(q: torch.Tensor, past: torch.Tensor) -> torch.Tensor:
+        keys = torch.cat((past, q), 1)
+        known = torch.arange(q.shape[1])[:, None] + past.shape[1]
+        mask = torch.arange(keys.shape[1]) <= known
+        scores = (q @ keys.mT).masked_fill(~mask, -torch.inf)
+        return scores.softmax(-1) @ keys
+
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(2, 3, 4, generator=generator)
+    module = sources.Function(function).eval()
+    run = Executable(str(elfatt.import_torch(module, q, q, dynamic=[(1, 1)])))
+    for n in (1, 7):
+        past = torch.randn(2, n, 4, generator=generator)
+        got = run(q.numpy(), past.numpy())[0]
+        np.testing.assert_allclose(got, function(q, past).numpy(), **F32)
+
+
 # ------------------------------------------------------------------ how it refuses
 
 

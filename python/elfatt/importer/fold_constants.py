@@ -106,11 +106,12 @@ def _fold_neutral(node: Node, values: Dict[Node, torch.Tensor]) -> Optional[Node
     for kept, dropped in (node.args[:2], node.args[1::-1]):
         if not isinstance(kept, Node) or dropped not in values:
             continue
-        value, result = values[dropped], node.meta["val"]
-        if kept.meta["val"].dtype != result.dtype or _static_shape(node) is None:
+        value, result, before = values[dropped], node.meta["val"], kept.meta["val"]
+        # A size that is open is a number, not a tensor.
+        if not isinstance(before, torch.Tensor) or before.dtype != result.dtype:
             continue
-        if (value == _NEUTRAL[node.target]).all():
-            if kept.meta["val"].shape == result.shape:
+        if _static_shape(node) is not None and (value == _NEUTRAL[node.target]).all():
+            if before.shape == result.shape:
                 return kept
             return _replacement(node, aten.expand.default, (kept, list(result.shape)))
     return None
