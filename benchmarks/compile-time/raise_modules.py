@@ -141,7 +141,7 @@ class _Parts:
 
 def _import(module: nn.Module, *inputs: torch.Tensor) -> _Parts:
     torch.manual_seed(0)
-    text = import_torch(module.eval(), *inputs)
+    text = str(import_torch(module.eval(), *inputs))
     # Printed again without locations, which have aliases of their own.
     command = [find_opt(), "-"]
     done = subprocess.run(

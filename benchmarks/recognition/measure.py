@@ -48,7 +48,7 @@ def measure(
 
 
 def from_torch(family: Any, model: Any, inputs: Any) -> str:
-    return elfatt.import_torch(model, *inputs, dynamic=family.dynamic)
+    return str(elfatt.import_torch(model, *inputs, dynamic=family.dynamic))
 
 
 def from_onnx(family: Any, model: Any, inputs: Any, **options: Any) -> str:
@@ -69,7 +69,7 @@ def from_onnx(family: Any, model: Any, inputs: Any, **options: Any) -> str:
             verbose=False,
             **options,
         )
-        return elfatt.import_onnx(path)
+        return str(elfatt.import_onnx(path))
 
 
 def from_onnx_script(family: Any, model: Any, inputs: Any) -> str:
@@ -89,13 +89,13 @@ def from_onnx_script(family: Any, model: Any, inputs: Any) -> str:
             dynamic_axes=axes,
             input_names=[f"arg{i}" for i in range(len(inputs))],
         )
-        return elfatt.import_onnx(path)
+        return str(elfatt.import_onnx(path))
 
 
 def from_jax(family: Any, function: Any, inputs: Any) -> str:
     import jax
 
-    return elfatt.import_stablehlo(jax.jit(function).lower(*inputs).as_text())
+    return str(elfatt.import_stablehlo(jax.jit(function).lower(*inputs).as_text()))
 
 
 FRONTENDS = {

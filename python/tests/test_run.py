@@ -26,7 +26,7 @@ def run(tool: str, folder: Path, *arguments: str) -> Any:
 def save(sample: models.Sample, folder: Path) -> None:
     """Writes m.mlir and io.npz (arg0, ..., out0)."""
     module, inputs = sample
-    (folder / "m.mlir").write_text(elfatt.import_torch(module, *inputs))
+    (folder / "m.mlir").write_text(str(elfatt.import_torch(module, *inputs)))
     arrays = {f"arg{i}": value.numpy() for i, value in enumerate(inputs)}
     arrays["out0"] = module(*inputs).detach().numpy()
     np.savez(folder / "io.npz", **arrays)

@@ -15,7 +15,7 @@ from elfatt import models
 
 def get_stats(tool: str, folder: Path, sample: models.Sample, *options: str) -> Any:
     module, inputs = sample
-    (folder / "m.mlir").write_text(elfatt.import_torch(module, *inputs))
+    (folder / "m.mlir").write_text(str(elfatt.import_torch(module, *inputs)))
     subprocess.run(
         [tool, "m.mlir", "--stats=stats.json", "--threads=1", *options],
         cwd=folder,
