@@ -169,40 +169,113 @@ Value Distributor::sumRowsByMma(const Fragment &tile, Value acc) {
   return fromElements(sums, b.getF32Type());
 }
 
+/// Multiply-adds of a lane that stand in a row: of more ptxas holds more of what it loads than
+/// there are registers for, and takes seconds.
+constexpr int64_t kMultiplyAdds = 512;
+
+/// How many of `sums` terms, `multiplyAdds` each, one turn of a loop takes: whole steps of a
+/// layout, and the same in each turn.
+static int64_t getTurn(int64_t sums, int64_t multiplyAdds) {
+  if (sums * multiplyAdds <= kMultiplyAdds || sums % kLaneDimExtent != 0)
+    return sums;
+  int64_t turn = kLaneDimExtent;
+  for (int64_t next = turn; next * multiplyAdds <= kMultiplyAdds; next += kLaneDimExtent)
+    if (sums % next == 0)
+      turn = next;
+  return turn;
+}
+
+/// A sum of `sums` terms in turns. Operands that lanes hold pass by: what a turn takes is always
+/// first, since registers have no index. `emitTerm` adds term `first` + k.
+Value Distributor::emitInTurns(
+    int64_t sums, Value acc, ArrayRef<HeldOperand> held,
+    function_ref<void(Value first, int64_t k, ValueRange held, SmallVector<Value> &results)>
+        emitTerm) {
+  const int64_t count = cast<VectorType>(acc.getType()).getNumElements();
+  const int64_t turn = getTurn(sums, count);
+  auto emitTurn = [&](Value first, Value before, ValueRange operands) {
+    SmallVector<Value> results;
+    for (int64_t flat = 0; flat < count; ++flat)
+      results.push_back(extract(before, flat));
+    for (int64_t k = 0; k < turn; ++k)
+      emitTerm(first, k, operands, results);
+    return fromElements(results, b.getF32Type());
+  };
+  SmallVector<Value> inits{acc};
+  for (const HeldOperand &operand : held)
+    inits.push_back(operand.fragment.value);
+  if (turn == sums)
+    return emitTurn(constant(0), acc, ArrayRef(inits).drop_front());
+  auto loop = scf::ForOp::create(b, loc, constant(0), constant(sums), constant(turn), inits);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(loop.getBody());
+  ValueRange operands = loop.getRegionIterArgs().drop_front();
+  SmallVector<Value> yielded{emitTurn(loop.getInductionVar(), loop.getRegionIterArg(0), operands)};
+  for (auto [operand, value] : llvm::zip(held, operands)) {
+    const FragmentLayout &layout = operand.fragment.layout;
+    const int64_t sumDim = operand.swapped ? 0 : 1, all = layout.localSize(sumDim);
+    SmallVector<Value> elements;
+    for (int64_t flat = 0; flat < layout.numLocal(); ++flat) {
+      SmallVector<int64_t> place = llvm::to_vector(layout.unflatten(flat));
+      place[sumDim] = (place[sumDim] + all * turn / sums) % all;
+      elements.push_back(extract(value, layout.flatten(place)));
+    }
+    yielded.push_back(fromElements(elements, b.getF32Type()));
+  }
+  scf::YieldOp::create(b, loc, yielded);
+  return loop.getResult(0);
+}
+
 /// The same as emitMma by fma, one k at a time: within a quad lanes pass on the left
 /// operand, over the warp the right one.
 Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                            ArrayRef<bool> swapped) {
   const FragmentLayout &accLayout = acc.layout;
   int64_t sums = lhs.layout.getShape()[swapped[0] ? 0 : 1];
-  SmallVector<Value> results;
-  for (int64_t flat = 0; flat < accLayout.numLocal(); ++flat)
-    results.push_back(extract(acc.value, flat));
   Value laneBits = laneI32();
   Value quadStart = arith::AndIOp::create(b, loc, laneBits, constantI32(28));
   // The lane that holds column 2q + t of the right operand is in group 2q + t.
   Value inQuad = arith::AndIOp::create(b, loc, laneBits, constantI32(3));
   Value columnHolder = arith::ShLIOp::create(b, loc, inQuad, constantI32(3));
-  for (int64_t k = 0; k < sums; ++k) {
+  auto emitTerm = [&](Value, int64_t k, ValueRange held, SmallVector<Value> &results) {
     int64_t quadOfK = (k % 8) / 2, localK = 2 * (k / 8) + k % 2;
     Value leftLane = arith::OrIOp::create(b, loc, quadStart, constantI32(quadOfK));
     SmallVector<Value> left, right;
     for (int64_t i = 0; i < accLayout.localSize(0); ++i)
       left.push_back(
-          shuffle(extract(lhs.value, flatOf(lhs.layout, swapped[0], i, localK)), leftLane));
+          shuffle(extract(held[0], flatOf(lhs.layout, swapped[0], i, localK)), leftLane));
     for (int64_t n = 0; n < accLayout.localSize(1); ++n) {
       Value rightLane =
           arith::OrIOp::create(b, loc, columnHolder, constantI32(4 * (n % 2) + quadOfK));
       right.push_back(
-          shuffle(extract(rhs.value, flatOf(rhs.layout, swapped[1], n / 2, localK)), rightLane));
+          shuffle(extract(held[1], flatOf(rhs.layout, swapped[1], n / 2, localK)), rightLane));
     }
     for (int64_t i = 0; i < accLayout.localSize(0); ++i)
       for (int64_t n = 0; n < accLayout.localSize(1); ++n) {
         Value &sum = results[accLayout.flatten({i, n})];
         sum = math::FmaOp::create(b, loc, left[i], right[n], sum);
       }
-  }
-  return fromElements(results, b.getF32Type());
+  };
+  return emitInTurns(sums, acc.value, {{lhs, swapped[0]}, {rhs, swapped[1]}}, emitTerm);
+}
+
+/// Whether what `read` reads is still there in the loops between it and `contract`: they write
+/// nothing.
+static bool staysUntil(vector::TransferReadOp read, vector::ContractionOp contract) {
+  Operation *last = read->getBlock()->findAncestorOpInBlock(*contract);
+  if (last == contract)
+    return true;
+  auto keeps = [](Operation *op) {
+    WalkResult result = op->walk([](Operation *inner) {
+      const bool reads = isa<vector::TransferReadOp>(inner) || isMemoryEffectFree(inner);
+      return reads || isa<scf::ForOp>(inner) ? WalkResult::advance() : WalkResult::interrupt();
+    });
+    return !result.wasInterrupted();
+  };
+  for (Operation *op = read->getNextNode(); op != last; op = op->getNextNode())
+    if (!keeps(op))
+      return false;
+  return keeps(last);
 }
 
 /// Whether products without tensor cores, its only users, can read a tile where it lies in
@@ -217,7 +290,7 @@ bool Distributor::isReadableByFma(Value tile) {
          isChunkAligned(op.getBase(), getAsOpFoldResult(op.getIndices()), 4) &&
          llvm::all_of(op->getUsers(), [&](Operation *user) {
            auto contract = dyn_cast<vector::ContractionOp>(user);
-           return contract && contract->getBlock() == op->getBlock() && contract.getAcc() != tile &&
+           return contract && staysUntil(op, contract) && contract.getAcc() != tile &&
                   succeeded(getContractLayouts(contract));
          });
 }
@@ -302,26 +375,24 @@ Value Distributor::emitFmaOfMemory(const Access &lhs, const Access &rhs, const F
 Value Distributor::emitFmaOfRight(const Fragment &lhs, const Access &rhs, const Fragment &acc,
                                   ArrayRef<bool> swapped) {
   const FragmentLayout &accLayout = acc.layout;
-  SmallVector<Value> sums;
-  for (int64_t flat = 0; flat < accLayout.numLocal(); ++flat)
-    sums.push_back(extract(acc.value, flat));
   Value quadStart = arith::AndIOp::create(b, loc, laneI32(), constantI32(28));
-  for (int64_t k = 0, e = rhs.layout.getShape()[0]; k < e; ++k) {
+  auto emitTerm = [&](Value first, int64_t k, ValueRange held, SmallVector<Value> &sums) {
     Value holder = arith::OrIOp::create(b, loc, quadStart, constantI32((k % 8) / 2));
     SmallVector<Value> left;
     for (int64_t i = 0; i < accLayout.localSize(0); ++i)
       left.push_back(shuffle(
-          extract(lhs.value, flatOf(lhs.layout, swapped[0], i, 2 * (k / 8) + k % 2)), holder));
+          extract(held[0], flatOf(lhs.layout, swapped[0], i, 2 * (k / 8) + k % 2)), holder));
+    Value row = b.createOrFold<arith::AddIOp>(loc, first, constant(k));
     for (int64_t n = 0; n < accLayout.localSize(1); n += 2) {
-      Value right = loadWide(rhs, constant(k), coordinate(accLayout, 1, n), 2);
+      Value right = loadWide(rhs, row, coordinate(accLayout, 1, n), 2);
       for (int64_t i = 0; i < accLayout.localSize(0); ++i)
         for (int64_t odd : {0, 1}) {
           Value &sum = sums[accLayout.flatten({i, n + odd})];
           sum = math::FmaOp::create(b, loc, left[i], extract(right, odd), sum);
         }
     }
-  }
-  return fromElements(sums, b.getF32Type());
+  };
+  return emitInTurns(rhs.layout.getShape()[0], acc.value, {{lhs, swapped[0]}}, emitTerm);
 }
 
 int64_t Distributor::getMmaK(Type element) const {

@@ -339,7 +339,11 @@ LogicalResult Distributor::run() {
   b.setInsertionPoint(end);
   lane = mg::LaneIdOp::create(b, loc, b.getIndexAttr(kWarpSize));
   thread = mg::ThreadIdOp::create(b, loc, mg::Dimension::x);
-  warp = arith::ShRUIOp::create(b, loc, thread, constant(5));
+  // From one lane: ptxas then knows that no warp parts where its number decides, and makes no
+  // second path for each shuffle and product there.
+  Value number = arith::ShRUIOp::create(b, loc, thread, constant(5));
+  number = arith::IndexCastUIOp::create(b, loc, b.getI32Type(), number);
+  warp = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), shuffle(number, constantI32(0)));
   group = arith::ShRUIOp::create(b, loc, lane, constant(2));
   quad =
       arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)), constant(1));

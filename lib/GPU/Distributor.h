@@ -123,6 +123,16 @@ private:
   /// there is no such product.
   mlir::Value sumRowsByMma(const Fragment &tile, mlir::Value acc);
   bool isReadInContract(mlir::vector::TransferReadOp op);
+  /// An operand of a product without tensor cores, in f32; `swapped`: sums are its first dim.
+  struct HeldOperand {
+    const Fragment &fragment;
+    bool swapped;
+  };
+  mlir::Value
+  emitInTurns(int64_t sums, mlir::Value acc, mlir::ArrayRef<HeldOperand> held,
+              mlir::function_ref<void(mlir::Value first, int64_t k, mlir::ValueRange held,
+                                      mlir::SmallVector<mlir::Value> &results)>
+                  emitTerm);
   mlir::Value emitFma(const Fragment &lhs, const Fragment &rhs, const Fragment &acc,
                       mlir::ArrayRef<bool> swapped);
   /// The same with operands where they lie in shared memory.
