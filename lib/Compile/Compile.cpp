@@ -156,6 +156,7 @@ Error Compiler::compileFor(const target::ChipTarget &target) {
   gpu.chip = target.chip->name.str();
   gpu.cuda = target.cuda;
   gpu.tf32 = target.tf32;
+  gpu.cudaPath = options.cudaPath;
   gpu.setTile(options.tile);
   std::string what = "compiling for " + target.chip->name.str();
   if (Error error = runPipeline(*lowered, what, [&](OpPassManager &pm) {

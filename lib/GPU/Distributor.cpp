@@ -339,11 +339,16 @@ LogicalResult Distributor::run() {
   b.setInsertionPoint(end);
   lane = mg::LaneIdOp::create(b, loc, b.getIndexAttr(kWarpSize));
   thread = mg::ThreadIdOp::create(b, loc, mg::Dimension::x);
+  warp = arith::ShRUIOp::create(b, loc, thread, constant(5));
+  const bool hasWarps = llvm::any_of(old, [](Operation *op) {
+    return op->walk([](scf::ForallOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  });
   // From one lane: ptxas then knows that no warp parts where its number decides, and makes no
   // second path for each shuffle and product there.
-  Value number = arith::ShRUIOp::create(b, loc, thread, constant(5));
-  number = arith::IndexCastUIOp::create(b, loc, b.getI32Type(), number);
-  warp = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), shuffle(number, constantI32(0)));
+  if (hasWarps) {
+    Value number = arith::IndexCastUIOp::create(b, loc, b.getI32Type(), warp);
+    warp = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), shuffle(number, constantI32(0)));
+  }
   group = arith::ShRUIOp::create(b, loc, lane, constant(2));
   quad =
       arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)), constant(1));

@@ -117,6 +117,7 @@ void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {
 
 void buildGPUPipeline(OpPassManager &pm, const GPUOptions &options) {
   buildGPUKernelPipeline(pm, options);
+  pm.addPass(gpu::createGPUFitRegistersPass({options.cudaPath}));
   pm.addPass(
       gpu::createGPUSerializePass({options.format, options.cudaPath, /*countRegisters=*/false}));
   endStage(pm, "binary");
@@ -155,6 +156,9 @@ void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, const GPUOpt
     buildForeignKernels(pm, options);
   else
     buildGPUKernelPipeline(pm, options);
+  // Only what counts registers sees how they are limited.
+  if (countRegisters && !isForeign)
+    pm.addPass(gpu::createGPUFitRegistersPass({options.cudaPath}));
   pm.addPass(gpu::createGPULaunchToCallPass());
   // Errors of the simulator name places in the source.
   pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());

@@ -4,6 +4,7 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
@@ -231,39 +232,23 @@ std::vector<KernelUsage> elfatt::target::parseUsage(StringRef output) {
   return kernels;
 }
 
-std::string elfatt::target::giveAllRegisters(StringRef ptx, ArrayRef<KernelUsage> kernels) {
-  std::string result;
-  SmallVector<StringRef> lines;
-  ptx.split(lines, '\n');
-  bool isMeant = false;
-  for (auto [i, line] : llvm::enumerate(lines)) {
-    if (line.contains(".entry "))
-      isMeant = llvm::any_of(kernels, [&](const KernelUsage &kernel) {
-        return kernel.spillStoreBytes > 0 && line.contains(" " + kernel.name + "(");
-      });
-    result += line;
-    if (i + 1 < lines.size())
-      result += '\n';
-    // Directives stand between the parameters and the body, one a line.
-    if (line.starts_with("{"))
-      isMeant = false;
-    if (!isMeant || !line.trim().starts_with(".maxntid"))
-      continue;
-    isMeant = false;
-    bool hasLimit = false;
-    for (StringRef next : ArrayRef(lines).drop_front(i + 1)) {
-      if (next.starts_with("{"))
-        break;
-      hasLimit |= next.trim().starts_with(".maxnreg") || next.trim().starts_with(".minnctapersm");
-    }
-    if (!hasLimit)
-      result += ".minnctapersm 1\n";
-  }
-  return result;
+int64_t elfatt::target::getRegistersOfFewerBlocks(const Chip &chip, int64_t threads,
+                                                  int64_t registers) {
+  const int64_t warps = divideCeil(threads, 32);
+  const int64_t perWarp = alignTo(registers * 32, kRegisterGranule);
+  const int64_t blocks = std::max<int64_t>(chip.registersPerSM / perWarp / warps, 1);
+  // Registers come in eights: 256 of them are a granule's 32 times 8.
+  auto ofThread = [&](int64_t all) {
+    return std::min(all / (warps * kRegisterGranule) * (kRegisterGranule / 32),
+                    kRegistersPerThread);
+  };
+  const int64_t most = ofThread(chip.registersPerBlock);
+  return std::min(most, ofThread(chip.registersPerSM / std::max<int64_t>(blocks - 1, 1)));
 }
 
-static Expected<std::vector<KernelUsage>> assembleOnce(const Toolkit &toolkit, const Chip &chip,
-                                                       StringRef ptx, std::string *cubin) {
+Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolkit,
+                                                            const Chip &chip, StringRef ptx,
+                                                            std::string *cubin) {
   Expected<TemporaryFile> input = TemporaryFile::create("ptx", ptx);
   if (!input)
     return input.takeError();
@@ -286,32 +271,6 @@ static Expected<std::vector<KernelUsage>> assembleOnce(const Toolkit &toolkit, c
     *cubin = std::move(*bytes);
   }
   return parseUsage(result->text);
-}
-
-Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolkit,
-                                                            const Chip &chip, StringRef ptx,
-                                                            std::string *cubin) {
-  auto usage = assembleOnce(toolkit, chip, ptx, cubin);
-  if (!usage)
-    return usage;
-  std::string relaxed = giveAllRegisters(ptx, *usage);
-  if (relaxed == ptx)
-    return usage;
-  std::string other;
-  auto second = assembleOnce(toolkit, chip, relaxed, cubin ? &other : nullptr);
-  if (!second)
-    return second;
-  auto countSpills = [](ArrayRef<KernelUsage> kernels) {
-    int64_t bytes = 0;
-    for (const KernelUsage &kernel : kernels)
-      bytes += kernel.spillStoreBytes;
-    return bytes;
-  };
-  if (countSpills(*second) >= countSpills(*usage))
-    return usage;
-  if (cubin)
-    *cubin = std::move(other);
-  return second;
 }
 
 Expected<std::string> elfatt::target::makeFatbin(const Toolkit &toolkit, const Chip &chip,

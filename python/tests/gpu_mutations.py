@@ -114,8 +114,9 @@ def without_wait(lines: Sequence[str], i: int) -> Optional[str]:
 
 
 def another_lane(lines: Sequence[str], i: int) -> Optional[str]:
-    """A shuffle asks a lane of another row."""
-    found = re.search(r"gpu\.shuffle +\w+ %\S+, (%\S+), ", lines[i])
+    """A shuffle asks a lane of another row. What the first one says is the warp's number, which
+    all know."""
+    found = re.search(r"gpu\.shuffle +\w+ %\S+, (?!%c0_)(%\S+), ", lines[i])
     if not found:
         return None
     other = f"%m = arith.constant 4 : i32\n%n = arith.xori {found[1]}, %m : i32\n"

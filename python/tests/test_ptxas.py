@@ -233,3 +233,54 @@ def test_fatbinary_may_be_of_another_toolkit_but_must_be_there(
     done = lower(f"chip=sm_87 format=fatbin cuda-path={toolkit}")
     assert done.returncode == 2
     assert "a fatbin needs fatbinary, which was not found beside" in done.stderr
+
+
+SPILLING_PTXAS = """#!/bin/sh
+[ "$1" = --version ] && exec echo "release 12.9, V12.9.1"
+: > "$5"
+
+awk '/\\.entry/ { name = $0; sub(/.*entry /, "", name); sub(/[^a-z_].*/, "", name); limit = "" }
+     /^\\.maxnreg|^\\.minnctapersm/ { limit = limit $0 }
+     /^{/ { spills = 8
+       if (name == "fits" || limit ~ /168/ && name != "hopeless") spills = 0
+       if (name == "unlimited" && limit ~ /minnctapersm 1/) spills = 4
+       print "ptxas info : Compiling entry function '\\''" name "'\\'' for '\\''sm_87'\\''"
+       print spills " bytes stack frame, " spills " bytes spill stores, " spills " bytes spill loads"
+       print "ptxas info : Used 100 registers" }' "$3"
+"""
+
+
+def test_kernels_that_spill_get_the_registers_of_a_block_less(tmp_path: Path) -> None:
+    ptxas = tmp_path / "bin" / "ptxas"
+    ptxas.parent.mkdir()
+    ptxas.write_text(SPILLING_PTXAS)
+    ptxas.chmod(0o755)
+    limits = {"fits": 128, "spills": 128, "hopeless": 128, "unlimited": 0}
+    kernels = "".join(
+        f"llvm.func @{name}() attributes {{gpu.kernel, nvvm.kernel, "
+        f"{f'nvvm.maxnreg = {limit} : i32, ' if limit else ''}"
+        f"nvvm.maxntid = array<i32: 128, 1, 1>}} {{ llvm.return }}\n"
+        for name, limit in limits.items()
+    )
+    tool = find_tool("elfatt-opt")
+    assert tool
+    done = subprocess.run(
+        [tool, "-", f"--elfatt-gpu-fit-registers=cuda-path={tmp_path}"],
+        input='gpu.module @kernels [#nvvm.target<chip = "sm_87", features = "+ptx74">]'
+        f" {{\n{kernels}}}",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(
+        re.findall(r"@(\w+)\(\) attributes \{(.*)\}", done.stdout.replace(" : i32", ""))
+    )
+    assert "nvvm.maxnreg = 128" in found["fits"] and "minctasm" not in found["fits"]
+    assert "nvvm.maxnreg = 168" in found["spills"]
+    # More registers save it nothing: it keeps what it had.
+    assert "nvvm.maxnreg = 128" in found["hopeless"]
+    assert (
+        "nvvm.minctasm = 1" in found["unlimited"]
+        and "maxnreg" not in found["unlimited"]
+    )

@@ -284,19 +284,15 @@ ptxas info    : Used 110 registers
   EXPECT_EQ(kernels[1].sharedBytes, 0);
 }
 
-TEST(Ptxas, KernelsThatSpillMayHaveAllRegisters) {
-  const char *ptx = ".visible .entry main_0(\n)\n.maxntid 256, 1, 1\n{\n}\n"
-                    ".visible .entry main_1(\n)\n.maxntid 256, 1, 1\n{\n}\n"
-                    ".visible .entry main_10(\n)\n.maxntid 256, 1, 1\n.maxnreg 128\n{\n}\n";
-  KernelUsage fits, spills, limited;
-  fits.name = "main_0";
-  spills.name = "main_1";
-  limited.name = "main_10";
-  spills.spillStoreBytes = limited.spillStoreBytes = 8;
-  EXPECT_EQ(giveAllRegisters(ptx, {fits, spills, limited}),
-            ".visible .entry main_0(\n)\n.maxntid 256, 1, 1\n{\n}\n"
-            ".visible .entry main_1(\n)\n.maxntid 256, 1, 1\n.minnctapersm 1\n{\n}\n"
-            ".visible .entry main_10(\n)\n.maxntid 256, 1, 1\n.maxnreg 128\n{\n}\n");
-  EXPECT_EQ(giveAllRegisters(ptx, {fits}), ptx);
+TEST(TargetPtxas, KernelsThatSpillLeaveRoomForOneBlockLess) {
+  // Two blocks of 8 warps have 128 registers a thread, one has all that a thread can have.
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_87"), 256, 128), 255);
+  // Four blocks of 4 warps, then three, two and one.
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_87"), 128, 128), 168);
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_87"), 128, 168), 255);
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_87"), 128, 255), 255);
+  // Half of sm_53's registers are a block's.
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_53"), 256, 128), 128);
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_53"), 192, 128), 168);
 }
 } // namespace

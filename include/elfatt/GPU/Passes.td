@@ -250,6 +250,33 @@ def GPUAttachTargetPass : Pass<"elfatt-gpu-attach-target", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
 }
 
+def GPUFitRegistersPass : Pass<"elfatt-gpu-fit-registers", "::mlir::ModuleOp"> {
+  let summary = "Leave kernels that spill room for one block less on a multiprocessor";
+  let description = [{
+    What a kernel takes of registers ptxas alone knows. It is asked; a kernel that spills
+    gets the registers of one block less (`nvvm.maxnreg`), or, where it had no limit or has
+    none any more, all that a block has (`nvvm.minctasm`: left alone ptxas rather spills
+    a few), until it does not, or nothing is left. PTX and cubins are made from the same
+    kernels. Where there is no ptxas for the chip nothing is done.
+
+    Preconditions: `gpu.module` ops in the LLVM and NVVM dialects, each with a
+    target from `elfatt-gpu-attach-target`.
+
+    Postconditions: the same kernels; those of which ptxas spilled, and spills fewer bytes
+    with more registers, have those.
+
+    Before: `llvm.func @main_0() attributes {nvvm.kernel, nvvm.maxnreg = 128 : i32, ...}`
+    After: `llvm.func @main_0() attributes {nvvm.kernel, nvvm.maxnreg = 168 : i32, ...}`
+
+    Changes numerics: no.
+  }];
+  let options = [
+    Option<"cudaPath", "cuda-path", "std::string", "\"\"",
+           "CUDA Toolkit to take ptxas from; empty: search">];
+  let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
+  let statistics = [Statistic<"numRelaxed", "relaxed", "kernels with more registers">];
+}
+
 def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
   let summary = "Turn each gpu.module into a gpu.binary of PTX, cubin, fatbin or LLVM bitcode";
   let description = [{

@@ -45,12 +45,11 @@ struct KernelUsage {
 };
 std::vector<KernelUsage> parseUsage(llvm::StringRef output);
 
-/// `ptx`, where those of `kernels` that spill and have no limit of registers may have all that a
-/// block has: left alone ptxas rather spills a few than does with one block less on an SM.
-std::string giveAllRegisters(llvm::StringRef ptx, llvm::ArrayRef<KernelUsage> kernels);
+/// What a thread may have of registers where one block less than `registers` leave room for is on
+/// an SM, or where a block is alone.
+int64_t getRegistersOfFewerBlocks(const Chip &chip, int64_t threads, int64_t registers);
 
-/// Assembles PTX, once more where that saves spills; the cubin's bytes land in `cubin`. The error
-/// carries ptxas' message.
+/// Assembles PTX; the cubin's bytes land in `cubin`. The error carries ptxas' message.
 llvm::Expected<std::vector<KernelUsage>> assemble(const Toolkit &toolkit, const Chip &chip,
                                                   llvm::StringRef ptx, std::string *cubin);
 
