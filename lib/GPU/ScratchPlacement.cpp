@@ -25,22 +25,24 @@ struct Interval {
 
 static bool isView(Operation *op) { return isa<ViewLikeOpInterface, memref::TransposeOp>(op); }
 
-/// From the first to the last use of a buffer through whatever view. What is used in a
-/// loop is in use as long as that runs, unless each iteration has a buffer of its own.
+/// From the first to the last use of a buffer through whatever view; a view alone is none. What is
+/// used in a loop is in use as long as that runs, unless each iteration has a buffer of its own.
 static Interval getLife(memref::AllocaOp buffer,
                         const llvm::DenseMap<Operation *, Interval> &places) {
   Interval life{std::numeric_limits<int64_t>::max(), 0};
   SmallVector<Operation *> users(buffer->getUsers());
   while (!users.empty()) {
     Operation *user = users.pop_back_val();
+    if (isView(user)) {
+      llvm::append_range(users, user->getResult(0).getUsers());
+      continue;
+    }
     Interval use = places.lookup(user);
     for (Operation *around = user->getParentOp(); around && places.contains(around);
          around = around->getParentOp())
       if (isa<LoopLikeOpInterface>(around) && !around->isAncestor(buffer))
         use = places.lookup(around);
     life = {std::min(life.first, use.first), std::max(life.last, use.last)};
-    if (isView(user))
-      llvm::append_range(users, user->getResult(0).getUsers());
   }
   return life;
 }

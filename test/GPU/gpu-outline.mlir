@@ -98,6 +98,19 @@ func.func @scratch_that_stays(%a: memref<4xf32>) {
   return
 }
 
+// What is viewed early and used late shares the bytes of what is used in between.
+func.func @scratch_viewed_early(%a: memref<4xf32>) {
+  scf.forall (%i) in (4) {
+    %late = memref.alloca() : memref<100xf32, #gpu.address_space<workgroup>>
+    %view = memref.subview %late[0] [50] [1] : memref<100xf32, #gpu.address_space<workgroup>> to memref<50xf32, strided<[1]>, #gpu.address_space<workgroup>>
+    %early = memref.alloca() : memref<100xf32, #gpu.address_space<workgroup>>
+    %x = memref.load %a[%i] : memref<4xf32>
+    memref.store %x, %early[%i] : memref<100xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %view[%i] : memref<50xf32, strided<[1]>, #gpu.address_space<workgroup>>
+  }
+  return
+}
+
 // More than 48 KiB is dynamic: one array, a view a buffer, its size at the launch.
 // CHECK-LABEL: func.func @much_scratch
 // CHECK: %[[BYTES:.*]] = arith.constant 65600 : i32
@@ -140,6 +153,7 @@ func.func @much_scratch(%a: memref<16xf32>) {
 // CHECK: gpu.func @scratch_that_stays_0({{.*}}) workgroup(%[[ARRAY:.*]] : memref<656xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
 // CHECK: %[[C448:.*]] = arith.constant 448 : index
 // CHECK-NEXT: memref.view %[[ARRAY]][%[[C448]]][] : {{.*}} to memref<50xf32
+// CHECK: gpu.func @scratch_viewed_early_0({{.*}}) workgroup(%{{.*}} : memref<400xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
 // CHECK: gpu.func @much_scratch_0(%{{[^)]*}}) kernel
 // CHECK: %[[ALL:.*]] = gpu.dynamic_shared_memory : memref<?xi8, #gpu.address_space<workgroup>>
 // CHECK: %[[OFFSET:.*]] = arith.constant 65536 : index
