@@ -184,30 +184,40 @@ def tile_elements(code: Sequence[sass.Instruction], D: int) -> Tuple[str, float]
     """What a main loop computes in one pass of one warp, and how many elements of it,
     padding included. "scores": S = Q K^T and P V; "channels": a softmax over tokens
     or channels and its product with V or the context, an element being one of K or Q.
-    The products say how many; which of the two it is, the number of ex2 tells.
+    The products say how many, and the number of ex2, one an element and a few for
+    states, which of the two it is; "more": there are products of something else, so
+    that the ex2 alone say how many.
     """
     counts = sass.count(code)
     products = sass.count_products(code)
-    if products:
-        # Of 16 x 16 elements, in 16 x 8 x 16 a product: channels are padded to 8 where
-        # they are columns, and where they are summed over to 16, or to 8 by a product of
-        # half the depth.
-        after = math.ceil(D / 8)
-        found = [
-            ("scores", 256 * products / (2 * math.ceil(D / 16) + after)),
-            ("scores", 256 * products / (2 * after)),
-            ("channels", 256 * products / after),
-        ]
-        # Tiles have 16 rows, and columns in eights.
-        found = [x for x in found if x[1] % 128 == 0] or found
-    else:
+    exponentials = 32 * counts["EX2"]
+    if not products:
         found = [
             ("scores", 32 * counts["FFMA/FMUL"] / (2 * D + 1)),
             ("channels", 32 * counts["FFMA/FMUL"] / (D + 1)),
         ]
-    exponentials = 32 * counts["EX2"]
+    else:
+        # Of 16 x 16 elements, in 16 x 8 x 16 a product: channels are padded to 8 where
+        # they are columns, and where they are summed over to 16, or to 8 by a product of
+        # half the depth. Weights are summed by additions, or by a product with ones.
+        after = math.ceil(D / 8)
+        found = [
+            (kind, 256 * products / (number + ones))
+            for ones in (0, 1)
+            for kind, number in (
+                ("scores", 2 * math.ceil(D / 16) + after),
+                ("scores", 2 * after),
+                ("channels", after),
+            )
+        ]
+        # Tiles have 16 rows, and columns in eights.
+        found = [x for x in found if x[1] % 128 == 0] or found
     if not exponentials:
         return "products alone", found[0][1]
+    if products:
+        found = [x for x in found if x[1] <= exponentials]
+        if not found:
+            return "more", exponentials
     return min(found, key=lambda x: abs(math.log(x[1] / exponentials)))
 
 
@@ -224,6 +234,12 @@ def describe_region(region: sass.Region, shape: Any) -> Record:
     D = gpu_shapes.head_dim(shape)
     counts = sass.count(region.code)
     kind, elements = tile_elements(region.code, D)
+    is_loop = region.place.startswith("loop")
+    has_lepe = kind == "more" or not is_loop
+    if kind == "more":
+        # Diagonals of LePE, remainders of a context: rows that meet one come in turns,
+        # those of a window at once.
+        kind = "channels" if is_loop else "scores"
     if not counts["HMMA"] and counts["EX2"] and region.inner_loops:
         # A loop inside holds products that run more than once; exponentials do not.
         elements = 32.0 * counts["EX2"]
@@ -235,7 +251,7 @@ def describe_region(region: sass.Region, shape: Any) -> Record:
         # No products of tensor cores and nothing to convert.
         needed["FFMA/FMUL"] += 2 * D if kind == "scores" else D
         needed["F2F"] = 0.0
-    if not region.place.startswith("loop"):
+    if has_lepe:
         needed["FFMA/FMUL"] += count_lepe(kind, shape)
     return {
         "place": region.place,
@@ -376,7 +392,7 @@ def make_page(record: Record) -> str:
             "of the padded tile (of scores, or of K and Q in the global half), counted "
             "for each lane. Over formula: ex2, FFMA and FMUL, FADD, FMNMX and F2F over "
             "what the formula needs (1, 1, 1, 1 and 1/2; in f32 the products too; "
-            "outside of loops, where it is, nine FFMA a channel for LePE). "
+            "where it is, nine FFMA a channel for LePE). "
             "Padding: scores of the tiles over scores of the formula. Where loops lie "
             "inside, they are counted as if they ran once.",
             "",

@@ -70,7 +70,6 @@ struct GPUFitRegistersPass : impl::GPUFitRegistersPassBase<GPUFitRegistersPass> 
 
   void fit(mg::GPUModuleOp kernels) {
     std::map<std::string, int64_t> spills = countSpills(kernels);
-    std::map<std::string, Limits> before;
     while (true) {
       std::map<std::string, Limits> tried;
       for (auto kernel : kernels.getOps<LLVM::LLVMFuncOp>()) {

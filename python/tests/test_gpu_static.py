@@ -224,6 +224,11 @@ def test_instructions_are_counted_by_class() -> None:
         (64, 16, 10, ("scores", 256)),
         # ctx of 16 tokens x 64 channels: 4 products for 16 x 16.
         (32, 16, 34, ("channels", 1024)),
+        # Sums by a product with ones: 64 x 16 and 16 x 64 with states of 4 x 32.
+        (32, 36, 32, ("scores", 1024)),
+        (32, 20, 36, ("channels", 1024)),
+        # 32 x 32 of Q with what rounding leaves of the context and LePE's diagonals.
+        (32, 72, 32, ("more", 1024)),
     ],
 )
 def test_elements_follow_from_the_products(
