@@ -138,14 +138,19 @@ def set_threads(threads: int) -> None:
 
 
 class Bundle:
-    """An open bundle.
+    """An open bundle; ``runtime`` is the process's unless it is another.
 
     Raises:
         Error: it is malformed, or has no code for this machine.
     """
 
-    def __init__(self, path: str, target: Optional[str] = None) -> None:
-        self.runtime = get_runtime()
+    def __init__(
+        self,
+        path: str,
+        target: Optional[str] = None,
+        runtime: Optional[Runtime] = None,
+    ) -> None:
+        self.runtime = runtime or get_runtime()
         self.library = self.runtime.library
         self.handle = c_void_p()
         self.runtime.check(
@@ -167,7 +172,7 @@ class Bundle:
         self.runtime.check(self.library.elfatt_bundle_target(self.handle, byref(name)))
         return (name.value or b"").decode()
 
-    def find(self, name: str) -> "Function":
+    def find(self, name: str = "main") -> "Function":
         function = c_void_p()
         self.runtime.check(
             self.library.elfatt_bundle_find(self.handle, name.encode(), byref(function))

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import subprocess
-from ctypes import byref, c_char_p, c_int64, c_void_p
+from ctypes import c_int64, c_void_p
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
+from elfatt import runtime
 from elfatt.runtime import Tensor, make_tensor
 
 OK, BAD_ARGUMENT, BAD_BUNDLE, NOT_SUPPORTED = 0, 1, 2, 3
@@ -55,13 +55,8 @@ class Failure(Exception):
         self.status, self.message = status, message
 
 
-class Runtime:
-    """One loaded libelfatt_runtime.so."""
-
-    def __init__(self, path: str) -> None:
-        self.library = ctypes.CDLL(path, mode=os.RTLD_LOCAL)
-        self.library.elfatt_message.restype = c_char_p
-        self.library.elfatt_bundle_close.argtypes = [c_void_p]
+class Runtime(runtime.Runtime):
+    """One loaded libelfatt_runtime.so, whose failures have their status."""
 
     def check(self, status: int) -> None:
         message = self.library.elfatt_message().decode()
@@ -70,54 +65,15 @@ class Runtime:
             raise Failure(status, message)
 
     def open(self, path: Any, target: Optional[str] = None) -> "Bundle":
-        handle = c_void_p()
-        name = None if target is None else target.encode()
-        self.check(
-            self.library.elfatt_bundle_open(str(path).encode(), name, byref(handle))
-        )
-        return Bundle(self, handle)
+        return Bundle(str(path), target, self)
 
 
-class Bundle:
-    def __init__(self, runtime: Runtime, handle: c_void_p) -> None:
-        self.runtime, self.handle = runtime, handle
-        self.library = runtime.library
-
-    def close(self) -> None:
-        self.library.elfatt_bundle_close(self.handle)
-        self.handle = None
-
-    @property
-    def target(self) -> str:
-        name = c_char_p()
-        self.runtime.check(self.library.elfatt_bundle_target(self.handle, byref(name)))
-        assert name.value is not None
-        return name.value.decode()
-
-    def find(self, name: str = "main") -> c_void_p:
-        function = c_void_p()
-        self.runtime.check(
-            self.library.elfatt_bundle_find(self.handle, name.encode(), byref(function))
-        )
-        return function
-
-    def output_shape(self, inputs: Sequence[Tensor], i: int, rank: int) -> list[int]:
-        shape = (c_int64 * max(1, rank))()
-        self.runtime.check(
-            self.library.elfatt_function_output_shape(
-                self.find(), (Tensor * len(inputs))(*inputs), len(inputs), i, shape
-            )
-        )
-        return list(shape)[:rank]
+class Bundle(runtime.Bundle):
+    def output_shape(self, inputs: Sequence[Tensor], i: int) -> list[int]:
+        return self.find().get_output_shape(inputs, i)
 
     def workspace(self, inputs: Sequence[Tensor]) -> int:
-        bytes = c_int64()
-        self.runtime.check(
-            self.library.elfatt_function_workspace(
-                self.find(), (Tensor * len(inputs))(*inputs), len(inputs), byref(bytes)
-            )
-        )
-        return bytes.value
+        return self.find().get_workspace(inputs)
 
     def run_tensors(
         self,
@@ -127,25 +83,14 @@ class Bundle:
         workspace_bytes: int = 0,
         stream: Optional[int] = None,
     ) -> None:
-        self.runtime.check(
-            self.library.elfatt_run(
-                self.find(),
-                (Tensor * max(1, len(inputs)))(*inputs),
-                len(inputs),
-                (Tensor * max(1, len(outputs)))(*outputs),
-                len(outputs),
-                c_void_p(workspace),
-                c_int64(workspace_bytes),
-                c_void_p(stream),
-            )
-        )
+        self.find().run(inputs, outputs, workspace, workspace_bytes, stream)
 
     def prepare(
         self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
     ) -> Callable[[int, int, int], None]:
         """run(workspace, its bytes, stream) on these arrays, with little Python in
         between."""
-        function, run = self.find(), self.library.elfatt_run
+        function, run = self.find().handle, self.library.elfatt_run
         arrays = (Tensor * len(inputs))(*inputs), (Tensor * len(outputs))(*outputs)
         keep = (list(inputs), list(outputs))
 
