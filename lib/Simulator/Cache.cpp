@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Cache.h"
 
+#include "elfatt/Target/Chip.h"
+
 #include <algorithm>
 #include <bit>
 
 using namespace elfatt::sim;
+using elfatt::target::kSectorBytes;
 
 Cache::Cache(uint64_t bytes)
     : sets(std::max<uint64_t>(bytes / (kSectorBytes * kSectorsPerLine * kWays), 1)) {

@@ -10,8 +10,6 @@
 
 namespace elfatt::sim {
 
-constexpr uint64_t kSectorBytes = 32;
-
 /// What a block does to a sector.
 struct SectorAccess {
   uint64_t sector : 62;

@@ -2,6 +2,7 @@
 #include "Instrument.h"
 
 #include "Cost.h"
+#include "InlineAssembly.h"
 #include "Intrinsics.h"
 
 #include "llvm/ADT/PostOrderIterator.h"
@@ -9,7 +10,6 @@
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/IRBuilder.h"
-#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/IntrinsicsNVPTX.h"
@@ -313,35 +313,14 @@ void Instrumenter::replaceMath(CallInst &call, const MathFunction &math) {
   call.replaceAllUsesWith(b.CreateBitCast(value, type));
 }
 
-/// Which PTX a kernel is written in is looked at where that is done.
-static elfatt::target::PtxVersion newestPtx() {
-  return elfatt::target::getCudaReleases().back().ptx;
-}
-
 /// What our kernels have inline becomes what it is an instruction of, and that is looked at.
 Error Instrumenter::visitAssembly(CallInst &call) {
-  StringRef text = cast<InlineAsm>(call.getCalledOperand())->getAsmString();
-  if (Error error =
-          chip ? elfatt::target::checkAssembly(*chip, newestPtx(), text) : Error::success())
-    return createStringError("kernel '" + call.getFunction()->getName() +
-                             "': " + toString(std::move(error)));
+  Instruction *instruction = expandAssembly(call);
+  if (!instruction)
+    return unknown("inline assembly '" + getAssembly(call) + "'", call);
   size_t firstSite = result.sites.size();
-  IRBuilder<> b(&call);
-  if (text == elfatt::target::kCopyEvictFirst) {
-    Function *intrinsic =
-        Intrinsic::getOrInsertDeclaration(&module, Intrinsic::nvvm_cp_async_cg_shared_global_16);
-    CallInst *copy = b.CreateCall(intrinsic, {call.getArgOperand(0), call.getArgOperand(1)});
-    if (Error error = visitCall(*copy))
-      return error;
-  } else if (text == elfatt::target::kStoreEvictFirst) {
-    Value *words = PoisonValue::get(FixedVectorType::get(i32, 4));
-    for (unsigned i = 0; i < 4; ++i)
-      words = b.CreateInsertElement(words, call.getArgOperand(1 + i), i);
-    if (Error error = visit(*b.CreateAlignedStore(words, call.getArgOperand(0), Align(16))))
-      return error;
-  } else {
-    return unknown("inline assembly '" + text + "'", call);
-  }
+  if (Error error = visit(*instruction))
+    return error;
   for (Site &site : MutableArrayRef(result.sites).drop_front(firstSite))
     site.evictsFirst = true;
   call.eraseFromParent();
@@ -349,6 +328,8 @@ Error Instrumenter::visitAssembly(CallInst &call) {
 }
 
 Error Instrumenter::visitCall(CallInst &call) {
+  if (Error error = chip ? checkCall(call, *chip) : Error::success())
+    return error;
   if (call.isInlineAsm())
     return visitAssembly(call);
   Function *callee = call.getCalledFunction();
@@ -357,11 +338,6 @@ Error Instrumenter::visitCall(CallInst &call) {
   if (!callee->isDeclaration())
     return Error::success();
   StringRef name = callee->getName();
-  if (chip) {
-    if (Error error = elfatt::target::checkIntrinsic(*chip, newestPtx(), name))
-      return createStringError("kernel '" + call.getFunction()->getName() +
-                               "': " + toString(std::move(error)));
-  }
   IRBuilder<> b(&call);
   if (auto *copy = dyn_cast<MemIntrinsic>(&call)) {
     visitRange(*copy);
@@ -508,17 +484,8 @@ Error Instrumenter::run() {
     addEntry(*kernel);
   collectSharedUses(module, kernels, result);
   moveShared(module, arena, result);
-  for (GlobalVariable &global : module.globals()) {
-    if (global.isDeclaration())
-      return createStringError("the simulator does not know the external array '" +
-                               global.getName() + "'");
-    if (!global.hasName())
-      global.setName("array");
-    global.setLinkage(GlobalValue::ExternalLinkage);
-    result.globals.push_back({global.getName().str(),
-                              layout.getTypeAllocSize(global.getValueType()).getFixedValue(),
-                              !global.isConstant()});
-  }
+  if (Error error = exportGlobals(module, result))
+    return error;
   for (Function &function : make_early_inc_range(module))
     if (function.isDeclaration() && function.use_empty())
       function.eraseFromParent();

@@ -67,6 +67,9 @@ void collectSharedUses(llvm::Module &module, llvm::ArrayRef<llvm::Function *> ke
 /// Replaces shared arrays by their addresses in the arena.
 void moveShared(llvm::Module &module, char *arena, const InstrumentedModule &result);
 
+/// Makes the arrays in constant and global memory symbols that the host finds by name.
+llvm::Error exportGlobals(llvm::Module &module, InstrumentedModule &result);
+
 /// Makes a module of NVPTX code one for the host: every access, branch and collective first
 /// calls one of the functions above, each kernel gets an entry that unpacks its arguments, and
 /// shared arrays lie in the arena. An error names an instruction that is not known, or with a

@@ -346,8 +346,9 @@ Expected<LaunchCounts> Program::Impl::launch(const InstrumentedKernel &kernel,
     if (interleaver) {
       interleaver->finish();
       cache->flush();
-      counts.dramRead = (cache->getSectorsRead() - readBefore) * kSectorBytes;
-      counts.dramWritten = (cache->getSectorsWritten() - writtenBefore) * kSectorBytes;
+      counts.dramRead = (cache->getSectorsRead() - readBefore) * elfatt::target::kSectorBytes;
+      counts.dramWritten =
+          (cache->getSectorsWritten() - writtenBefore) * elfatt::target::kSectorBytes;
       // The blocks that this part stands for would leave nothing of what these have read.
       if ((counts.dramRead + counts.dramWritten) * (part.times - 1) >=
           static_cast<uint64_t>(config.chip->reference.l2Bytes))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Traffic.h"
 
+#include "elfatt/Target/Chip.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
@@ -9,6 +11,7 @@
 
 using namespace llvm;
 using namespace elfatt::sim;
+using elfatt::target::kSectorBytes;
 
 static constexpr uint64_t kBanks = 32, kBankBytes = 4;
 

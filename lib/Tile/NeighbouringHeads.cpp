@@ -3,6 +3,8 @@
 
 #include "PartShape.h"
 
+#include "elfatt/Target/Chip.h"
+
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -68,7 +70,7 @@ static SmallVector<OpOperand *> getRowOperands(Operation *part) {
 static bool areSectors(Value tensor, int64_t heads) {
   auto type = cast<RankedTensorType>(tensor.getType());
   auto areWhole = [bytes = type.getElementTypeBitWidth() / 8](int64_t elements) {
-    return elements % (kSectorBytes / bytes) == 0;
+    return elements % (elfatt::target::kSectorBytes / bytes) == 0;
   };
   auto isStaticFrom = [](RankedTensorType shaped, int64_t dim) {
     return llvm::none_of(shaped.getShape().drop_front(dim), ShapedType::isDynamic);

@@ -3,6 +3,7 @@
 
 #include "PartShape.h"
 
+#include "elfatt/Target/Chip.h"
 #include "elfatt/Target/Core.h"
 
 #include "llvm/Support/ErrorHandling.h"
@@ -351,7 +352,7 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
 int64_t elfatt::tile::getHeadsOfSectors(int64_t channels, int64_t values, int64_t bits) {
   if (channels <= 0 || values <= 0 || channels % kFragmentPad != 0 || values % kFragmentPad != 0)
     return 1;
-  constexpr int64_t sector = 8 * kSectorBytes;
+  constexpr int64_t sector = 8 * target::kSectorBytes;
   return std::max(sector / std::gcd(channels * bits, sector),
                   sector / std::gcd(values * bits, sector));
 }
@@ -398,8 +399,9 @@ static double countSectorBytes(int64_t bytes, bool areWhole) {
   if (areWhole)
     return bytes;
   int64_t sectors = 0;
-  for (int64_t row = 0; row < kSectorBytes; ++row)
-    sectors += ((row + 1) * bytes - 1) / kSectorBytes - row * bytes / kSectorBytes + 1;
+  for (int64_t row = 0; row < target::kSectorBytes; ++row)
+    sectors +=
+        ((row + 1) * bytes - 1) / target::kSectorBytes - row * bytes / target::kSectorBytes + 1;
   return double(sectors);
 }
 

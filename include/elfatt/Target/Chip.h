@@ -74,6 +74,7 @@ constexpr int64_t kRegistersPerThread = 255;
 constexpr int64_t kStaticSharedPerBlock = 48 * 1024;
 constexpr int64_t kReservedSharedPerBlock = 1024; ///< taken by the driver, sm_80 and newer
 constexpr int64_t kRegisterGranule = 256;         ///< registers are handed out to warps in these
+constexpr int64_t kSectorBytes = 32;              ///< that memory and the L2 move at once
 constexpr int64_t kSchedulersPerSM = 4;           ///< each issues one instruction of a warp a clock
 
 llvm::ArrayRef<Chip> getChips();

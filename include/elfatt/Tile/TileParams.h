@@ -172,9 +172,6 @@ bool keepsRemainder(const MachineLimits &limits, const TileExtents &extents);
 bool fitsBlock(const MachineLimits &limits, PartKind kind, const TileExtents &extents, int64_t rows,
                int64_t keys);
 
-/// What a GPU fetches from memory at once.
-inline constexpr int64_t kSectorBytes = 32;
-
 /// The fewest heads whose rows of `channels`, and of `values`, elements of `bits` bits are whole
 /// sectors of memory; one where none are, or where staged rows of them would not lie as they do in
 /// memory (GPU).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Arrays in shared memory: where they lie, and which kernels use them.
+// The arrays of a module: where those in shared memory lie and which kernels use them, and
+// what there is in constant and global memory.
 #include "Instrument.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -82,4 +83,20 @@ void elfatt::sim::moveShared(Module &module, char *arena, const InstrumentedModu
         ConstantExpr::getIntToPtr(ConstantInt::get(i64, address), global->getType()));
     global->eraseFromParent();
   }
+}
+
+Error elfatt::sim::exportGlobals(Module &module, InstrumentedModule &result) {
+  const DataLayout &layout = module.getDataLayout();
+  for (GlobalVariable &global : module.globals()) {
+    if (global.isDeclaration())
+      return createStringError("the simulator does not know the external array '" +
+                               global.getName() + "'");
+    if (!global.hasName())
+      global.setName("array");
+    global.setLinkage(GlobalValue::ExternalLinkage);
+    result.globals.push_back({global.getName().str(),
+                              layout.getTypeAllocSize(global.getValueType()).getFixedValue(),
+                              !global.isConstant()});
+  }
+  return Error::success();
 }
