@@ -34,13 +34,8 @@ void buildFuse(OpPassManager &pm) {
   function.addPass(createCSEPass());
 }
 
-/// Tensors become buffers. Results are new buffers that the caller gives back.
-void buildBufferize(OpPassManager &pm) {
-  pm.addPass(bufferization::createEmptyTensorEliminationPass());
-  bufferization::OneShotBufferizePassOptions options;
-  options.bufferizeFunctionBoundaries = true;
-  options.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
-  pm.addPass(bufferization::createOneShotBufferizePass(options));
+void buildBuffers(OpPassManager &pm) {
+  buildBufferize(pm);
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(cpu::createExternalizeConstantsPass());
@@ -118,7 +113,7 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   endStage(pm, "tile");
   buildFuse(pm);
   endStage(pm, "fuse");
-  buildBufferize(pm);
+  buildBuffers(pm);
   if (options.resultsAsArguments) {
     pm.addNestedPass<func::FuncOp>(cpu::createAllocateResultsPass());
     pm.addPass(bufferization::createBufferResultsToOutParamsPass(

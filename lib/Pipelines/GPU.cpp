@@ -8,7 +8,6 @@
 #include "elfatt/Tile/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/GPU/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -48,11 +47,7 @@ void addCleanup(OpPassManager &pm) {
 void buildTile(OpPassManager &pm, const GPUOptions &options) {
   const tile::MachineLimits limits = getTileLimits(options);
   buildTileToForall(pm, limits);
-  pm.addPass(bufferization::createEmptyTensorEliminationPass());
-  bufferization::OneShotBufferizePassOptions bufferize;
-  bufferize.bufferizeFunctionBoundaries = true;
-  bufferize.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
-  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  buildBufferize(pm);
   buildTileToVector(pm, limits);
   pm.addPass(tile::createTileHoistStagingPass());
   pm.addPass(tile::createTileMergeLaunchesPass());

@@ -3,6 +3,8 @@
 
 #include "elfatt/Tile/Passes.h"
 
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -36,6 +38,8 @@ template <typename Options> static Options getTileOptions(const tile::MachineLim
 }
 
 void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
+  // What is elementwise on tensors would not bufferize.
+  pm.addPass(createConvertElementwiseToLinalgPass());
   pm.addPass(tile::createTileDecomposePass());
   pm.addPass(
       tile::createTileSplitContextPass(getOptions<tile::TileSplitContextPassOptions>(limits)));
@@ -46,6 +50,15 @@ void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileToForallPass(options));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+}
+
+void buildBufferize(OpPassManager &pm) {
+  pm.addPass(tile::createTileProtectArgumentsPass());
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  bufferization::OneShotBufferizePassOptions options;
+  options.bufferizeFunctionBoundaries = true;
+  options.functionBoundaryTypeConversion = bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(options));
 }
 
 void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {

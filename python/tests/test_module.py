@@ -68,6 +68,22 @@ def test_arrays_of_pytorch_numpy_and_others(made: Made) -> None:
         np.testing.assert_array_equal(result, got.numpy())
 
 
+class Update(torch.nn.Module):
+    """Puts new rows into a cache, as a decoder does."""
+
+    def forward(self, cache: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        cache = cache.clone()
+        cache[:, 2:6] = rows
+        return cache
+
+
+def test_inputs_are_only_read() -> None:
+    cache, rows = torch.zeros(2, 8), torch.ones(2, 4)
+    run = elfatt.import_torch(Update(), cache, rows).compile()
+    torch.testing.assert_close(run(cache, rows), Update()(cache, rows))
+    assert not cache.any()
+
+
 def test_layouts_that_are_not_dense(made: Made) -> None:
     _, run, _, x = made
     want = run(x)

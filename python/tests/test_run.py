@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import elfatt
 import numpy as np
@@ -44,6 +44,46 @@ def save(sample: models.Sample, folder: Path) -> None:
 def test_imported_model_runs(elfatt_run: str, tmp_path: Path, make: Any) -> None:
     save(make(), tmp_path)
     result = run(elfatt_run, tmp_path, "--inputs=io.npz", "--expect=io.npz", *TOLERANCE)
+    assert result.returncode == 0, result.stderr + result.stdout
+
+
+ON_TENSORS = """
+func.func @main(%x: tensor<?x4xf32>, %y: tensor<?x4xf32>) -> tensor<?x4xf32> {
+  %sum = arith.addf %x, %y : tensor<?x4xf32>
+  %isLess = arith.cmpf olt, %x, %y : tensor<?x4xf32>
+  %exp = math.exp %sum : tensor<?x4xf32>
+  %out = arith.select %isLess, %exp, %sum : tensor<?x4xi1>, tensor<?x4xf32>
+  return %out : tensor<?x4xf32>
+}"""
+
+IN_TOSA = """
+func.func @main(%x: tensor<2x4xf32>, %y: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %sum = tosa.add %x, %y : (tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4xf32>
+  %isLess = tosa.greater %y, %x : (tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4xi1>
+  %exp = tosa.exp %sum : (tensor<2x4xf32>) -> tensor<2x4xf32>
+  %out = tosa.select %isLess, %exp, %sum
+      : (tensor<2x4xi1>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4xf32>
+  return %out : tensor<2x4xf32>
+}"""
+
+
+@pytest.mark.parametrize(
+    "text, options",
+    [(ON_TENSORS, []), (ON_TENSORS, ["--no-raise"]), (IN_TOSA, [])],
+    ids=["arith", "arith as it is", "tosa"],
+)
+def test_ops_on_tensors_run(
+    elfatt_run: str, tmp_path: Path, text: str, options: List[str]
+) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((2, 2, 4))
+    out = np.where(x < y, np.exp(x + y), x + y)
+    arrays = {"arg0": x, "arg1": y, "out0": out}
+    np.savez(
+        tmp_path / "io.npz", **{k: v.astype(np.float32) for k, v in arrays.items()}
+    )
+    (tmp_path / "m.mlir").write_text(text)
+    result = run(elfatt_run, tmp_path, "--inputs=io.npz", "--expect=io.npz", *options)
     assert result.returncode == 0, result.stderr + result.stdout
 
 
@@ -208,7 +248,7 @@ def test_a_full_disk_gives_status_2(
     assert "No space left on device" in result.stderr
 
 
-@pytest.mark.parametrize("target", ["sim:sm_12", "cuda", "riscv"])
+@pytest.mark.parametrize("target", ["sim:sm_12", "cuda:0", "riscv"])
 def test_targets_that_are_not_built_are_named(
     elfatt_run: str, tmp_path: Path, target: str
 ) -> None:

@@ -8,9 +8,13 @@ def RaisePass : Pass<"elfatt-raise", "::mlir::ModuleOp"> {
   let summary = "Raise attention and say what was found";
   let description = [{
     Runs the passes of this stage in order and emits one remark at every site,
-    raised or refused.
+    raised or refused. Before them upstream's passes lower what is not linalg but stands
+    for it: ops of TOSA, and elementwise ops of arith and math on tensors.
 
-    - Preconditions, postconditions: those of `elfatt-raise-attention`.
+    - Preconditions: linalg, TOSA, tensor, arith and math on tensors; anything else is left
+      alone.
+    - Postconditions: those of `elfatt-raise-attention`; no TOSA, no elementwise op on a
+      tensor outside of linalg.
     - Changes numerics: as `elfatt-raise-attention` does.
   }];
   let options = [
@@ -18,7 +22,11 @@ def RaisePass : Pass<"elfatt-raise", "::mlir::ModuleOp"> {
       "Refuse attention that the op computes more precisely, or in a larger range, "
       "than the source does">,
     Option<"remarks", "remarks", "bool", "true", "Emit one remark for each site">];
-  let dependentDialects = ["::elfatt::attention::AttentionDialect"];
+  let dependentDialects = [
+    "::elfatt::attention::AttentionDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect"];
 }
 
 def ReportPass : Pass<"elfatt-report", "::mlir::ModuleOp"> {

@@ -128,6 +128,19 @@ def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
     Statistic<"numFused", "num-fused", "Number of parts fused into another's loop">];
 }
 
+def TileProtectArgumentsPass : Pass<"elfatt-tile-protect-arguments", "::mlir::ModuleOp"> {
+  let summary = "Let nothing write what a caller passes as a tensor";
+  let description = [{
+    Marks the tensors that public functions take as not writable: bufferization then writes
+    to copies, where it would else update a caller's memory in place.
+
+    - Preconditions: functions on tensors, before bufferization.
+    - Postconditions: none.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = ["mlir::bufferization::BufferizationDialect"];
+}
+
 def TileCleanBuffersPass : ElfattTilePass<"elfatt-tile-clean-buffers"> {
   let summary = "Make a worker's buffers scratch and drop copies of a buffer onto itself";
   let description = [{
