@@ -56,6 +56,7 @@ config.substitutions.append(
 config.substitutions.append(("%elfatt_build", config.elfatt_build_dir))
 config.substitutions.append(("%cxx", config.cxx_compiler))
 config.substitutions.append(("%cc", config.c_compiler))
+config.substitutions.append(("%mlir_include", config.mlir_include_dir))
 config.substitutions.append(("%elfatt_src", config.elfatt_source_dir))
 
 # The whole suite once more, every input printed, parsed and compared:
