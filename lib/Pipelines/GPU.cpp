@@ -138,8 +138,9 @@ static void buildForeignKernels(OpPassManager &pm, const GPUOptions &options) {
   endStage(pm, "nvvm");
 }
 
-void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, const GPUOptions &options,
-                                bool countRegisters) {
+void buildGPULaunchPipeline(OpPassManager &pm, ModuleOp module, const GPUOptions &options,
+                            bool countRegisters) {
+  const bool isSimulated = options.format == "llvm";
   bool isForeign = module
                        .walk([](Operation *op) {
                          return isa<mlir::gpu::GPUModuleOp, mlir::gpu::LaunchOp>(op)
@@ -151,14 +152,15 @@ void buildGPUSimulationPipeline(OpPassManager &pm, ModuleOp module, const GPUOpt
     buildForeignKernels(pm, options);
   else
     buildGPUKernelPipeline(pm, options);
-  // Only what counts registers sees how they are limited.
-  if (countRegisters && !isForeign)
+  // On the simulator only what counts registers sees how they are limited.
+  if ((countRegisters || !isSimulated) && !isForeign)
     pm.addPass(gpu::createGPUFitRegistersPass({options.cudaPath}));
   pm.addPass(gpu::createGPULaunchToCallPass());
   // Errors of the simulator name places in the source.
-  pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
-  pm.addPass(gpu::createGPUSerializePass({"llvm", options.cudaPath, countRegisters}));
-  endStage(pm, "bitcode");
+  if (isSimulated)
+    pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+  pm.addPass(gpu::createGPUSerializePass({options.format, options.cudaPath, countRegisters}));
+  endStage(pm, "binary");
 }
 
 void registerGPUPipelines() {

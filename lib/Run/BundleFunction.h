@@ -2,6 +2,8 @@
 #ifndef ELFATT_LIB_RUN_BUNDLEFUNCTION_H
 #define ELFATT_LIB_RUN_BUNDLEFUNCTION_H
 
+#include "Cuda.h"
+
 #include "elfatt/Run/Model.h"
 #include "elfatt/Runtime.h"
 
@@ -11,9 +13,10 @@ namespace elfatt::run {
 /// it.
 class BundleFunction {
 public:
-  /// Opens the bundle for `target`, null for the best of this processor.
+  /// Opens the bundle for `target`, null for the best of this processor; with `cuda` it must be
+  /// "cuda".
   static llvm::Expected<std::unique_ptr<BundleFunction>> open(const std::string &path,
-                                                              const char *target);
+                                                              const char *target, Cuda *cuda);
   ~BundleFunction();
 
   /// Types of inputs and outputs; an extent that is not fixed is dynamic.
@@ -25,10 +28,13 @@ public:
   /// Makes room for the results of such inputs.
   llvm::Expected<Results> makeResults(const std::vector<Array> &inputs) const;
 
-  /// Runs the function into `results`.
+  /// Runs the function into `results`, on a GPU on copies of the arrays.
   llvm::Error run(const std::vector<Array> &inputs, Results &results) const;
 
 private:
+  llvm::Error runOnDevice(std::vector<elfatt_tensor> from, std::vector<elfatt_tensor> to) const;
+
+  Cuda *cuda = nullptr;
   elfatt_bundle *bundle = nullptr;
   const elfatt_function *function = nullptr;
 };

@@ -103,12 +103,12 @@ json::Object measure(Tool &tool, ModuleOp module, CompileOptions options, const 
   auto prepared = model->prepareInputs(inputs);
   if (!prepared)
     return refuse(prepared.takeError());
-  model->getSimulation()->sampleBlocks();
+  model->sampleBlocks();
   model->runDiscarding(*prepared);
-  if (Error error = model->getSimulation()->takeError())
+  if (Error error = model->getLauncher()->takeError())
     return refuse(std::move(error));
   json::Array kernels =
-      model->getSimulation()->takeRecords(("sim:" + options.simulated->chip->name).str());
+      model->getLauncher()->takeRecords(("sim:" + options.chip->chip->name).str());
   return json::Object{{"kernels", std::move(kernels)}, {"note", listener.warning}};
 }
 
@@ -186,7 +186,7 @@ Expected<json::Object> listCandidates(Tool &tool, ModuleOp module, const Compile
                                       const ArrayMap &inputs, int jobs) {
   // Processes are forked below: none of this one may have threads.
   module.getContext()->disableMultithreading();
-  const target::Chip &chip = *options.simulated->chip;
+  const target::Chip &chip = *options.chip->chip;
   pipelines::GPUOptions gpu;
   gpu.chip = chip.name.str();
   gpu.setTile(options.tile);
@@ -237,8 +237,7 @@ Expected<json::Object> listCandidates(Tool &tool, ModuleOp module, const Compile
     bool refused = !c.refused.empty();
     return std::tuple(refused, refused ? 0.0 : *c.sum("predicted_us"), c.name());
   };
-  llvm::sort(candidates,
-             [&](const Candidate &a, const Candidate &b) { return rank(a) < rank(b); });
+  llvm::sort(candidates, [&](const Candidate &a, const Candidate &b) { return rank(a) < rank(b); });
   printTable(candidates);
   json::Array records;
   for (Candidate &candidate : candidates)

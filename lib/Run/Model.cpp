@@ -2,11 +2,13 @@
 #include "elfatt/Run/Model.h"
 
 #include "BundleFunction.h"
+#include "Device.h"
 #include "Profile.h"
 
 #include "elfatt/Pipelines/CPU.h"
 #include "elfatt/Pipelines/GPU.h"
 #include "elfatt/Runtime.h"
+#include "elfatt/Target/Ptxas.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -156,6 +158,40 @@ LogicalResult addByName(OpPassManager &pm, llvm::StringRef name, llvm::StringRef
   return parsePassPipeline((name + "{" + options + "}").str(), pm);
 }
 
+/// A cubin is loaded in less time than PTX is assembled by the driver, but needs a ptxas here,
+/// and the very chip.
+std::string chooseFormat(const CompileOptions &options) {
+  if (!options.cuda)
+    return "llvm";
+  auto toolkit = target::findToolkit(*options.chip->chip, options.cudaPath, options.chip->ptx);
+  if (toolkit && options.cuda->isExact())
+    return "cubin";
+  llvm::consumeError(toolkit.takeError());
+  return "ptx";
+}
+
+/// The kernels of a module, lowered; what is left of it is the host's.
+Expected<std::unique_ptr<Launcher>> compileKernels(Tool &tool, PassManager &pm, ModuleOp module,
+                                                   const CompileOptions &options,
+                                                   const Profile &profile) {
+  const target::Chip &chip = *options.chip->chip;
+  pipelines::GPUOptions gpu;
+  gpu.chip = chip.name.str();
+  gpu.cuda = options.chip->cuda;
+  gpu.tf32 = options.chip->tf32;
+  gpu.setTile(options.tile);
+  gpu.cudaPath = options.cudaPath;
+  gpu.format = chooseFormat(options);
+  pipelines::buildGPULaunchPipeline(pm, module, gpu, options.countRegisters);
+  tool.follow(pm);
+  if (failed(pm.run(module)))
+    return makeError("the model could not be compiled for " + chip.name);
+  pm.clear();
+  if (options.cuda)
+    return Device::take(module, *options.cuda, profile);
+  return Simulation::take(module, chip, profile);
+}
+
 template <GuardedEnd end> void *allocate(int64_t alignment, int64_t bytes) {
   return allocateGuarded(end, alignment, bytes);
 }
@@ -202,25 +238,12 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   auto profile = std::make_unique<Profile>();
   profile->count(*module);
   SmallVector<cpu::JIT::Function> functions;
-  if (options.simulated) {
-    // The kernels first: what is left is for the host.
-    const target::Chip &chip = *options.simulated->chip;
-    pipelines::GPUOptions gpu;
-    gpu.chip = chip.name.str();
-    gpu.cuda = options.simulated->cuda;
-    gpu.tf32 = options.simulated->tf32;
-    gpu.setTile(options.tile);
-    gpu.cudaPath = options.cudaPath;
-    pipelines::buildGPUSimulationPipeline(pm, *module, gpu, options.countRegisters);
-    tool.follow(pm);
-    if (failed(pm.run(*module)))
-      return makeError("the model could not be compiled for " + chip.name);
-    pm.clear();
-    auto simulation = Simulation::take(*module, chip, *profile);
-    if (!simulation)
-      return simulation.takeError();
-    model.simulation = std::move(*simulation);
-    functions.push_back(Simulation::getLaunchFunction());
+  if (options.chip) {
+    auto launcher = compileKernels(tool, pm, *module, options, *profile);
+    if (!launcher)
+      return launcher.takeError();
+    model.launcher = std::move(*launcher);
+    functions.push_back(Launcher::getLaunchFunction());
   } else {
     model.profile = std::move(profile);
     functions.push_back(Profile::getLaunchFunction());
@@ -254,8 +277,9 @@ Expected<Model> Model::compile(Tool &tool, OwningOpRef<ModuleOp> module,
   return model;
 }
 
-Expected<Model> Model::open(MLIRContext *context, const std::string &path, const char *target) {
-  auto bundle = BundleFunction::open(path, target);
+Expected<Model> Model::open(MLIRContext *context, const std::string &path, const char *target,
+                            Cuda *cuda) {
+  auto bundle = BundleFunction::open(path, target, cuda);
   if (!bundle)
     return bundle.takeError();
   Model model;
@@ -338,15 +362,15 @@ Model::Call Model::call(const std::vector<Array> &inputs) const {
   }
   for (std::vector<int64_t> &descriptor : call.inputs)
     args.push_back(descriptor.data());
-  if (simulation) {
+  if (launcher) {
     std::vector<sim::Buffer> ranges;
     for (auto [i, array] : llvm::enumerate(inputs))
       if (!llvm::is_contained(writtenArguments, i))
         ranges.push_back({reinterpret_cast<const void *>(call.inputs[i][1]), array.data.size(),
                           /*isWritable=*/false, "arg" + std::to_string(i) + " of @main"});
-    simulation->setReadOnly(std::move(ranges));
+    launcher->setReadOnly(std::move(ranges));
   }
-  Simulation::Scope launches(simulation.get());
+  Launcher::Scope launches(launcher.get());
   entry(args.data());
   return call;
 }

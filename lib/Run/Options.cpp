@@ -130,10 +130,11 @@ Expected<Options> parseOptions(llvm::ArrayRef<const char *> args) {
   if (result.file.empty())
     return makeError("no file given; see --help");
   bool simulates = StringRef(result.target).starts_with("sim:");
-  if (!result.tile.isEmpty() && !simulates)
-    return makeError("--tile needs --target=sim:CHIP");
-  if (!result.cudaPath.empty() && !simulates)
-    return makeError("--cuda-path needs --target=sim:CHIP");
+  const bool hasKernels = simulates || result.target == "cuda";
+  if (!result.tile.isEmpty() && !hasKernels)
+    return makeError("--tile needs --target=sim:CHIP or cuda");
+  if (!result.cudaPath.empty() && !hasKernels)
+    return makeError("--cuda-path needs --target=sim:CHIP or cuda");
   if (result.listCandidates) {
     if (!simulates)
       return makeError("--list-candidates needs --target=sim:CHIP");
@@ -159,12 +160,14 @@ Runs the function @main of an MLIR file (text or bytecode): raises its
 attention, compiles it for the target and executes it. Arguments that are
 memrefs are results too: what they hold in the end, behind the others. A bundle of
 elfatt-compile runs as it is, with the best of its code or that of
---target=cpu:LEVEL.
+--target=cpu:LEVEL or --target=cuda.
 
   --target=cpu            where to run: cpu is this machine, sim:CHIP (sim:sm_87) the
                           simulator, for attention or for the module's own kernels;
                           sim:sm_87:cuda=12.6 with what drivers of CUDA 12.6 load
-                          sim:sm_87:tf32 with products of f32 rounded to tf32
+                          sim:sm_87:tf32 with products of f32 rounded to tf32;
+                          cuda is the first GPU found, for the attention, copied to and
+                          from for each kernel
   --inputs=in.npz         arrays arg0, arg1, ...; a missing one is random with a
                           fixed seed: normal for floats, 0 or 1 for integers.
                           float32 serves f16 and bf16 by rounding; uint16 is bf16
@@ -177,16 +180,17 @@ elfatt-compile runs as it is, with the best of its code or that of
   --compare=exact         run the exact model too and print the approximation's
                           error against it
   --no-raise              leave the attention as it was imported
-  --benchmark[=SECONDS]   time calls for about SECONDS (1)
+  --benchmark[=SECONDS]   time calls for about SECONDS (1); on a GPU also its kernels
   --guard=before|after    put each buffer against memory that cannot be accessed:
                           code that reads or writes beyond it ends with a signal
   --sample-blocks         on a simulated chip, count one full wave of blocks and the
                           last ones of each launch, and scale; results are incomplete
-  --tile="SIZES"          on a simulated chip, sizes of kernels in place of those that
+  --tile="SIZES"          on a chip, sizes of kernels in place of those that
                           are chosen: rows-per-block, warps-per-block, keys-per-step,
                           context-tokens, context-warps, heads-per-block
                           (rows-per-block=64)
-  --cuda-path=DIR         CUDA Toolkit whose ptxas counts registers on a simulated chip
+  --cuda-path=DIR         CUDA Toolkit whose ptxas counts registers on a simulated chip,
+                          and makes the code of a GPU
   --list-candidates       on a simulated chip, print what the kernels' sizes could be,
                           each with its registers, shared memory, spills, bytes and
                           predicted time; those of --tile stay; --threads at once;

@@ -2,6 +2,7 @@
 #include "elfatt/Run/Run.h"
 
 #include "Candidates.h"
+#include "Cuda.h"
 #include "Profile.h"
 
 #include "elfatt/InitAll.h"
@@ -133,8 +134,9 @@ llvm::json::Object benchmark(const Model &model, const std::vector<Array> &input
 /// One run of elfatt-run: the parsed module and what becomes of it.
 class Session {
 public:
-  Session(Tool &tool, const Options &options, std::optional<target::ChipTarget> simulated)
-      : tool(tool), options(options), simulated(std::move(simulated)) {}
+  Session(Tool &tool, const Options &options, std::optional<target::ChipTarget> chip,
+          std::unique_ptr<Cuda> cuda)
+      : tool(tool), options(options), chip(std::move(chip)), cuda(std::move(cuda)) {}
 
   int run() {
     // Processes that try candidates have one each, and this one none to lose.
@@ -170,6 +172,17 @@ private:
     return true;
   }
 
+  CompileOptions getCompileOptions(std::optional<std::string> approximate) const {
+    return {options.raise,
+            std::move(approximate),
+            chip,
+            cuda.get(),
+            options.tile,
+            options.guard,
+            /*countRegisters=*/false,
+            options.cudaPath};
+  }
+
   Expected<Model> compile(llvm::StringRef what, const CompileOptions &compileOptions, bool last) {
     auto start = Clock::now();
     OwningOpRef<ModuleOp> copy =
@@ -190,8 +203,8 @@ private:
     tool.setActivity("opening the bundle");
     auto start = Clock::now();
     llvm::StringRef target = options.target;
-    bool named = target.consume_front("cpu:");
-    auto model = Model::open(&context, options.file, named ? target.data() : nullptr);
+    bool isNamed = target.consume_front("cpu:") || cuda;
+    auto model = Model::open(&context, options.file, isNamed ? target.data() : nullptr, cuda.get());
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
     llvm::outs() << llvm::formatv("opened the bundle's code for {0} in {1:F2} s\n",
@@ -202,9 +215,8 @@ private:
   }
 
   int listCandidates() {
-    CompileOptions compileOptions{options.raise,   options.approximate, simulated,
-                                  options.tile,    options.guard,       /*countRegisters=*/true,
-                                  options.cudaPath};
+    CompileOptions compileOptions = getCompileOptions(options.approximate);
+    compileOptions.countRegisters = true;
     int jobs =
         options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
     auto record = run::listCandidates(tool, *source.module, compileOptions, inputs, jobs);
@@ -224,11 +236,10 @@ private:
     for (Type type : types)
       isBF16.push_back(getElementTypeOrSelf(type).isBF16());
     bool approximates = options.approximate.has_value();
+    CompileOptions compileOptions = getCompileOptions(options.approximate);
+    compileOptions.countRegisters = !options.stats.empty();
     auto model =
-        compile(approximates ? "approximate" : "exact",
-                {options.raise, options.approximate, simulated, options.tile, options.guard,
-                 /*countRegisters=*/!options.stats.empty(), options.cudaPath},
-                !options.compareExact);
+        compile(approximates ? "approximate" : "exact", compileOptions, !options.compareExact);
     if (!model)
       return tool.error(llvm::toString(model.takeError()));
     return executeModel(*model);
@@ -242,12 +253,13 @@ private:
       return tool.error(llvm::toString(prepared.takeError()));
     tool.setActivity("running the model");
     if (options.sampleBlocks)
-      model->getSimulation()->sampleBlocks();
+      model->sampleBlocks();
     Results results = model->run(*prepared);
-    if (Simulation *simulation = model->getSimulation()) {
-      if (Error error = simulation->takeError())
+    Launcher *launcher = model->getLauncher();
+    if (launcher) {
+      if (Error error = launcher->takeError())
         return tool.error(llvm::toString(std::move(error)));
-      stats["kernels"] = simulation->takeRecords(options.target);
+      stats["kernels"] = launcher->takeRecords(options.target);
     }
     if (Error error = printApproximationError(*prepared, results))
       return tool.error(llvm::toString(std::move(error)));
@@ -261,6 +273,13 @@ private:
     if (options.benchmarkSeconds)
       stats["benchmark"] =
           benchmark(*model, *prepared, results, *options.benchmarkSeconds, getRates());
+    if (launcher) {
+      if (Error error = launcher->takeError())
+        return tool.error(llvm::toString(std::move(error)));
+      // On a GPU those of the calls that were timed: the first one is slower.
+      if (cuda && options.benchmarkSeconds)
+        stats["kernels"] = printKernelTimes(launcher->takeRecords(options.target));
+    }
     if (Profile *profile = model->getProfile(); profile && !options.stats.empty())
       stats["kernels"] = profile->getRecords(getRates());
     if (int status = writeFiles(results))
@@ -268,15 +287,26 @@ private:
     return matches ? kDone : kDiffers;
   }
 
+  /// A model's calls copy to the device and back; its kernels do not.
+  static llvm::json::Array printKernelTimes(llvm::json::Array records) {
+    for (const llvm::json::Value &value : records) {
+      const llvm::json::Object &record = *value.getAsObject();
+      llvm::outs() << llvm::formatv("kernel {0}: {1:F1} us on the device\n",
+                                    *record.getString("name"), *record.getNumber("measured_us"));
+    }
+    return records;
+  }
+
   Error printApproximationError(const std::vector<Array> &prepared, const Results &results) {
     if (!options.compareExact)
       return Error::success();
-    auto exact = compile(
-        "exact", {options.raise, std::nullopt, simulated, options.tile, options.guard, false, ""},
-        true);
+    auto exact = compile("exact", getCompileOptions(std::nullopt), true);
     if (!exact)
       return exact.takeError();
     Results reference = exact->run(prepared);
+    if (Launcher *launcher = exact->getLauncher())
+      if (Error error = launcher->takeError())
+        return error;
     Difference worst;
     for (size_t i = 0; i < results.size(); ++i) {
       Difference d = compare(toNumbers(results[i], isBF16[i]), toNumbers(reference[i], isBF16[i]));
@@ -357,7 +387,9 @@ private:
   Tool &tool;
   const Options &options;
   std::optional<HostRates> rates;
-  std::optional<target::ChipTarget> simulated;
+  std::optional<target::ChipTarget> chip;
+  /// Outlives the models that use it.
+  std::unique_ptr<Cuda> cuda;
   ArrayMap inputs, expected;
   SourceModule source;
   std::vector<bool> isBF16;
@@ -386,24 +418,33 @@ int runMain(Tool &tool, int argc, char **argv) {
     llvm::outs() << sim::listInstructions();
     return kDone;
   }
-  std::optional<target::ChipTarget> simulated;
-  if (llvm::StringRef chip = options->target; chip.consume_front("sim:")) {
-    Expected<target::ChipTarget> target = target::parseChipTarget(chip);
+  std::optional<target::ChipTarget> chip;
+  std::unique_ptr<Cuda> cuda;
+  auto refuse = [&](llvm::StringRef why) {
+    return tool.error("--target=" + options->target + ": " + why);
+  };
+  const bool isBundle = llvm::sys::fs::is_directory(options->file);
+  llvm::StringRef name = options->target;
+  if (name.consume_front("sim:")) {
+    Expected<target::ChipTarget> target = target::parseChipTarget(name);
     if (!target)
-      return tool.error("--target=" + options->target + ": " + llvm::toString(target.takeError()));
-    simulated = std::move(*target);
-    if (llvm::sys::fs::is_directory(options->file))
-      return tool.error("--target=" + options->target + ": a bundle runs on cpu or cpu:LEVEL");
-  } else if (chip = options->target; options->target != "cpu") {
-    bool isBundle = llvm::sys::fs::is_directory(options->file);
-    if (!isBundle || !chip.starts_with("cpu:"))
-      return tool.error("--target=" + options->target + " is not built yet; expected " +
-                        (isBundle ? "cpu or cpu:LEVEL" : "cpu or sim:CHIP"));
+      return refuse(llvm::toString(target.takeError()));
+    chip = std::move(*target);
+    if (isBundle)
+      return refuse("a bundle runs on cpu, cpu:LEVEL or cuda");
+  } else if (name == "cuda") {
+    auto opened = Cuda::open();
+    if (!opened)
+      return refuse(llvm::toString(opened.takeError()));
+    cuda = std::move(*opened);
+    chip = cuda->getTarget();
+  } else if (name != "cpu" && !(isBundle && name.starts_with("cpu:"))) {
+    return refuse(isBundle ? "expected cpu, cpu:LEVEL or cuda" : "expected cpu, sim:CHIP or cuda");
   }
   elfatt_set_failure_handler(endWithFailure);
   registerAllPasses();
   registerAllPipelines();
-  return Session(tool, *options, std::move(simulated)).run();
+  return Session(tool, *options, std::move(chip), std::move(cuda)).run();
 }
 
 } // namespace elfatt::run

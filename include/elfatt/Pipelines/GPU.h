@@ -66,13 +66,13 @@ void buildGPUKernelPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
 /// The same, and the kernels as PTX, cubin or fatbin. Stage: binary.
 void buildGPUPipeline(mlir::OpPassManager &pm, const GPUOptions &options);
 
-/// The kernels as LLVM bitcode, which the simulator takes, and calls of
-/// elfatt_launch in their place. Stage: bitcode. A module that has kernels of its own
-/// (gpu.launch, gpu.launch_func) keeps them, lowered as upstream lowers them, and its
-/// attention goes to the host. With `countRegisters` ptxas, where there is one, adds its
-/// figures to the objects' properties. `options.format` is of no account.
-void buildGPUSimulationPipeline(mlir::OpPassManager &pm, mlir::ModuleOp module,
-                                const GPUOptions &options, bool countRegisters);
+/// The same for code that runs in this process: calls of elfatt_launch stand where launches
+/// were. Stage: binary. The simulator takes the format llvm, whose objects have figures of
+/// ptxas in their properties with `countRegisters`, where there is one. A module that has
+/// kernels of its own (gpu.launch, gpu.launch_func) keeps them, lowered as upstream lowers
+/// them, and its attention goes to the host.
+void buildGPULaunchPipeline(mlir::OpPassManager &pm, mlir::ModuleOp module,
+                            const GPUOptions &options, bool countRegisters);
 
 /// Makes `--elfatt-to-gpu` known.
 void registerGPUPipelines();

@@ -8,6 +8,7 @@
 #include "elfatt/Run/Array.h"
 #include "elfatt/Run/Guard.h"
 #include "elfatt/Run/Simulation.h"
+#include "elfatt/Target/Chip.h"
 #include "elfatt/Tile/TileOverrides.h"
 #include "elfatt/Tools/Tool.h"
 
@@ -15,19 +16,23 @@
 
 namespace elfatt::run {
 
+class Cuda;
+
 /// How a module is compiled.
 struct CompileOptions {
   bool raise = true;
   std::optional<std::string> approximate;
-  /// Chip whose kernels the simulator runs; none: all is for the host.
-  std::optional<target::ChipTarget> simulated;
+  /// Chip that runs the kernels; none: all is for the host.
+  std::optional<target::ChipTarget> chip;
+  /// The GPU that is that chip; null: the simulator.
+  Cuda *cuda = nullptr;
   /// Sizes of its kernels, in place of those that are chosen.
   tile::TileOverrides tile;
   /// Where set, arguments, results and the host's buffers lie against guards.
   std::optional<GuardedEnd> guard;
   /// Lets ptxas count the registers of simulated kernels, where there is one.
   bool countRegisters = false;
-  /// The Toolkit of that ptxas; empty: searched.
+  /// The Toolkit of ptxas; empty: searched.
   std::string cudaPath;
 };
 
@@ -47,9 +52,10 @@ public:
   static llvm::Expected<Model> compile(Tool &tool, mlir::OwningOpRef<mlir::ModuleOp> module,
                                        const CompileOptions &options);
 
-  /// Opens a bundle in the folder `path`; `target` is as elfatt_bundle_open has it.
+  /// Opens a bundle in the folder `path`; `target` is as elfatt_bundle_open has it. With `cuda`
+  /// arrays are copied to that GPU and back.
   static llvm::Expected<Model> open(mlir::MLIRContext *context, const std::string &path,
-                                    const char *target);
+                                    const char *target, Cuda *cuda);
 
   /// Types of the results.
   llvm::ArrayRef<mlir::RankedTensorType> getResultTypes() const { return resultTypes; }
@@ -67,11 +73,15 @@ public:
   /// As run, without taking the results out.
   void runDiscarding(const std::vector<Array> &inputs) const;
 
-  /// The kernels' launches; null where all is for the host.
-  Simulation *getSimulation() const { return simulation.get(); }
+  /// The kernels' launches; null where all is for the host, and for a bundle.
+  Launcher *getLauncher() const { return launcher.get(); }
 
-  /// What the model costs and how long its attention takes; null with a simulator
-  /// and for a bundle.
+  /// Has the simulator count each launch on one wave of blocks and the rest: results are
+  /// incomplete. Only with a simulator.
+  void sampleBlocks() const { static_cast<Simulation &>(*launcher).sampleBlocks(); }
+
+  /// What the model costs and how long its attention takes; null with kernels and for a
+  /// bundle.
   Profile *getProfile() const { return profile.get(); }
 
   /// Weights that a call reads, in bytes.
@@ -83,7 +93,7 @@ private:
   Call call(const std::vector<Array> &inputs) const;
   void freeResult(int64_t allocated) const;
 
-  std::unique_ptr<Simulation> simulation;
+  std::unique_ptr<Launcher> launcher;
   std::unique_ptr<Profile> profile;
   std::unique_ptr<BundleFunction> bundle;
   /// Where a bundle's runDiscarding writes.
