@@ -8,7 +8,7 @@ nvdisasm. Nothing here is a time of a GPU.
     benchmarks/gpu/static [--chips=sm_87,sm_90] [--types=bf16] [--only=TEXT]... [--full]
 
 By default the 2-D shapes whose limit is memory, and a few of exact attention, in
-bf16 for sm_87, sm_90 and sm_120: some minutes. --full: every shape, f16 and f32 too,
+bf16 for sm_80, sm_87, sm_90 and sm_120: some minutes. --full: every shape, f16 and f32 too,
 for sm_80, sm_87, sm_89, sm_90 and sm_120. Writes build/benchmarks/gpu-static.json
 and .md; with --update benchmarks/results/.
 """
@@ -35,7 +35,7 @@ import common
 import gpu_shapes
 import sass
 
-CHIPS = ("sm_87", "sm_90", "sm_120")
+CHIPS = ("sm_80", "sm_87", "sm_90", "sm_120")
 FULL_CHIPS = ("sm_80", "sm_87", "sm_89", "sm_90", "sm_120")
 # Without what takes a minute for its inputs alone.
 SHAPES = (
@@ -215,7 +215,9 @@ def tile_elements(code: Sequence[sass.Instruction], D: int) -> Tuple[str, float]
     if not exponentials:
         return "products alone", found[0][1]
     if products:
-        found = [x for x in found if x[1] <= exponentials]
+        # Each element is converted, two at a time.
+        most = min(exponentials, 64 * counts["F2F"] or exponentials)
+        found = [x for x in found if x[1] <= most]
         if not found:
             return "more", exponentials
     return min(found, key=lambda x: abs(math.log(x[1] / exponentials)))

@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Matchers.h"
 
 #include <cmath>
 #include <limits>
@@ -18,6 +19,14 @@ static constexpr double kMinusInf = -std::numeric_limits<double>::infinity();
 /// products with values near the largest number do not overflow before they are divided by the
 /// weights' sum.
 static constexpr double kHeadroom = 24;
+
+/// Added to a number of less than 2^22 and subtracted again, it leaves the nearest whole one.
+static constexpr double kWhole = 3 << 22;
+
+/// Up to these levels rounding leaves at most 2^32 of the largest score, or 2^8 where weights are
+/// rounded to f16, and scores beyond lie so far apart that one of them alone has a weight.
+static constexpr double kLargestLevel = 1 << 29, kLargestLevelOfF16 = 1 << 27;
+static constexpr double kLeastFactor = 0x1p-60;
 
 static VectorType typeOf(Value vector) { return cast<VectorType>(vector.getType()); }
 
@@ -79,18 +88,18 @@ Value Formulas::narrow(Value tile, Type elementType) {
   return arith::TruncFOp::create(b, target, tile);
 }
 
-Value Formulas::reduceMax(Value tile, bool perRow) {
+Value Formulas::reduceMax(Value tile, bool perRow, Value with) {
   VectorType vector = typeOf(tile);
   int64_t extent = vector.getDimSize(perRow ? 0 : 1);
-  Value init = constant(kMinusInf, vectorType({extent}));
+  Value init = with ? with : constant(kMinusInf, vectorType({extent}));
   return vector::MultiDimReductionOp::create(b, tile, init, ArrayRef<bool>{!perRow, perRow},
                                              vector::CombiningKind::MAXNUMF);
 }
 
-Value Formulas::reduceSum(Value tile, bool perRow) {
+Value Formulas::reduceSum(Value tile, bool perRow, Value with) {
   VectorType vector = typeOf(tile);
   int64_t extent = vector.getDimSize(perRow ? 0 : 1);
-  Value init = constant(0.0, vectorType({extent}));
+  Value init = with ? with : constant(0.0, vectorType({extent}));
   return vector::MultiDimReductionOp::create(b, tile, init, ArrayRef<bool>{!perRow, perRow},
                                              vector::CombiningKind::ADD);
 }
@@ -212,6 +221,51 @@ Value Formulas::weight(Value x, Value pivot, Value factor, bool headroom) {
   return math::Exp2Op::create(b, power);
 }
 
+std::optional<Formulas::Pivot> Formulas::findPivot(Value max, Value factor, bool headroom,
+                                                   Level kind) {
+  APFloat known(0.0);
+  if (!fusesWeights || !type.isF32() || !factor || !matchPattern(factor, m_ConstantFloat(&known)))
+    return std::nullopt;
+  const double by = known.convertToDouble(), spare = headroom ? kHeadroom : 0;
+  if (!(by > kLeastFactor && by < 2))
+    return std::nullopt;
+  // Keys of f16 have no joined levels that large.
+  const double largest =
+      headroom || kind == Level::OfJoinedState ? kLargestLevel : kLargestLevelOfF16;
+  VectorType rows = typeOf(max);
+  Value size = math::AbsFOp::create(b, max);
+  Value isUsual =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, size, constant(largest / by, rows));
+  auto either = [&](double usual, double large) {
+    return arith::SelectOp::create(b, isUsual, constant(usual, rows), constant(large, rows));
+  };
+  Pivot pivot;
+  // No more than 1, by which no score overflows.
+  pivot.factor = either(by, std::exp2(std::min(0.0, std::round(std::log2(by)))));
+  pivot.offset = either(kind == Level::OfState ? spare : kWhole, 0);
+  pivot.level = levelOf(max, pivot);
+  pivot.shift = kind == Level::OfState
+                    ? arith::NegFOp::create(b, pivot.level).getResult()
+                    : arith::SubFOp::create(b, either(kWhole - spare, 0), pivot.level).getResult();
+  return pivot;
+}
+
+Value Formulas::levelOf(Value max, const Pivot &pivot) {
+  return math::FmaOp::create(b, max, pivot.factor, pivot.offset);
+}
+
+Value Formulas::weight(Value x, const Pivot &pivot) {
+  const int64_t columns = typeOf(x).getDimSize(1);
+  return math::Exp2Op::create(b, math::FmaOp::create(b, x, alongRows(pivot.factor, columns),
+                                                     alongRows(pivot.shift, columns)));
+}
+
+Value Formulas::rescale(Value before, Value max, Value factor, const std::optional<Pivot> &pivot) {
+  if (!pivot)
+    return weight(before, max, factor, /*headroom=*/false);
+  return math::Exp2Op::create(b, arith::SubFOp::create(b, levelOf(before, *pivot), pivot->level));
+}
+
 Value Formulas::readAll(Value buffer) {
   auto shape = cast<MemRefType>(buffer.getType()).getShape();
   Value zero = arith::ConstantIndexOp::create(b, 0);
@@ -259,6 +313,8 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
     vector::TransferWriteOp::create(b, number, scratch->perRow, ValueRange{index},
                                     ArrayRef<bool>{true});
   };
+  // What rows hold of the state is one more of their elements.
+  const bool joins = fusesWeights && state;
   Value max;
   if (scratch) {
     writeAll(scores, scratch->scores);
@@ -268,11 +324,17 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
     });
     max = readAll(scratch->perRow);
   } else {
-    max = reduceMax(scores, /*perRow=*/true);
+    max = reduceMax(scores, /*perRow=*/true, joins ? state->max : Value());
   }
-  if (state)
+  if (state && !joins)
     max = arith::MaxNumFOp::create(b, state->max, max);
   Value pivot = finiteOrZero(max), operand, sum;
+  const std::optional<Pivot> shared =
+      scratch ? std::nullopt
+              : findPivot(pivot, factor, headroom,
+                          base == ScoreBase::E ? Level::OfJoinedState : Level::OfState);
+  Value rescaled = state ? rescale(state->max, pivot, factor, shared) : Value();
+  Value before = state ? arith::MulFOp::create(b, rescaled, state->sum).getResult() : Value();
   if (scratch) {
     writeAll(pivot, scratch->perRow);
     forEachRow(scratch->scores, [&](Value row, Value index) {
@@ -286,15 +348,16 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
     sum = readAll(scratch->perRow);
     operand = readAll(scratch->scores);
   } else {
-    operand = narrow(weight(scores, pivot, factor, headroom), typeOf(value).getElementType());
-    sum = reduceSum(widen(operand), /*perRow=*/true);
+    Value weights = shared ? weight(scores, *shared) : weight(scores, pivot, factor, headroom);
+    operand = narrow(weights, typeOf(value).getElementType());
+    sum = reduceSum(widen(operand), /*perRow=*/true, joins ? before : Value());
   }
   if (!state)
     return {product(Product::NN, operand, value), max, sum};
-  Value rescale = weight(state->max, pivot, factor, /*headroom=*/false);
-  sum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescale, state->sum), sum);
+  if (!joins)
+    sum = arith::AddFOp::create(b, before, sum);
   Value acc =
-      arith::MulFOp::create(b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
+      arith::MulFOp::create(b, alongRows(rescaled, typeOf(state->acc).getDimSize(1)), state->acc);
   return {product(Product::NN, operand, value, acc), max, sum};
 }
 
@@ -302,12 +365,14 @@ OnlineState Formulas::join(const OnlineState &first, const OnlineState &second, 
   Value factor = base == ScoreBase::E ? log2e() : Value();
   Value max = arith::MaxNumFOp::create(b, first.max, second.max);
   Value pivot = finiteOrZero(max);
+  const std::optional<Pivot> shared =
+      findPivot(pivot, factor, /*headroom=*/false, Level::OfJoinedState);
   OnlineState joined{Value(), max, Value()};
   for (const OnlineState *state : {&first, &second}) {
-    Value rescale = weight(state->max, pivot, factor, /*headroom=*/false);
-    Value sum = arith::MulFOp::create(b, rescale, state->sum);
+    Value rescaled = rescale(state->max, pivot, factor, shared);
+    Value sum = arith::MulFOp::create(b, rescaled, state->sum);
     Value acc =
-        arith::MulFOp::create(b, alongRows(rescale, typeOf(state->acc).getDimSize(1)), state->acc);
+        arith::MulFOp::create(b, alongRows(rescaled, typeOf(state->acc).getDimSize(1)), state->acc);
     joined.sum = joined.sum ? arith::AddFOp::create(b, joined.sum, sum).getResult() : sum;
     joined.acc = joined.acc ? arith::AddFOp::create(b, joined.acc, acc).getResult() : acc;
   }
@@ -358,9 +423,11 @@ std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t valid
                                                       Type weightType) {
   if (validColumns < typeOf(query).getDimSize(1))
     query = maskColumns(query, arith::ConstantIndexOp::create(b, validColumns));
-  Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true));
-  Value weights =
-      narrow(weight(query, pivot, log2e(), /*headroom=*/!weightType.isF16()), weightType);
+  Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true)), factor = log2e();
+  const bool headroom = !weightType.isF16();
+  const std::optional<Pivot> shared = findPivot(pivot, factor, headroom, Level::OfState);
+  Value weights = shared ? weight(query, *shared) : weight(query, pivot, factor, headroom);
+  weights = narrow(weights, weightType);
   return {weights, reduceSum(widen(weights), /*perRow=*/true)};
 }
 

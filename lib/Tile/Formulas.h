@@ -38,7 +38,9 @@ enum class Product {
 
 class Formulas {
 public:
-  Formulas(mlir::ImplicitLocOpBuilder &builder, mlir::FloatType type) : b(builder), type(type) {}
+  /// With `fusesWeights` a weight is one multiply-add and 2^x; see Pivot.
+  Formulas(mlir::ImplicitLocOpBuilder &builder, mlir::FloatType type, bool fusesWeights = false)
+      : b(builder), type(type), fusesWeights(fusesWeights) {}
 
   /// lhs * rhs + acc, accumulated in the computation's type.
   mlir::Value product(Product kind, mlir::Value lhs, mlir::Value rhs, mlir::Value acc);
@@ -105,9 +107,9 @@ public:
   /// `tile` in the computation's type.
   mlir::Value widen(mlir::Value tile);
   mlir::Value narrow(mlir::Value tile, mlir::Type elementType);
-  /// Reduces over the columns (perRow) or the rows.
-  mlir::Value reduceMax(mlir::Value tile, bool perRow);
-  mlir::Value reduceSum(mlir::Value tile, bool perRow);
+  /// Reduces over the columns (perRow) or the rows, `with` what there is, if any.
+  mlir::Value reduceMax(mlir::Value tile, bool perRow, mlir::Value with = {});
+  mlir::Value reduceSum(mlir::Value tile, bool perRow, mlir::Value with = {});
   /// base + 0, 1, ... as i32, [extent].
   mlir::Value indices(mlir::Value base, int64_t extent);
   /// `height` x `width` elements of `tile` from (row, column) on.
@@ -125,6 +127,24 @@ private:
   /// first: it is exact near the maximum, however large. `pivot` has the shape of `x`,
   /// or one value a row; no factor is a factor of 1.
   mlir::Value weight(mlir::Value x, mlir::Value pivot, mlir::Value factor, bool headroom);
+
+  /// What the weights 2^(factor x - level) of a row share: a level next to factor * max, the same
+  /// for whatever is rescaled to it. Where scores are so large that it would leave of the largest
+  /// what rounding does, the factor is a power of two instead and the level exact: scores lie so
+  /// far apart there that weights are those of the formula, to the rounding of scores.
+  struct Pivot {
+    mlir::Value factor, offset, level; ///< level = factor max + offset, a row
+    mlir::Value shift;                 ///< what weights add to factor x, a row
+  };
+  /// Levels of states that are joined are whole: they differ by what states without headroom do.
+  enum class Level { OfState, OfJoinedState };
+  /// None where weights are not fused, or for a factor that is not a constant in (2^-60, 2).
+  std::optional<Pivot> findPivot(mlir::Value max, mlir::Value factor, bool headroom, Level kind);
+  mlir::Value levelOf(mlir::Value max, const Pivot &pivot);
+  mlir::Value weight(mlir::Value x, const Pivot &pivot);
+  /// 2^(factor (before - max)), where `pivot` is that of max.
+  mlir::Value rescale(mlir::Value before, mlir::Value max, mlir::Value factor,
+                      const std::optional<Pivot> &pivot);
   /// `body` of each row [1, columns] of `matrix`, in a loop; what it gives takes the row's place.
   void forEachRow(mlir::Value matrix,
                   llvm::function_ref<mlir::Value(mlir::Value row, mlir::Value index)> body);
@@ -136,6 +156,7 @@ private:
 
   mlir::ImplicitLocOpBuilder &b;
   mlir::FloatType type;
+  bool fusesWeights;
 };
 
 } // namespace elfatt::tile

@@ -32,9 +32,9 @@ public:
   /// `output` is the context, or its undivided sum if there is a place for its state.
   ContextLowering(TileContext &ctx, ArrayRef<Value> keys, ArrayRef<Value> valueViews, Value output,
                   Value maxOutput = Value(), Value sumOutput = Value())
-      : ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), keys(keys), valueViews(valueViews),
-        key(keys.front()), value(valueViews.front()), output(output), maxOutput(maxOutput),
-        sumOutput(sumOutput) {}
+      : ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type, ctx.params.fusedWeights), keys(keys),
+        valueViews(valueViews), key(keys.front()), value(valueViews.front()), output(output),
+        maxOutput(maxOutput), sumOutput(sumOutput) {}
 
   LogicalResult run();
 
@@ -283,7 +283,7 @@ LogicalResult ContextLowering::runStaged() {
     });
     return success();
   }
-  Value parted[3] = {ctx.staging(parts * stateRows, columns, ctx.type),
+  Value parted[3] = {ctx.fragments(parts * stateRows, columns, ctx.type),
                      ctx.scratch({parts * stateRows}, ctx.type),
                      ctx.scratch({parts * stateRows}, ctx.type)};
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
@@ -420,7 +420,7 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     return failure();
   int64_t validChannels = ranges[dims.channels];
   int64_t channels = validChannels, values = ranges[dims.values];
-  Formulas formulas(b, type);
+  Formulas formulas(b, type, ctx.params.fusedWeights);
   Value output = target;
   SmallVector<Value> contexts = {context};
   // Rows around a tile are read for it, and for the next.

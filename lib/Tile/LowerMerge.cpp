@@ -30,7 +30,7 @@ static int64_t countAtOnce(const TileParams &params, int64_t segments, int64_t c
 /// A warp has some channels; lanes read the segments' states where they are.
 static void mergeStaged(const TileContext &ctx, Value acc, Value max, Value sum, Value output) {
   ImplicitLocOpBuilder &b = ctx.b;
-  Formulas formulas(b, ctx.type);
+  Formulas formulas(b, ctx.type, ctx.params.fusedWeights);
   const int64_t rows = ctx.params.rows, segments = typeOf(acc).getDimSize(0);
   const int64_t columns = roundUp(typeOf(output).getDimSize(1), ctx.params.padTo);
   const int64_t atOnce = countAtOnce(ctx.params, segments, columns);
@@ -114,7 +114,7 @@ LogicalResult elfatt::tile::lowerMerge(MergeOp op, const MachineLimits &limits) 
   }
   ctx.params.rows = ctx.params.contextRows;
   const int64_t rows = ctx.params.rows;
-  Formulas formulas(b, ctx.type);
+  Formulas formulas(b, ctx.type, ctx.params.fusedWeights);
   Value accScratch = ctx.scratch({rows, values}, ctx.type);
   Value maxScratch = ctx.scratch({rows}, ctx.type), sumScratch = ctx.scratch({rows}, ctx.type);
   RowBlock own;

@@ -37,7 +37,7 @@ struct KeyBlocks {
 class SoftmaxLowering {
 public:
   SoftmaxLowering(Operation *op, TileContext &ctx, SoftmaxTile tile)
-      : op(op), ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type), tile(tile),
+      : op(op), ctx(ctx), b(ctx.b), formulas(ctx.b, ctx.type, ctx.params.fusedWeights), tile(tile),
         epilogue(tile.followers, ctx) {}
 
   LogicalResult run();

@@ -45,6 +45,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   params.padTo = core.lanes;
   params.staged = false;
   params.narrowOperands = false;
+  params.fusedWeights = false;
   params.occupancy = 0;
   params.fillsWarps = false;
   return params;
@@ -54,6 +55,12 @@ int64_t elfatt::tile::stagedPitch(int64_t columns, int64_t bits) {
   const int64_t chunk = 128 / bits;
   const int64_t chunks = roundUp(columns, chunk) / chunk;
   return (chunks + (chunks % 2 == 0 ? 1 : 0)) * chunk;
+}
+
+int64_t elfatt::tile::fragmentPitch(int64_t columns) {
+  constexpr int64_t fourth = 8;
+  const int64_t fourths = roundUp(columns, fourth) / fourth;
+  return (fourths + (fourths % 2 == 0 ? 1 : 0)) * fourth;
 }
 
 /// Rows of a fragment, and warps of a block.
@@ -134,9 +141,10 @@ static int64_t contextBytes(const TileExtents &extents, const TileParams &params
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
   const int64_t rows = roundUp(channels, kFragmentRows), heads = extents.heads;
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
-  // Parts of the tokens meet in shared memory.
-  const int64_t state =
-      params.contextWarps == 1 ? 0 : params.contextWarps * heads * rows * (values + 2) * computed;
+  // Parts of the tokens meet where the last step's tokens were.
+  const int64_t state = params.contextWarps == 1 ? 0
+                                                 : params.contextWarps * heads * rows *
+                                                       (fragmentPitch(values) + 2) * computed;
   // The last head's channels are padded.
   const int64_t tokenBytes = (stagedPitch((heads - 1) * channels + rows, extents.storageBits) +
                               stagedPitch(heads * values, extents.storageBits)) *
@@ -144,7 +152,7 @@ static int64_t contextBytes(const TileExtents &extents, const TileParams &params
   const int64_t tokens = params.contextWarps * params.contextTokens * params.contextTiles;
   const int64_t context =
       heads == 1 || extents.ownsContext ? heads * rows * stagedPitch(values, extents.bits) : 0;
-  return tokens * tokenBytes + state + context * computed;
+  return std::max(tokens * tokenBytes, state) + context * computed;
 }
 
 /// Register tiles of at most `keyTile` keys for rows of `keys` keys that lie in shared memory
@@ -185,6 +193,7 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.padTo = kFragmentPad;
   params.staged = true;
   params.narrowOperands = true;
+  params.fusedWeights = true;
   params.rows = kFragmentRows;
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), params.padTo);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), params.padTo);

@@ -27,17 +27,27 @@ Value TileContext::scratch(ArrayRef<int64_t> shape, Type elementType) const {
   return memref::AllocaOp::create(b, buffer, b.getI64IntegerAttr(64));
 }
 
-Value TileContext::staging(int64_t rows, int64_t columns, Type elementType) const {
-  if (!params.staged)
-    return scratch({rows, columns}, elementType);
-  int64_t pitch = stagedPitch(columns, elementType.getIntOrFloatBitWidth());
-  Value buffer = scratch({rows, pitch}, elementType);
+/// A matrix [rows, columns] whose rows lie `pitch` elements apart.
+static Value makeMatrix(const TileContext &ctx, int64_t rows, int64_t columns, int64_t pitch,
+                        Type elementType) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  Value buffer = ctx.scratch({rows, pitch}, elementType);
   if (pitch == columns)
     return buffer;
   SmallVector<OpFoldResult> zeros(2, b.getIndexAttr(0)), ones(2, b.getIndexAttr(1));
   return memref::SubViewOp::create(
       b, buffer, zeros, ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(columns)},
       ones);
+}
+
+Value TileContext::staging(int64_t rows, int64_t columns, Type elementType) const {
+  const int64_t pitch =
+      params.staged ? stagedPitch(columns, elementType.getIntOrFloatBitWidth()) : columns;
+  return makeMatrix(*this, rows, columns, pitch, elementType);
+}
+
+Value TileContext::fragments(int64_t rows, int64_t columns, Type elementType) const {
+  return makeMatrix(*this, rows, columns, fragmentPitch(columns), elementType);
 }
 
 Value TileContext::registers(ArrayRef<int64_t> shape, Type elementType) const {

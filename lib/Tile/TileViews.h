@@ -35,6 +35,8 @@ struct TileContext {
   mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
   /// The same for a matrix [rows, columns] that passes through staging.
   mlir::Value staging(int64_t rows, int64_t columns, mlir::Type elementType) const;
+  /// The same for a matrix of f32 that warps write and read as they hold it (GPU).
+  mlir::Value fragments(int64_t rows, int64_t columns, mlir::Type elementType) const;
   /// A buffer [rows..] that warps hold in registers, each its own rows (GPU).
   mlir::Value registers(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
   /// Warps that share `rows` rows of one worker.

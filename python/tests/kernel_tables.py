@@ -369,6 +369,16 @@ def one(array: Array, value: float, at: Tuple[int, ...]) -> Array:
     return array
 
 
+def at_one_channel(
+    x: List[Array], query: float, key: float, step: float
+) -> List[Array]:
+    """Scores that f32 holds exactly: products of +-`query` and of `key` with some steps."""
+    q, k, v = x
+    first = np.arange(q.shape[-1]) == 0
+    sign = np.where(np.arange(q.shape[-2]) % 2, -1.0, 1.0)[:, None]
+    return [query * sign * first + 0 * q, (key + np.round(2 * k) * step) * first, v]
+
+
 def values(dtype: str = "f32") -> List[Case]:
     """Scores and values of every size, inf and NaN: an error near that of a plain
     evaluation, and its pattern of inf and NaN."""
@@ -396,6 +406,11 @@ def values(dtype: str = "f32") -> List[Case]:
             np.round(x[1]) + 4e4 * (np.arange(16) == 0),
             x[2],
         ],
+        # The same of 1e8; and where kernels change what weights are computed by (2^29 and, in
+        # f16, 2^27 in powers of two), one way and the other.
+        "scores-about-1e8": lambda x: at_one_channel(x, 2.0**13, 12288, 2.0**-10),
+        "scores-about-4e8": lambda x: at_one_channel(x, 2.0**15, 11356, 2.0**-10),
+        "scores-about-1e9": lambda x: at_one_channel(x, 2.0**15, 45426.5, 2.0**-8),
         "scores-1e38": lambda x: [
             one(np.zeros_like(x[0]), 1.0, (0, 1, 2, 0)),
             one(x[1], 3e38, (0, 1, 3, 0)),

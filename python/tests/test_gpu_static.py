@@ -240,6 +240,15 @@ def test_elements_follow_from_the_products(
     assert static_table.tile_elements(kernel.code, D) == expected
 
 
+def test_conversions_bound_the_elements() -> None:
+    """16 tokens of 32 channels with a state: 8 products with V, 2 with ones, as many as 20 tokens
+    of 32 channels would take."""
+    words = {"HMMA.16816.F32.BF16 R4, R8, R10, R4": 10, "MUFU.EX2 R4, R4": 20}
+    words["F2FP.BF16.PACK_AB R0, R0, R1"] = 8
+    kernel = make_kernel("\n".join(w for word, n in words.items() for w in [word] * n))
+    assert static_table.tile_elements(kernel.code, 32) == ("channels", 512)
+
+
 def test_a_loop_that_does_what_the_formula_says() -> None:
     words = {"FFMA R0, R0, R1, R2": 8, "FMNMX R0, R0, R1, !PT": 8, "MUFU.EX2 R0, R0": 8}
     words |= {"FADD R0, R0, R1": 8, "F2FP.BF16.PACK_AB R0, R0, R1": 4}

@@ -482,6 +482,29 @@ TEST(TileParams, StagedRowsLieInDifferentBanks) {
     }
 }
 
+TEST(TileParams, FragmentsOfF32MeetInNoBank) {
+  for (int64_t columns : {8, 16, 20, 32, 40, 64, 128}) {
+    // 16 lanes have eight words of each of four rows.
+    std::set<int64_t> banks;
+    for (int64_t row = 0; row < 4; ++row)
+      for (int64_t word = 0; word < 8; ++word)
+        banks.insert((row * fragmentPitch(columns) + word) % 32);
+    EXPECT_GE(fragmentPitch(columns), columns);
+    EXPECT_EQ(banks.size(), 32u) << columns << " columns";
+  }
+}
+
+TEST(TileParams, PartsOfAContextMeetWhereItsTokensWere) {
+  TileExtents extents{.rows = 0, .keys = 0, .channels = 32, .values = 32};
+  extents.storageBits = 16;
+  extents.ownsContext = true;
+  // 256 tokens are 40 KB, and eight parts as much.
+  for (int64_t bytes : {48 * 1024, 80 * 1024, 112 * 1024}) {
+    TileParams params = getTileParams(MachineLimits::gpu(bytes), extents);
+    EXPECT_EQ(params.contextTokens * params.contextWarps, 256) << bytes << " bytes";
+  }
+}
+
 TEST(TileParams, LinesOfABlockLeaveFewPaddedKeys) {
   EXPECT_EQ(chooseLines(/*lines=*/14, /*most=*/16, /*keys=*/14, /*padTo=*/16), 14);
   EXPECT_EQ(chooseLines(14, 4, 14, 16), 2) << "seven blocks of 32 keys, as few as of 16";

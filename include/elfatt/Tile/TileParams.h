@@ -118,6 +118,8 @@ struct TileParams {
   bool staged;
   /// Products take 16-bit operands as they are.
   bool narrowOperands;
+  /// A weight is one multiply-add and 2^x, for some more work a row (GPU).
+  bool fusedWeights;
   /// Warps that a multiprocessor should have registers for; 0 where tiles take too many (GPU).
   int64_t occupancy;
   /// Blocks have all of `warps` where one of them would have nothing to do but copy: so that
@@ -128,6 +130,10 @@ struct TileParams {
 /// Elements from one row of a staged matrix to the next: rows start an odd number of
 /// 16-byte chunks apart, so that a chunk of each of eight rows lies in other banks (GPU).
 int64_t stagedPitch(int64_t columns, int64_t bits);
+
+/// The same for a matrix of f32 in which warps have two neighbours a lane: four rows start in
+/// different fourths of the banks (GPU).
+int64_t fragmentPitch(int64_t columns);
 
 /// The least multiple of `multiple` that is not below `value`.
 constexpr int64_t roundUp(int64_t value, int64_t multiple) {
