@@ -217,6 +217,51 @@ def test_ops_that_torch_mlir_gets_wrong(function: Any) -> None:
     np.testing.assert_allclose(got, function(x).numpy(), rtol=2e-6, atol=1e-6)
 
 
+def _indexed(x: torch.Tensor) -> torch.Tensor:
+    out = x.clone()
+    out[:, torch.tensor([4, -1])] = x[:, :2]
+    out[x > 1] = -torch.inf
+    out[(x > 0.5).all(1)] = 3.0
+    return out.index_copy(0, torch.tensor([2]), x[:1])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _indexed,
+        lambda x: (x[:0].flatten() + 1, x.unflatten(0, (1, 5))[:, :, 1:1].flatten(1)),
+        lambda x: torch.nn.functional.linear(x[5:], x[:, :]),
+    ],
+    ids=["assignments", "views of nothing", "product of nothing"],
+)
+def test_scatters_and_tensors_without_elements(function: Any) -> None:
+    x = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    module = sources.Function(function).eval()
+    results = execute(str(elfatt.import_torch(module, x)), [x.numpy()])
+    wanted = function(x)
+    for got, want in zip(
+        results, wanted if isinstance(wanted, tuple) else (wanted,), strict=True
+    ):
+        np.testing.assert_array_equal(got, want.numpy())
+
+
+@pytest.mark.parametrize(
+    "function, op",
+    [
+        (lambda x: x.topk(2).values, "aten.sort|aten.topk"),
+        (lambda x: x.sort().values, "aten.sort"),
+        (lambda x: x.scatter(1, x.argmax(1, True), 0.0), "aten.scatter"),
+        (lambda x: x.index_add(0, x.argmax(0)[:5], x), "aten.index_put"),
+    ],
+    ids=["topk", "sort", "scatter", "index_add"],
+)
+def test_other_scatters_and_sorts_are_refused(function: Any, op: str) -> None:
+    module = sources.Function(function).eval()
+    with pytest.raises(elfatt.Error, match=f"'({op}).* has no form") as caught:
+        elfatt.import_torch(module, torch.randn(5, 7))
+    assert caught.value.location is not None
+
+
 def _assigned(x: torch.Tensor) -> torch.Tensor:
     out = torch.zeros_like(x)
     out[:, 1] = x[:, 0]

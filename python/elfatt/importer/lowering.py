@@ -8,6 +8,8 @@ Faults of torch-mlir 20261001 met here (each has a test that names it):
   which is wrong for any other size. Refused, see ``check_lowered``.
 - Passes can report an error and yet succeed, so an error diagnostic counts as a
   failure, see ``run_pipeline``.
+- Scatters and sorts become ``tm_tensor``, which is no linalg, and some of them end the
+  process on the way. Refused before, see ``_refuse_unstructured``.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ LINALG_PIPELINE = (
 # dynamic shapes.
 ALLOWED_DIALECTS = frozenset(
     ("builtin", "func", "linalg", "tensor", "arith", "math", "cf", "scf")
+)
+
+_UNSTRUCTURED = re.compile(
+    r"torch\.(aten\.(scatter|_?index_put|sort|topk|kthvalue|bincount)[\w.]*)"
 )
 
 Place = Tuple[str, int, int]
@@ -114,6 +120,34 @@ def operations_in(operation: ir.Operation) -> Sequence[ir.Operation]:
 
     operation.walk(visit)
     return found
+
+
+def _refuse_unstructured(module: ir.Module, describe: Describe) -> None:
+    for operation in operations_in(module.operation):
+        found = _UNSTRUCTURED.fullmatch(operation.name)
+        if found:
+            name, place = place_in(operation.location)
+            raise Error(
+                f"'{found[1]}' has no form in linalg, tensor, arith and math"
+                + _behind(describe(name) if name else ""),
+                place,
+            )
+
+
+def lower_torch(
+    module: ir.Module, to_backend: str, describe: Describe = describe_fx_node
+) -> None:
+    """From what torch-mlir's importers write to what later stages take; ``to_backend``
+    is the pipeline to the part of the torch dialect that has a lowering.
+
+    Raises:
+        Error: with the node and the line that cannot be lowered.
+    """
+    run_pipeline(module, to_backend, describe)
+    _refuse_unstructured(module, describe)
+    run_pipeline(module, LINALG_PIPELINE, describe)
+    check_lowered(module, describe)
+    drop_attributes(module, "torch.")
 
 
 def check_lowered(module: ir.Module, describe: Describe = describe_fx_node) -> None:

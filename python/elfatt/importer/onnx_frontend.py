@@ -31,11 +31,8 @@ from elfatt.errors import Error
 from elfatt.importer import ImportOptions
 from elfatt.importer.examples import Spec, make_inputs, to_npz
 from elfatt.importer.lowering import (
-    LINALG_PIPELINE,
     ImportedModule,
-    check_lowered,
-    drop_attributes,
-    run_pipeline,
+    lower_torch,
 )
 from elfatt.importer.onnx_faults import refuse_faults
 from elfatt.importer.onnx_fold import fold
@@ -91,10 +88,7 @@ def import_model(model: ModelProto, options: ImportOptions) -> ImportedModule:
         return f"node '{name}', op {ops[name]}" if name in ops else f"'{name}'"
 
     options.progress("lowering to linalg")
-    run_pipeline(imported, TORCH_BACKEND_PIPELINE, describe)
-    run_pipeline(imported, LINALG_PIPELINE, describe)
-    check_lowered(imported, describe)
-    drop_attributes(imported, "torch.")
+    lower_torch(imported, TORCH_BACKEND_PIPELINE, describe)
     return ImportedModule(imported, to_npz(inputs, "arg"), to_npz(outputs, "out"))
 
 

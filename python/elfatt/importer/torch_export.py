@@ -8,6 +8,7 @@ Faults of torch-mlir 20261001 met by decompositions (each has a test that names 
 - ``cumsum`` ends as ``tm_tensor.scan``, which is no linalg.
 - A ``view`` behind an attention fails in the decompositions, see ``_free_strides``.
 - A ``Linear`` on what is not contiguous becomes a batch of products, see ``_linear``.
+- A view of a tensor without elements divides by its size, see ``_fill_empty``.
 """
 
 from __future__ import annotations
@@ -113,6 +114,19 @@ def _free_strides(graph: torch.fx.Graph) -> None:
             node.target = torch.ops.aten.reshape.default
 
 
+def _fill_empty(program: torch.export.ExportedProgram) -> None:
+    """What has no elements does not depend on anything: torch-mlir ends the process at
+    some ops that make such tensors."""
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op != "call_function" or not isinstance(value, torch.Tensor):
+            continue
+        shape = list(value.shape)
+        if 0 in shape and all(isinstance(size, int) for size in shape):
+            node.target = torch.ops.aten.full.default
+            node.args, node.kwargs = (shape, 0), {"dtype": value.dtype}
+
+
 def _decompositions() -> Dict[Any, Callable[..., Any]]:
     table = dict(get_decomposition_table())
     table[torch.ops.aten.linear.default] = _linear
@@ -144,6 +158,7 @@ def export(
         raise user_error("exporting the model", error) from error
     _check_exported(program, module)
     fold_constants(program)
+    _fill_empty(program)
     return program
 
 

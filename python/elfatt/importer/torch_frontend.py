@@ -26,11 +26,8 @@ from torch_mlir.extras.fx_importer import ContextCache, FxImporter
 from elfatt.errors import Error, shown_path
 from elfatt.importer.loading import describe, library_folders, user_error
 from elfatt.importer.lowering import (
-    LINALG_PIPELINE,
     ImportedModule,
-    check_lowered,
-    drop_attributes,
-    run_pipeline,
+    lower_torch,
 )
 from elfatt.importer.torch_export import check_inputs, export
 
@@ -158,8 +155,5 @@ def import_module(
     progress("importing into MLIR")
     imported = _import_program(program, module)
     progress("lowering to linalg")
-    run_pipeline(imported, TORCH_BACKEND_PIPELINE)
-    run_pipeline(imported, LINALG_PIPELINE)
-    check_lowered(imported)
-    drop_attributes(imported, "torch.")
+    lower_torch(imported, TORCH_BACKEND_PIPELINE)
     return ImportedModule(imported, arrays, outputs)

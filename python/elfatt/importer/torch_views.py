@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Decompositions to views of what torch-mlir lowers to gathers, scatters and selects:
-windows by ``unfold``, their inverse by ``fold``, and assignments to ``x[:, i]``."""
+windows by ``unfold``, their inverse by ``fold``, and assignments to ``x[:, i]``; of
+``x[:, index]`` with a tensor to selects, which are linalg and its scatters are not."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import torch
 from torch._decomp import decomposition_table
@@ -72,8 +73,52 @@ def _select_scatter(
     return torch.slice_scatter(x, source.unsqueeze(dim), dim, index, index + 1)
 
 
+def _index_copy(
+    x: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor
+) -> torch.Tensor:
+    """Each row along ``dim`` is that of ``source`` whose index it is, or stays: a
+    decoder's cache with the rows of new tokens."""
+    if x.dim() == 0 or index.dim() > 1:
+        return NotImplemented
+    dim, rows = dim % x.dim(), x.shape[dim % x.dim()]
+    index = index.reshape(-1)
+    if isinstance(rows, int):
+        index = torch.where(index < 0, index + rows, index)
+    hits = torch.arange(rows, device=x.device)[:, None] == index
+    if index.shape[0] != 1:
+        # Of equal indices PyTorch takes any.
+        source = source.index_select(dim, hits.to(torch.int64).argmax(-1))
+    is_new = hits.any(-1).reshape(-1, *[1] * (x.dim() - 1 - dim))
+    return torch.where(is_new, source, x)
+
+
+def _index_put(
+    x: torch.Tensor,
+    indices: Sequence[Optional[torch.Tensor]],
+    values: torch.Tensor,
+    accumulate: bool = False,
+) -> torch.Tensor:
+    """``x[:, index] = values`` for one index of one dimension, and ``x[mask] = value``."""
+    dims = [d for d, index in enumerate(indices) if index is not None]
+    if accumulate or len(dims) != 1:
+        return NotImplemented
+    (dim,) = dims
+    index = indices[dim]
+    assert index is not None
+    if index.dtype == torch.bool and values.numel() == 1:
+        inner = x.dim() - dim - index.dim()
+        mask = index.reshape(*index.shape, *[1] * inner)
+        return torch.where(mask, values.reshape([]), x)
+    if index.dim() != 1 or index.dtype in (torch.bool, torch.uint8):
+        return NotImplemented
+    shape = [*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :]]
+    return _index_copy(x, dim, index, values.expand(shape))
+
+
 DECOMPOSITIONS: Dict[Any, Callable[..., Any]] = {
     torch.ops.aten.im2col.default: _im2col,
     torch.ops.aten.col2im.default: _col2im,
+    torch.ops.aten.index_copy.default: _index_copy,
+    torch.ops.aten.index_put.default: _index_put,
     torch.ops.aten.select_scatter.default: _select_scatter,
 }
