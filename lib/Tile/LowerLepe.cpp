@@ -2,6 +2,7 @@
 //
 // lepe on buffers: for every row block, the taps that fall on the grid. Where the
 // rows that it adds to are made by another part, it adds to them in registers.
+#include "LepeOfKeys.h"
 #include "LepeTerm.h"
 #include "PartShape.h"
 
@@ -43,20 +44,7 @@ bool LepeTerm::follows(LepeOp op, Operation *part) {
 
 bool LepeTerm::isGridOfKeys(Operation *part) {
   auto sdpa = dyn_cast<SdpaOp>(part);
-  if (!sdpa || sdpa.getValue() != op.getValue())
-    return false;
-  // The same rows in the same order.
-  AttentionDims dims = AttentionDims::get(sdpa);
-  AffineMap ours = op.getIndexingMapsArray()[0], theirs = sdpa.getIndexingMapsArray()[2];
-  auto positions = [&](AffineMap map, ArrayRef<unsigned> order) {
-    return llvm::map_to_vector(order, [&](unsigned dim) {
-      return map.getResultPosition(getAffineDimExpr(dim, op.getContext())).value_or(~0u);
-    });
-  };
-  SmallVector<unsigned> grid(op.getGridDims().begin(), op.getGridDims().end());
-  auto all = cast<MemRefType>(op.getValue().getType());
-  return positions(ours, grid) == positions(theirs, dims.keys) &&
-         llvm::none_of(positions(ours, grid), [&](unsigned dim) { return all.isDynamicDim(dim); });
+  return sdpa && elfatt::tile::isGridOfKeys(op, sdpa);
 }
 
 /// Rows beside each other instead of those of an image: fewer lines of the cache, and widened

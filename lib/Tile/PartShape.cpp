@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "PartShape.h"
 
+#include "LepeOfKeys.h"
 #include "NeighbouringHeads.h"
 
 #include "llvm/ADT/TypeSwitch.h"
@@ -103,7 +104,7 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
     if (auto lepe = dyn_cast<LepeOp>(user)) {
       auto sdpa = dyn_cast<SdpaOp>(op);
       shape.extents.hasLepe = true;
-      shape.extents.lepeReadsKeys = sdpa && sdpa.getValue() == lepe.getValue();
+      shape.extents.lepeReadsKeys = sdpa && isGridOfKeys(lepe, sdpa);
     }
   if (isa<OnlineOp, FinalizeOp>(op)) {
     shape.extents.storageBits = shape.extents.bits;

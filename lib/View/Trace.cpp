@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/View/Trace.h"
 
+#include "Buffers.h"
 #include "Gather.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -115,7 +116,7 @@ Size SizeAnalysis::getSize(OpFoldResult value) {
 }
 
 Size SizeAnalysis::getDimSize(Value tensor, int64_t dim, unsigned depth) {
-  auto type = cast<RankedTensorType>(tensor.getType());
+  auto type = cast<ShapedType>(tensor.getType());
   if (dim < 0 || dim >= type.getRank())
     return getSymbol(tensor, dim);
   if (!type.isDynamicDim(dim))
@@ -177,7 +178,7 @@ Size SizeAnalysis::getSize(Value tensor, int64_t dim) { return getDimSize(tensor
 
 SmallVector<Size> SizeAnalysis::getSizes(Value tensor) {
   SmallVector<Size> result;
-  for (int64_t dim = 0, e = cast<RankedTensorType>(tensor.getType()).getRank(); dim < e; ++dim)
+  for (int64_t dim = 0, e = cast<ShapedType>(tensor.getType()).getRank(); dim < e; ++dim)
     result.push_back(getSize(tensor, dim));
   return result;
 }
@@ -306,10 +307,21 @@ static std::optional<Element> stepOverSlice(tensor::ExtractSliceOp op, const Ele
   return result;
 }
 
+unsigned Tracer::getPosition(Value value) {
+  auto [entry, isNew] = positions.try_emplace(value, 0);
+  if (isNew) {
+    entry->second = space.addAtom(sizes.getSize(value));
+    space.keepWhole(entry->second);
+  }
+  return entry->second;
+}
+
 std::optional<Element> Tracer::stepBack(const Element &element) {
   Operation *op = element.source.getDefiningOp();
   if (!op)
     return std::nullopt;
+  if (isa<MemRefType>(element.source.getType()))
+    return stepOverBuffer(element, *this);
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
     SmallVector<Size> outer = sizes.getSizes(expand.getResult());
     Element result{expand.getSrc(), {}};

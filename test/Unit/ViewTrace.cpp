@@ -3,6 +3,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Parser/Parser.h"
 #include "gtest/gtest.h"
@@ -16,7 +17,7 @@ class Trace : public ::testing::Test {
 protected:
   Trace() {
     context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
-                        tensor::TensorDialect>();
+                        memref::MemRefDialect, tensor::TensorDialect>();
   }
 
   /// Traces the operand of `return` at one atom per dim.
@@ -133,6 +134,40 @@ TEST_F(Trace, SizesThroughSlices) {
   EXPECT_EQ(element.indices[1].offset, 1);
 }
 
+// Two ways to the values of one window, whose place is a value.
+TEST_F(Trace, ViewsOfBuffersAddressTheSame) {
+  module = parseSourceString<ModuleOp>(R"(
+    func.func @f(%x: memref<12x3x2x8xf32>, %at: index) {
+      %a = memref.subview %x[%at, 0, 1, 0] [6, 3, 1, 8] [1, 1, 1, 1] : memref<12x3x2x8xf32>
+        to memref<6x3x8xf32, strided<[48, 16, 1], offset: ?>>
+      %b = memref.expand_shape %a [[0, 1], [2], [3]] output_shape [2, 3, 3, 8]
+        : memref<6x3x8xf32, strided<[48, 16, 1], offset: ?>>
+        into memref<2x3x3x8xf32, strided<[144, 48, 16, 1], offset: ?>>
+      %c = memref.subview %x[0, 2, 0, 0] [12, 1, 2, 8] [1, 1, 1, 1] : memref<12x3x2x8xf32>
+        to memref<12x2x8xf32, strided<[48, 8, 1], offset: 32>>
+      %d = memref.subview %c[%at, 1, 0] [6, 1, 8] [1, 1, 1]
+        : memref<12x2x8xf32, strided<[48, 8, 1], offset: 32>>
+        to memref<6x8xf32, strided<[48, 1], offset: ?>>
+      %e = memref.expand_shape %d [[0, 1], [2]] output_shape [2, 3, 8]
+        : memref<6x8xf32, strided<[48, 1], offset: ?>>
+        into memref<2x3x8xf32, strided<[144, 48, 1], offset: ?>>
+      return
+    })",
+                                       &context);
+  ASSERT_TRUE(module);
+  SmallVector<Value> expanded;
+  module->walk([&](memref::ExpandShapeOp op) { expanded.push_back(op); });
+  const Index y = space.get(space.addAtom(2)), x = space.get(space.addAtom(3)),
+              c = space.get(space.addAtom(8));
+  Element first = tracer.trace({expanded[0], {y, x, Index::constant(2), c}});
+  Element second = tracer.trace({expanded[1], {y, x, c}});
+  EXPECT_TRUE(isa<BlockArgument>(first.source));
+  EXPECT_EQ(first.source, second.source);
+  EXPECT_TRUE(space.equal(first.indices, second.indices));
+  Element other = tracer.trace({expanded[0], {y, x, Index::constant(1), c}});
+  EXPECT_FALSE(space.equal(other.indices, second.indices));
+}
+
 // Windows of 3 tokens, as `unfold` computes them: 3 * window + position.
 TEST_F(Trace, GatherAtComputedPositions) {
   Element element = trace(R"(
@@ -172,7 +207,8 @@ TEST_F(Trace, GatherByTable) {
     return (R"(
     #at = affine_map<(t) -> (t)>
     func.func @f(%x: tensor<8xf32>) -> tensor<8xf32> {
-      %table = arith.constant dense<[)" + table + R"(]> : tensor<8xi64>
+      %table = arith.constant dense<[)" +
+            table + R"(]> : tensor<8xi64>
       %e = tensor.empty() : tensor<8xf32>
       %y = linalg.generic {indexing_maps = [#at, #at], iterator_types = ["parallel"]}
         ins(%table : tensor<8xi64>) outs(%e : tensor<8xf32>) {
@@ -182,7 +218,8 @@ TEST_F(Trace, GatherByTable) {
         linalg.yield %v : f32
       } -> tensor<8xf32>
       return %y : tensor<8xf32>
-    })").str();
+    })")
+        .str();
   };
   Element element = trace(gather("0, 1, 4, 5, 2, 3, 6, 7"));
   EXPECT_TRUE(isa<BlockArgument>(element.source));

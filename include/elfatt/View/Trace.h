@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Traces the elements of a tensor through pure data movement to the tensor they
-// come from. An analysis: it creates no IR.
+// come from, and those of a buffer's view to the buffer. An analysis: it creates no IR.
 #ifndef ELFATT_VIEW_TRACE_H
 #define ELFATT_VIEW_TRACE_H
 
@@ -21,7 +21,7 @@ struct Element {
   explicit operator bool() const { return bool(source); }
 };
 
-/// Sizes of tensors as `Size`s: equal dynamic sizes get equal symbols where the
+/// Sizes of tensors (and buffers) as `Size`s: equal dynamic sizes get equal symbols where the
 /// IR shows that they are equal.
 class SizeAnalysis {
 public:
@@ -57,7 +57,8 @@ private:
 };
 
 /// Steps over transposes, copies under permuted or broadcast maps, reshapes,
-/// slices, gathers at linear positions and casts between tensor types.
+/// slices, gathers at linear positions and casts between tensor types; of buffers
+/// over slices (also at positions that are values), reshapes and casts.
 class Tracer {
 public:
   Tracer(IndexSpace &space, SizeAnalysis &sizes) : space(space), sizes(sizes) {}
@@ -79,10 +80,13 @@ public:
 
   IndexSpace &getSpace() { return space; }
   SizeAnalysis &getSizes() { return sizes; }
+  /// The atom that stands for `value`, a position that is the same for all elements.
+  unsigned getPosition(mlir::Value value);
 
 private:
   IndexSpace &space;
   SizeAnalysis &sizes;
+  llvm::DenseMap<mlir::Value, unsigned> positions;
 };
 
 /// Extent of every loop of `op`, from its operands.
