@@ -38,7 +38,8 @@ SHARED_PER_SM = {
     "sm_90": 228, "sm_100": 228, "sm_120": 100,
 }  # fmt: skip
 """KiB; docs/Chips.md."""
-REGISTERS_PER_SM = 64 * 1024
+REGISTERS_PER_SCHEDULER = 16 * 1024
+SCHEDULERS = 4
 NARROW = 64
 """Heads up to here have room for 4 blocks or 16 warps."""
 
@@ -63,7 +64,8 @@ class Kernel:
         warps = self.threads // 32
         of_warp = -(-self.registers * 32 // 256) * 256
         by_memory = SHARED_PER_SM[chip] * 1024 // max(1, self.shared_bytes + reserved)
-        return min(REGISTERS_PER_SM // of_warp // warps, by_memory)
+        by_registers = REGISTERS_PER_SCHEDULER // of_warp * SCHEDULERS // warps
+        return min(by_registers, by_memory)
 
     def fills(self, chip: str) -> bool:
         blocks = self.blocks(chip)

@@ -283,11 +283,10 @@ void Outliner::limitRegisters(mg::GPUFuncOp func, int64_t warps) {
   if (!occupancy)
     return;
   int64_t blocks = chip.sharedPerSM / (placement.bytes + target::kReservedSharedPerBlock);
-  int64_t resident = std::min(occupancy.getInt(), blocks * warps) / warps * warps;
+  int64_t resident = std::min(occupancy.getInt() / warps, blocks);
   if (resident == 0)
     return;
-  constexpr int64_t kStep = 8;
-  int64_t registers = chip.registersPerSM / (resident * kWarpSize) / kStep * kStep;
+  int64_t registers = target::getMostRegisters(chip, warps, resident);
   if (registers < target::kRegistersPerThread)
     func->setAttr(NVVM::NVVMDialect::getMaxnregAttrName(),
                   Builder(func.getContext()).getI32IntegerAttr(registers));

@@ -153,11 +153,23 @@ int64_t elfatt::target::getBlocksPerSM(const Chip &chip, const BlockUsage &usage
     blocks = std::min(blocks, chip.sharedPerSM / shared);
   if (usage.registersPerThread) {
     int64_t perWarp = alignTo(usage.registersPerThread * 32, kRegisterGranule);
-    if (perWarp * warps > chip.registersPerBlock)
+    if (perWarp * alignTo(warps, kSchedulersPerSM) > chip.registersPerBlock)
       return 0;
-    blocks = std::min(blocks, chip.registersPerSM / perWarp / warps);
+    int64_t ofScheduler = chip.registersPerSM / kSchedulersPerSM / perWarp;
+    blocks = std::min(blocks, ofScheduler * kSchedulersPerSM / warps);
   }
   return blocks;
+}
+
+int64_t elfatt::target::getMostRegisters(const Chip &chip, int64_t warps, int64_t blocks) {
+  // They come in eights: 256 of them are a granule's 32 times 8.
+  auto ofThread = [](int64_t registers, int64_t warpsOfScheduler) {
+    return registers / kSchedulersPerSM / (warpsOfScheduler * kRegisterGranule) *
+           (kRegisterGranule / 32);
+  };
+  return std::min({ofThread(chip.registersPerBlock, divideCeil(warps, kSchedulersPerSM)),
+                   ofThread(chip.registersPerSM, divideCeil(warps * blocks, kSchedulersPerSM)),
+                   kRegistersPerThread});
 }
 
 Expected<PtxVersion> elfatt::target::getPtxVersion(const Chip &chip, StringRef cuda) {

@@ -234,16 +234,8 @@ std::vector<KernelUsage> elfatt::target::parseUsage(StringRef output) {
 
 int64_t elfatt::target::getRegistersOfFewerBlocks(const Chip &chip, int64_t threads,
                                                   int64_t registers) {
-  const int64_t warps = divideCeil(threads, 32);
-  const int64_t perWarp = alignTo(registers * 32, kRegisterGranule);
-  const int64_t blocks = std::max<int64_t>(chip.registersPerSM / perWarp / warps, 1);
-  // Registers come in eights: 256 of them are a granule's 32 times 8.
-  auto ofThread = [&](int64_t all) {
-    return std::min(all / (warps * kRegisterGranule) * (kRegisterGranule / 32),
-                    kRegistersPerThread);
-  };
-  const int64_t most = ofThread(chip.registersPerBlock);
-  return std::min(most, ofThread(chip.registersPerSM / std::max<int64_t>(blocks - 1, 1)));
+  const int64_t blocks = getBlocksPerSM(chip, {threads, registers, /*sharedBytes=*/0});
+  return getMostRegisters(chip, divideCeil(threads, 32), std::max<int64_t>(blocks - 1, 1));
 }
 
 Expected<std::vector<KernelUsage>> elfatt::target::assemble(const Toolkit &toolkit,

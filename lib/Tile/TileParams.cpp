@@ -10,7 +10,6 @@
 #include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -83,8 +82,10 @@ static constexpr int64_t kHeadOfManyRows = 32;
 
 /// Of the context: registers of a lane for its state, as many for its weights, and warps.
 static constexpr int64_t kWarpLanes = 32, kContextRegisters = 32, kContextWarps = 8;
-/// Registers of a block's threads, on most chips.
-static constexpr int64_t kBlockRegisters = 64 * 1024;
+/// What a lane takes without tensor cores beside scores and its part of O, which are half a
+/// register a row: operands, addresses and states, fitted to what ptxas says of random shapes; and
+/// what LePE takes, or a context.
+static constexpr int64_t kOwnRegisters = 74, kLepeRegisters = 16;
 
 /// Padding of staged extents: a row or a column of a fragment.
 static constexpr int64_t kFragmentPad = 8;
@@ -133,13 +134,34 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
 }
 
+/// Whether a block of kLongRowWarps has the registers that lanes need beside key tiles of
+/// `keyTile`. On most chips they have all that there can be; where they have half, tensor cores
+/// there are none (GPU).
+static bool hasRegistersForWarps(const MachineLimits &limits, int64_t values, int64_t keyTile,
+                                 bool hasLepe) {
+  const int64_t rowsOfLane = (keyTile + values) * kFragmentRows / kWarpLanes;
+  const int64_t needed = kOwnRegisters + rowsOfLane + (hasLepe ? kLepeRegisters : 0);
+  return std::min(needed, target::kRegistersPerThread) * kWarpLanes * kLongRowWarps <=
+         limits.blockRegisters;
+}
+
+/// Warps of a context's block where it has no registers for kContextWarps; 0 where it has.
+static int64_t getFewContextWarps(const MachineLimits &limits) {
+  return hasRegistersForWarps(limits, kNarrowHead, kKeyTile, /*hasLepe=*/true) ? 0 : kWarps;
+}
+
+/// Channels whose state one of `warps` warps holds, of `channelRows`.
+static int64_t getContextRows(int64_t channelRows, int64_t warps) {
+  return roundUp(llvm::divideCeil(channelRows, warps), kFragmentRows);
+}
+
 /// Bytes of shared memory for a step of a context's tokens, `params.contextTokens` of each of
 /// `params.contextWarps` in `params.contextTiles` tiles; and for what parts of the tokens or heads
 /// leave there.
 static int64_t contextBytes(const TileExtents &extents, const TileParams &params) {
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentPad);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
-  const int64_t rows = roundUp(channels, kFragmentRows), heads = extents.heads;
+  const int64_t rows = roundUp(channels, params.contextRows), heads = extents.heads;
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
   // Parts of the tokens meet where the last step's tokens were.
   const int64_t state = params.contextWarps == 1 ? 0
@@ -226,6 +248,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.warps = wholeRow && !isNarrow ? kWarps : kLongRowWarps;
   if (hasProcessor)
     params.warps = kOccupancy;
+  if (!hasRegistersForWarps(limits, values, keyTile, extents.hasLepe || noKeys))
+    params.warps = kWarps;
   if (wanted.warpsPerBlock != 0)
     params.warps = wanted.warpsPerBlock;
   const int64_t mostRows =
@@ -264,8 +288,12 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
       std::clamp(accumulators / kFragmentRows * kFragmentRows, kFragmentRows, channelRows);
   while (channelRows % params.contextRows != 0)
     params.contextRows -= kFragmentRows;
+  const int64_t fewWarps = getFewContextWarps(limits);
+  const int64_t contextWarps = fewWarps != 0 ? fewWarps : kContextWarps;
+  if (fewWarps != 0)
+    params.contextRows = std::max(params.contextRows, getContextRows(channelRows, fewWarps));
   params.contextWarps =
-      std::max<int64_t>(1, kContextWarps * params.contextRows / (extents.heads * channelRows));
+      std::max<int64_t>(1, contextWarps * params.contextRows / (extents.heads * channelRows));
   if (wanted.contextWarps != 0)
     params.contextWarps = wanted.contextWarps;
   params.contextTokens =
@@ -277,7 +305,7 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.contextTiles =
       wanted.contextWarps != 0
           ? 1
-          : std::max<int64_t>(1, kContextWarps * params.contextRows / channelRows) /
+          : std::max<int64_t>(1, contextWarps * params.contextRows / channelRows) /
                 params.contextWarps;
   auto fits = [&] { return contextBytes(extents, params) <= limits.sharedBytes; };
   while (params.contextTiles > 1 && !fits())
@@ -348,10 +376,13 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
   case PartKind::Context: {
     const int64_t context = extents.ownsContext ? channels * values * extents.bits / 8 : 0;
     // All channels have a warp that holds their state, beside as many weights and addresses.
-    const int64_t registers = kFragmentRows * values / kWarpLanes + 2 * kContextRegisters;
+    const int64_t fewWarps = getFewContextWarps(limits);
+    const int64_t ofWarp = fewWarps != 0 ? getContextRows(channels, fewWarps) : kFragmentRows;
+    const int64_t registers = ofWarp * values / kWarpLanes + 2 * kContextRegisters;
     const int64_t pitches =
         stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits);
-    return channels / kFragmentRows * kWarpLanes * registers <= kBlockRegisters &&
+    return registers <= target::kRegistersPerThread &&
+           llvm::divideCeil(channels, ofWarp) * kWarpLanes * registers <= limits.blockRegisters &&
            context + kFragmentRows * pitches * extents.storageBits / 8 <= limits.sharedBytes;
   }
   }
@@ -388,10 +419,12 @@ bool elfatt::tile::fitsContexts(const MachineLimits &limits, TileExtents extents
   const int64_t channels = roundUp(extents.channels, kFragmentRows);
   const int64_t values = roundUp(extents.values, kFragmentPad);
   // A warp for each tile of their channels, which holds its state beside weights and addresses.
-  const int64_t warps = heads * channels / params.contextRows;
+  const int64_t warps = heads * llvm::divideCeil(channels, params.contextRows);
   const int64_t registers = params.contextRows * values / kWarpLanes + 2 * kContextRegisters;
-  return warps <= kContextWarps && warps * params.contextWarps <= kWarpsPerBlock &&
-         warps * kWarpLanes * registers <= kBlockRegisters &&
+  const int64_t fewWarps = getFewContextWarps(limits);
+  return warps <= (fewWarps != 0 ? fewWarps : kContextWarps) &&
+         warps * params.contextWarps <= kWarpsPerBlock &&
+         warps * kWarpLanes * registers <= limits.blockRegisters &&
          contextBytes(extents, params) <= limits.sharedBytes;
 }
 
@@ -400,62 +433,6 @@ bool elfatt::tile::fitsAppliedRows(const MachineLimits &limits, TileExtents exte
   extents.heads = heads;
   rows = roundUp(std::max<int64_t>(rows, 1), kFragmentRows);
   return getTileParams(limits, extents).rowsPerWorker >= rows;
-}
-
-/// Bytes of the sectors that a row of `bytes` bytes touches, among rows that lie one after the
-/// other.
-static double countSectorBytes(int64_t bytes, bool areWhole) {
-  if (areWhole)
-    return bytes;
-  int64_t sectors = 0;
-  for (int64_t row = 0; row < target::kSectorBytes; ++row)
-    sectors +=
-        ((row + 1) * bytes - 1) / target::kSectorBytes - row * bytes / target::kSectorBytes + 1;
-  return double(sectors);
-}
-
-/// Of the rate at which all multiprocessors read memory one alone reaches so many shares.
-static constexpr double kSharesOfProcessor = 2;
-/// What whole sectors may cost in that time, for multiprocessors without work.
-static constexpr double kCostOfSectors = 1.25;
-
-AppliedTiles elfatt::tile::chooseAppliedTiles(const MachineLimits &limits, TileExtents extents,
-                                              int64_t heads, const AppliedRows &rows) {
-  AppliedTiles best{1, 1, 1};
-  double least = std::numeric_limits<double>::infinity();
-  for (int64_t taken : {int64_t(1), heads}) {
-    if (taken == heads && heads > 1)
-      least *= kCostOfSectors;
-    extents.heads = taken;
-    extents.hasProcessor = taken > 1;
-    const int64_t stored = extents.storageBits / 8;
-    const double query = countSectorBytes(taken * extents.channels * stored, taken == heads);
-    const double value = countSectorBytes(taken * extents.values * stored, taken == heads);
-    const double states =
-        taken * rows.segments * extents.channels * (extents.values + 2) * extents.bits / 8;
-    const int64_t most =
-        std::max<int64_t>(1, getTileParams(limits, extents).rowsPerWorker / rows.line);
-    for (int64_t atMost = std::min(most, rows.lines); atMost > 0; --atMost) {
-      // Of about the same height.
-      const int64_t lines = llvm::divideCeil(rows.lines, llvm::divideCeil(rows.lines, atMost));
-      // Turns, of which each keeps the lines of V around a border, are equal.
-      for (int64_t all = lines; all == lines || all <= rows.lines; all += lines) {
-        if (all != lines && rows.lines % all != 0)
-          continue;
-        const double around = extents.hasLepe ? std::min(all, rows.lines) + 2 : 0;
-        const double bytes =
-            rows.line * (std::min(all, rows.lines) * (query + value) + around * value) + states;
-        const double workers = rows.heads / taken * llvm::divideCeil(rows.lines, all);
-        const double busiest = bytes * std::ceil(workers / limits.processors) / kSharesOfProcessor;
-        const double time = std::max(workers * bytes / limits.processors, busiest);
-        if (time < least) {
-          least = time;
-          best = {taken, lines, all};
-        }
-      }
-    }
-  }
-  return best;
 }
 
 std::optional<int64_t> elfatt::tile::chooseColumns(int64_t values,

@@ -103,7 +103,8 @@ struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
                                        contextWarps, headsPerBlock},
                          .mostSharedBytes = mostSharedBytes,
                          .tensorF16 = tensorF16,
-                         .tensorBF16 = tensorBF16};
+                         .tensorBF16 = tensorBF16,
+                         .blockRegisters = blockRegisters};
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(

@@ -115,7 +115,8 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
                          .mostSharedBytes = sharedBytes,
                          .dotsBF16 = dotsBF16,
                          .tensorF16 = tensorF16,
-                         .tensorBF16 = tensorBF16};
+                         .tensorBF16 = tensorBF16,
+                         .blockRegisters = blockRegisters};
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))

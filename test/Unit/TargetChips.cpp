@@ -139,6 +139,20 @@ TEST(TargetBoards, BlocksPerSM) {
   EXPECT_EQ(getBlocksPerSM(chip("sm_75"), {32, 0, 0}), 16);
 }
 
+TEST(TargetBoards, SchedulersHaveRegistersOfTheirOwn) {
+  // Fourteen warps of 144 registers would be less than all, but three are what a scheduler holds.
+  EXPECT_EQ(getBlocksPerSM(chip("sm_87"), {224, 144, 0}), 1);
+  EXPECT_EQ(getBlocksPerSM(chip("sm_87"), {224, 128, 0}), 2);
+  EXPECT_EQ(getMostRegisters(chip("sm_87"), 7, 2), 128);
+  EXPECT_EQ(getMostRegisters(chip("sm_87"), 4, 3), 168);
+  EXPECT_EQ(getMostRegisters(chip("sm_87"), 4, 1), 255);
+  // A block is refused as if each scheduler had as many of its warps.
+  EXPECT_EQ(getBlocksPerSM(chip("sm_53"), {192, 168, 0}), 0);
+  EXPECT_EQ(getBlocksPerSM(chip("sm_53"), {192, 128, 0}), 2);
+  EXPECT_EQ(getMostRegisters(chip("sm_53"), 6, 1), 128);
+  EXPECT_EQ(getMostRegisters(chip("sm_53"), 4, 2), 255);
+}
+
 TEST(TargetChips, WrongPairsAreErrors) {
   EXPECT_EQ(messageOf(checkPtxVersion(chip("sm_80"), {6, 5})), "sm_80 needs PTX 7.0, got 6.5");
   EXPECT_EQ(messageOf(checkPtxVersion(chip("sm_87"), {7, 0})), "sm_87 needs PTX 7.4, got 7.0");
@@ -293,6 +307,7 @@ TEST(TargetPtxas, KernelsThatSpillLeaveRoomForOneBlockLess) {
   EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_87"), 128, 255), 255);
   // Half of sm_53's registers are a block's.
   EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_53"), 256, 128), 128);
-  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_53"), 192, 128), 168);
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_53"), 192, 128), 128);
+  EXPECT_EQ(getRegistersOfFewerBlocks(chip("sm_53"), 128, 128), 168);
 }
 } // namespace

@@ -75,7 +75,8 @@ constexpr int64_t kStaticSharedPerBlock = 48 * 1024;
 constexpr int64_t kReservedSharedPerBlock = 1024; ///< taken by the driver, sm_80 and newer
 constexpr int64_t kRegisterGranule = 256;         ///< registers are handed out to warps in these
 constexpr int64_t kSectorBytes = 32;              ///< that memory and the L2 move at once
-constexpr int64_t kSchedulersPerSM = 4;           ///< each issues one instruction of a warp a clock
+/// Each issues one instruction of a warp a clock, and has registers of its own for its warps.
+constexpr int64_t kSchedulersPerSM = 4;
 
 llvm::ArrayRef<Chip> getChips();
 
@@ -119,8 +120,12 @@ struct BlockUsage {
   int64_t registersPerThread = 0; ///< 0 where it is not known
   int64_t sharedBytes = 0;        ///< static and dynamic
 };
-/// 0 where a block does not fit at all.
+/// 0 where a block does not fit at all. A scheduler's warps share its registers, and a block is
+/// refused as if each scheduler had as many of its warps ("CUDA Occupancy Calculator").
 int64_t getBlocksPerSM(const Chip &chip, const BlockUsage &usage);
+
+/// The most registers that a thread may have where an SM holds `blocks` blocks of `warps` warps.
+int64_t getMostRegisters(const Chip &chip, int64_t warps, int64_t blocks);
 
 } // namespace elfatt::target
 

@@ -23,7 +23,9 @@ class ElfattTilePass<string name> : Pass<name> {
     Option<"tensorF16", "tensor-f16", "bool", "false",
            "The GPU's tensor cores multiply tiles of f16">,
     Option<"tensorBF16", "tensor-bf16", "bool", "false",
-           "The GPU's tensor cores multiply tiles of bf16">
+           "The GPU's tensor cores multiply tiles of bf16">,
+    Option<"blockRegisters", "block-registers", "int64_t", "65536",
+           "Registers of 32 bits that the threads of a GPU block share">
   ];
   list<Option> kernelOptions = [
     Option<"rowsPerBlock", "rows-per-block", "int64_t", "0",

@@ -33,6 +33,8 @@ struct MachineLimits {
   bool dotsBF16 = false;
   /// Whether tensor cores multiply tiles of f16, and of bf16 (GPU).
   bool tensorF16 = false, tensorBF16 = false;
+  /// Registers of a block's threads, of 32 bits (GPU).
+  int64_t blockRegisters = 64 * 1024;
 
   static MachineLimits cpu(int64_t vectorBits, int64_t vectorRegisters, bool dotsBF16 = false) {
     return {.machine = Machine::CPU,
@@ -45,7 +47,8 @@ struct MachineLimits {
   }
   static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16,
                            const TileOverrides &overrides = {}, int64_t mostSharedBytes = 48 * 1024,
-                           bool tensorF16 = false, bool tensorBF16 = false) {
+                           bool tensorF16 = false, bool tensorBF16 = false,
+                           int64_t blockRegisters = 64 * 1024) {
     return {.machine = Machine::GPU,
             .vectorBits = 0,
             .vectorRegisters = 0,
@@ -54,7 +57,8 @@ struct MachineLimits {
             .overrides = overrides,
             .mostSharedBytes = mostSharedBytes,
             .tensorF16 = tensorF16,
-            .tensorBF16 = tensorBF16};
+            .tensorBF16 = tensorBF16,
+            .blockRegisters = blockRegisters};
   }
 };
 

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What workers take of rows that meet contexts which a launch before has summed.
+#include "elfatt/Target/Chip.h"
+#include "elfatt/Tile/TileParams.h"
+
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+using namespace elfatt;
+using namespace elfatt::tile;
+
+/// Bytes of the sectors that a row of `bytes` bytes touches, among rows that lie one after the
+/// other.
+static double countSectorBytes(int64_t bytes, bool areWhole) {
+  if (areWhole)
+    return bytes;
+  int64_t sectors = 0;
+  for (int64_t row = 0; row < target::kSectorBytes; ++row)
+    sectors +=
+        ((row + 1) * bytes - 1) / target::kSectorBytes - row * bytes / target::kSectorBytes + 1;
+  return double(sectors);
+}
+
+/// Of the rate at which all multiprocessors read memory one alone reaches so many shares.
+static constexpr double kSharesOfProcessor = 2;
+/// What whole sectors may cost in that time, for multiprocessors without work.
+static constexpr double kCostOfSectors = 1.25;
+
+AppliedTiles elfatt::tile::chooseAppliedTiles(const MachineLimits &limits, TileExtents extents,
+                                              int64_t heads, const AppliedRows &rows) {
+  AppliedTiles best{1, 1, 1};
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t taken : {int64_t(1), heads}) {
+    if (taken == heads && heads > 1)
+      least *= kCostOfSectors;
+    extents.heads = taken;
+    extents.hasProcessor = taken > 1;
+    const int64_t stored = extents.storageBits / 8;
+    const double query = countSectorBytes(taken * extents.channels * stored, taken == heads);
+    const double value = countSectorBytes(taken * extents.values * stored, taken == heads);
+    const double states =
+        taken * rows.segments * extents.channels * (extents.values + 2) * extents.bits / 8;
+    const int64_t most =
+        std::max<int64_t>(1, getTileParams(limits, extents).rowsPerWorker / rows.line);
+    for (int64_t atMost = std::min(most, rows.lines); atMost > 0; --atMost) {
+      // Of about the same height.
+      const int64_t lines = llvm::divideCeil(rows.lines, llvm::divideCeil(rows.lines, atMost));
+      // Turns, of which each keeps the lines of V around a border, are equal.
+      for (int64_t all = lines; all == lines || all <= rows.lines; all += lines) {
+        if (all != lines && rows.lines % all != 0)
+          continue;
+        const double around = extents.hasLepe ? std::min(all, rows.lines) + 2 : 0;
+        const double bytes =
+            rows.line * (std::min(all, rows.lines) * (query + value) + around * value) + states;
+        const double workers = rows.heads / taken * llvm::divideCeil(rows.lines, all);
+        const double busiest = bytes * std::ceil(workers / limits.processors) / kSharesOfProcessor;
+        const double time = std::max(workers * bytes / limits.processors, busiest);
+        if (time < least) {
+          least = time;
+          best = {taken, lines, all};
+        }
+      }
+    }
+  }
+  return best;
+}
