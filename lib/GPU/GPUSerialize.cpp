@@ -2,7 +2,7 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "CheckInstructions.h"
-#include "elfatt/Target/Ptxas.h"
+#include "KernelText.h"
 #include "mlir/Dialect/GPU/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -51,65 +51,98 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
                                  << "', expected ptx, cubin, fatbin or llvm";
       return signalPassFailure();
     }
+    SmallVector<mg::GPUModuleOp> all;
     WalkResult checked = module.walk([&](mg::GPUModuleOp kernels) {
+      all.push_back(kernels);
       return failed(checkInstructions(kernels)) ? WalkResult::interrupt() : WalkResult::skip();
     });
-    if (checked.wasInterrupted())
-      return signalPassFailure();
-    mg::TargetOptions options(/*toolkitPath=*/{}, /*librariesToLink=*/{}, /*cmdOptions=*/{},
-                              /*elfSection=*/{},
-                              format == "llvm" ? mg::CompilationTarget::Offload
-                                               : mg::CompilationTarget::Assembly);
-    DictionaryAttr usage;
-    if (format == "llvm" && countRegisters)
-      usage = collectUsage(module);
-    if (failed(mg::transformGpuModulesToBinaries(module, nullptr, options)))
-      return signalPassFailure();
-    if (usage)
-      module.walk([&](mg::BinaryOp binary) { addProperties(binary, usage); });
-    if (format == "ptx" || format == "llvm")
-      return;
-    WalkResult result = module.walk([&](mg::BinaryOp binary) {
-      llvm::Error error = assembleObjects(binary);
-      if (!error)
-        return WalkResult::advance();
-      emitError(binary.getLoc()) << llvm::toString(std::move(error));
-      return WalkResult::interrupt();
-    });
-    if (result.wasInterrupted())
+    if (checked.wasInterrupted() || failed(format == "llvm" ? makeBitcode(all) : makeObjects(all)))
       signalPassFailure();
+  }
+
+  LogicalResult makeObjects(ArrayRef<mg::GPUModuleOp> all) {
+    const TextOptions options{cudaPath, /*assemble=*/format != "ptx", fitRegisters,
+                              /*dropLocations=*/false};
+    for (mg::GPUModuleOp kernels : all) {
+      FailureOr<KernelText> text = makeText(kernels, options, relaxed);
+      if (failed(text))
+        return failure();
+      mg::BinaryOp binary = text->binary;
+      binary->moveAfter(kernels);
+      kernels.erase();
+      if (format == "ptx")
+        continue;
+      if (llvm::Error error = addCode(binary, text->assemblies))
+        return emitError(binary.getLoc()) << llvm::toString(std::move(error));
+    }
+    numRelaxed += relaxed;
+    return success();
+  }
+
+  /// Machine code in place of PTX, or both.
+  llvm::Error addCode(mg::BinaryOp binary, ArrayRef<Assembly> assemblies) {
+    Builder b(binary.getContext());
+    SmallVector<Attribute> objects;
+    for (auto [attr, assembly] : llvm::zip_equal(binary.getObjects(), assemblies)) {
+      if (!assembly.error.empty())
+        return llvm::createStringError(assembly.error);
+      auto object = cast<mg::ObjectAttr>(attr);
+      std::string code = assembly.cubin;
+      auto kind = mg::CompilationTarget::Binary;
+      if (format == "fatbin") {
+        auto target = cast<NVVM::NVVMTargetAttr>(object.getTarget());
+        auto chip = target::findChip(target.getChip());
+        if (!chip)
+          return chip.takeError();
+        auto toolkit =
+            target::findToolkit(**chip, cudaPath, target::parsePtxFeature(target.getFeatures()));
+        if (!toolkit)
+          return toolkit.takeError();
+        StringRef ptx = object.getObject().getValue().rtrim('\0');
+        llvm::Expected<std::string> fatbin = target::makeFatbin(*toolkit, **chip, ptx, code);
+        if (!fatbin)
+          return fatbin.takeError();
+        code = std::move(*fatbin);
+        kind = mg::CompilationTarget::Fatbin;
+      }
+      objects.push_back(mg::ObjectAttr::get(b.getContext(), object.getTarget(), kind,
+                                            b.getStringAttr(code), toProperties(b, assembly.usage),
+                                            object.getKernels()));
+    }
+    binary.setObjectsAttr(b.getArrayAttr(objects));
+    return llvm::Error::success();
+  }
+
+  LogicalResult makeBitcode(ArrayRef<mg::GPUModuleOp> all) {
+    mg::TargetOptions options({}, {}, {}, {}, mg::CompilationTarget::Offload);
+    DictionaryAttr usage;
+    if (countRegisters)
+      usage = collectUsage(all);
+    if (failed(mg::transformGpuModulesToBinaries(getOperation(), nullptr, options)))
+      return failure();
+    if (usage)
+      getOperation().walk([&](mg::BinaryOp binary) { addProperties(binary, usage); });
+    return success();
   }
 
   /// What ptxas says of all kernels. Bitcode is of use without it: where it is missing, or
   /// refuses a kernel, a warning says so.
-  DictionaryAttr collectUsage(ModuleOp module) {
-    Builder b(module.getContext());
-    OwningOpRef<ModuleOp> copy = module.clone();
-    // The simulator's places in the source would be debug information, with which ptxas
-    // spills more and may crash: a kernel that is shipped has none.
-    copy->walk([&](Operation *op) { op->setLoc(b.getUnknownLoc()); });
-    mg::TargetOptions options({}, {}, {}, {}, mg::CompilationTarget::Assembly);
-    if (failed(mg::transformGpuModulesToBinaries(*copy, nullptr, options)))
-      return nullptr;
-    NamedAttrList all;
-    copy->walk([&](mg::BinaryOp binary) {
-      auto object = cast<mg::ObjectAttr>(binary.getObjects()[0]);
-      auto target = cast<NVVM::NVVMTargetAttr>(object.getTarget());
-      const target::Chip *chip = llvm::cantFail(target::findChip(target.getChip()));
-      llvm::Expected<target::Toolkit> toolkit =
-          target::findToolkit(*chip, cudaPath, target::parsePtxFeature(target.getFeatures()));
-      llvm::Error error = toolkit.takeError();
-      if (!error) {
-        StringRef ptx = object.getObject().getValue().rtrim('\0');
-        auto usage = target::assemble(*toolkit, *chip, ptx, /*cubin=*/nullptr);
-        if (usage)
-          return all.append(toProperties(b, *usage).getValue());
-        error = usage.takeError();
+  DictionaryAttr collectUsage(ArrayRef<mg::GPUModuleOp> all) {
+    const TextOptions options{cudaPath, /*assemble=*/true, fitRegisters, /*dropLocations=*/true};
+    Builder b(&getContext());
+    NamedAttrList usage;
+    for (mg::GPUModuleOp kernels : all) {
+      FailureOr<KernelText> text = makeText(kernels, options, relaxed);
+      if (failed(text))
+        return nullptr;
+      for (const Assembly &assembly : text->assemblies) {
+        if (!assembly.error.empty())
+          mlir::emitWarning(kernels.getLoc()) << "registers are not known: " << assembly.error;
+        usage.append(toProperties(b, assembly.usage).getValue());
       }
-      mlir::emitWarning(binary.getLoc())
-          << "registers are not known: " << llvm::toString(std::move(error));
-    });
-    return all.getDictionary(module.getContext());
+    }
+    numRelaxed += relaxed;
+    return usage.getDictionary(&getContext());
   }
 
   void addProperties(mg::BinaryOp binary, DictionaryAttr usage) {
@@ -123,39 +156,7 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
     binary.setObjectsAttr(b.getArrayAttr(objects));
   }
 
-  llvm::Error assembleObjects(mg::BinaryOp binary) {
-    Builder b(binary.getContext());
-    SmallVector<Attribute> objects;
-    for (Attribute attr : binary.getObjects()) {
-      auto object = cast<mg::ObjectAttr>(attr);
-      auto target = cast<NVVM::NVVMTargetAttr>(object.getTarget());
-      llvm::Expected<const target::Chip *> chip = target::findChip(target.getChip());
-      if (!chip)
-        return chip.takeError();
-      llvm::Expected<target::Toolkit> toolkit =
-          target::findToolkit(**chip, cudaPath, target::parsePtxFeature(target.getFeatures()));
-      if (!toolkit)
-        return toolkit.takeError();
-      StringRef ptx = object.getObject().getValue();
-      std::string code;
-      auto usage = target::assemble(*toolkit, **chip, ptx.rtrim('\0'), &code);
-      if (!usage)
-        return usage.takeError();
-      auto kind = mg::CompilationTarget::Binary;
-      if (format == "fatbin") {
-        llvm::Expected<std::string> fatbin =
-            target::makeFatbin(*toolkit, **chip, ptx.rtrim('\0'), code);
-        if (!fatbin)
-          return fatbin.takeError();
-        code = std::move(*fatbin);
-        kind = mg::CompilationTarget::Fatbin;
-      }
-      objects.push_back(mg::ObjectAttr::get(b.getContext(), target, kind, b.getStringAttr(code),
-                                            toProperties(b, *usage), object.getKernels()));
-    }
-    binary.setObjectsAttr(b.getArrayAttr(objects));
-    return llvm::Error::success();
-  }
+  unsigned relaxed = 0;
 };
 } // namespace
 } // namespace elfatt::gpu

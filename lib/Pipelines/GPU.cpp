@@ -33,7 +33,8 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
       (*chip)->reference.SMs,
       {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
        options.contextWarps, options.headsPerBlock},
-      (*chip)->sharedPerBlock, (*chip)->f16 >= target::Mma::M16N8K8, (*chip)->bf16);
+      (*chip)->sharedPerBlock, (*chip)->f16 >= target::Mma::M16N8K8, (*chip)->bf16,
+      (*chip)->registersPerBlock);
 }
 
 namespace {
@@ -112,9 +113,8 @@ void buildGPUKernelPipeline(OpPassManager &pm, const GPUOptions &options) {
 
 void buildGPUPipeline(OpPassManager &pm, const GPUOptions &options) {
   buildGPUKernelPipeline(pm, options);
-  pm.addPass(gpu::createGPUFitRegistersPass({options.cudaPath}));
-  pm.addPass(
-      gpu::createGPUSerializePass({options.format, options.cudaPath, /*countRegisters=*/false}));
+  pm.addPass(gpu::createGPUSerializePass(
+      {options.format, options.cudaPath, /*countRegisters=*/false, /*fitRegisters=*/true}));
   endStage(pm, "binary");
 }
 
@@ -152,14 +152,12 @@ void buildGPULaunchPipeline(OpPassManager &pm, ModuleOp module, const GPUOptions
     buildForeignKernels(pm, options);
   else
     buildGPUKernelPipeline(pm, options);
-  // On the simulator only what counts registers sees how they are limited.
-  if ((countRegisters || !isSimulated) && !isForeign)
-    pm.addPass(gpu::createGPUFitRegistersPass({options.cudaPath}));
   pm.addPass(gpu::createGPULaunchToCallPass());
   // Errors of the simulator name places in the source.
   if (isSimulated)
     pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
-  pm.addPass(gpu::createGPUSerializePass({options.format, options.cudaPath, countRegisters}));
+  pm.addPass(gpu::createGPUSerializePass(
+      {options.format, options.cudaPath, countRegisters, /*fitRegisters=*/!isForeign}));
   endStage(pm, "binary");
 }
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 import pytest
 from elfatt.tools import find_tool
@@ -238,7 +238,7 @@ def test_fatbinary_may_be_of_another_toolkit_but_must_be_there(
 SPILLING_PTXAS = """#!/bin/sh
 [ "$1" = --version ] && exec echo "release 12.9, V12.9.1"
 : > "$5"
-
+echo run >> "$0.runs"
 awk '/\\.entry/ { name = $0; sub(/.*entry /, "", name); sub(/[^a-z_].*/, "", name); limit = "" }
      /^\\.maxnreg|^\\.minnctapersm/ { limit = limit $0 }
      /^{/ { spills = 8
@@ -250,12 +250,14 @@ awk '/\\.entry/ { name = $0; sub(/.*entry /, "", name); sub(/[^a-z_].*/, "", nam
 """
 
 
-def test_kernels_that_spill_get_the_registers_of_a_block_less(tmp_path: Path) -> None:
-    ptxas = tmp_path / "bin" / "ptxas"
+def serialize(
+    folder: Path, limits: Dict[str, int], options: str
+) -> Tuple[subprocess.CompletedProcess, int]:
+    """Kernels of 128 threads with these limits of registers, and how often ptxas ran."""
+    ptxas = folder / "bin" / "ptxas"
     ptxas.parent.mkdir()
     ptxas.write_text(SPILLING_PTXAS)
     ptxas.chmod(0o755)
-    limits = {"fits": 128, "spills": 128, "hopeless": 128, "unlimited": 0}
     kernels = "".join(
         f"llvm.func @{name}() attributes {{gpu.kernel, nvvm.kernel, "
         f"{f'nvvm.maxnreg = {limit} : i32, ' if limit else ''}"
@@ -265,7 +267,7 @@ def test_kernels_that_spill_get_the_registers_of_a_block_less(tmp_path: Path) ->
     tool = find_tool("elfatt-opt")
     assert tool
     done = subprocess.run(
-        [tool, "-", f"--elfatt-gpu-fit-registers=cuda-path={tmp_path}"],
+        [tool, "-", f"--elfatt-gpu-serialize=cuda-path={folder} {options}"],
         input='gpu.module @kernels [#nvvm.target<chip = "sm_87", features = "+ptx74">]'
         f" {{\n{kernels}}}",
         capture_output=True,
@@ -273,14 +275,28 @@ def test_kernels_that_spill_get_the_registers_of_a_block_less(tmp_path: Path) ->
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    found = dict(
-        re.findall(r"@(\w+)\(\) attributes \{(.*)\}", done.stdout.replace(" : i32", ""))
-    )
-    assert "nvvm.maxnreg = 128" in found["fits"] and "minctasm" not in found["fits"]
-    assert "nvvm.maxnreg = 168" in found["spills"]
+    runs = folder / "bin" / "ptxas.runs"
+    return done, len(runs.read_text().split()) if runs.exists() else 0
+
+
+def test_kernels_that_spill_get_the_registers_of_a_block_less(tmp_path: Path) -> None:
+    limits = {"fits": 128, "spills": 128, "hopeless": 128, "unlimited": 0}
+    done, _ = serialize(tmp_path, limits, "fit-registers=true")
+    found = dict(re.findall(r"\.entry (\w+)\(.*?\)(.*?)\{", done.stdout))
+    assert ".maxnreg 128" in found["fits"] and "minnctapersm" not in found["fits"]
+    assert ".maxnreg 168" in found["spills"]
     # More registers save it nothing: it keeps what it had.
-    assert "nvvm.maxnreg = 128" in found["hopeless"]
-    assert (
-        "nvvm.minctasm = 1" in found["unlimited"]
-        and "maxnreg" not in found["unlimited"]
-    )
+    assert ".maxnreg 128" in found["hopeless"]
+    assert ".minnctapersm 1" in found["unlimited"]
+    assert "maxnreg" not in found["unlimited"]
+
+
+@pytest.mark.parametrize("form", ["ptx", "cubin"])
+def test_ptxas_runs_once_for_kernels_that_fit(tmp_path: Path, form: str) -> None:
+    options = f"fit-registers=true format={form}"
+    assert serialize(tmp_path, {"fits": 128}, options)[1] == 1
+
+
+def test_ptxas_runs_again_for_kernels_that_spill(tmp_path: Path) -> None:
+    done, runs = serialize(tmp_path, {"spills": 128}, "fit-registers=true format=cubin")
+    assert runs == 2 and "spill_bytes = 0" in done.stdout

@@ -250,33 +250,6 @@ def GPUAttachTargetPass : Pass<"elfatt-gpu-attach-target", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
 }
 
-def GPUFitRegistersPass : Pass<"elfatt-gpu-fit-registers", "::mlir::ModuleOp"> {
-  let summary = "Leave kernels that spill room for one block less on a multiprocessor";
-  let description = [{
-    What a kernel takes of registers ptxas alone knows. It is asked; a kernel that spills
-    gets the registers of one block less (`nvvm.maxnreg`), or, where it had no limit or has
-    none any more, all that a block has (`nvvm.minctasm`: left alone ptxas rather spills
-    a few), until it does not, or nothing is left. PTX and cubins are made from the same
-    kernels. Where there is no ptxas for the chip nothing is done.
-
-    Preconditions: `gpu.module` ops in the LLVM and NVVM dialects, each with a
-    target from `elfatt-gpu-attach-target`.
-
-    Postconditions: the same kernels; those of which ptxas spilled, and spills fewer bytes
-    with more registers, have those.
-
-    Before: `llvm.func @main_0() attributes {nvvm.kernel, nvvm.maxnreg = 128 : i32, ...}`
-    After: `llvm.func @main_0() attributes {nvvm.kernel, nvvm.maxnreg = 168 : i32, ...}`
-
-    Changes numerics: no.
-  }];
-  let options = [
-    Option<"cudaPath", "cuda-path", "std::string", "\"\"",
-           "CUDA Toolkit to take ptxas from; empty: search">];
-  let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
-  let statistics = [Statistic<"numRelaxed", "relaxed", "kernels with more registers">];
-}
-
 def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
   let summary = "Turn each gpu.module into a gpu.binary of PTX, cubin, fatbin or LLVM bitcode";
   let description = [{
@@ -286,6 +259,12 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     Postconditions: `gpu.binary` ops. With `format=cubin` or `fatbin` ptxas
     assembles the PTX; registers, shared memory and spills of each kernel are in
     the object's properties.
+
+    What a kernel takes of registers ptxas alone knows. With `fit-registers` a kernel that
+    spills gets those of one block less on a multiprocessor (`.maxnreg`) or, where it had no
+    limit or has none any more, all that a block has (`.minnctapersm`: left alone ptxas rather
+    spills a few), until it does not or nothing is gained. PTX and cubins are of one text. Where
+    there is no ptxas for the chip, PTX has the limits of the `gpu.module`.
 
     Before: `gpu.module @kernels [#nvvm.target<...>] { llvm.func ... }`
     After: `gpu.binary @kernels [#gpu.object<#nvvm.target<...>, assembly = "...">]`
@@ -297,7 +276,10 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     Option<"cudaPath", "cuda-path", "std::string", "\"\"",
            "CUDA Toolkit to take ptxas and fatbinary from; empty: search">,
     Option<"countRegisters", "count-registers", "bool", "false",
-           "with format=llvm: figures of ptxas too, where there is one">];
+           "with format=llvm: figures of ptxas too, where there is one">,
+    Option<"fitRegisters", "fit-registers", "bool", "false",
+           "kernels that spill have more registers, where ptxas is there to say so">];
+  let statistics = [Statistic<"numRelaxed", "relaxed", "kernels with more registers">];
   let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
 }
 

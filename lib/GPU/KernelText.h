@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// PTX of kernels, what ptxas makes of it, and the registers that kernels have by that: one text
+// for PTX, cubin and figures.
+#ifndef ELFATT_LIB_GPU_KERNELTEXT_H
+#define ELFATT_LIB_GPU_KERNELTEXT_H
+
+#include "elfatt/Target/Ptxas.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace elfatt::gpu {
+
+/// What ptxas made of one object.
+struct Assembly {
+  std::string cubin;
+  std::vector<target::KernelUsage> usage;
+  std::string error; ///< why there is none, or empty
+};
+
+/// The kernels of a gpu.module.
+struct KernelText {
+  mlir::OwningOpRef<mlir::ModuleOp> holder;
+  mlir::gpu::BinaryOp binary;                ///< in it: an object of PTX for each target
+  llvm::SmallVector<Assembly, 1> assemblies; ///< of each object, where ptxas was asked
+};
+
+struct TextOptions {
+  llvm::StringRef cudaPath; ///< a CUDA Toolkit; empty: search
+  bool assemble = false;
+  /// Kernels that spill get more registers; nothing where no ptxas says so.
+  bool fitRegisters = false;
+  /// Without places in the source, which would be debug information: ptxas spills more with it.
+  bool dropLocations = false;
+};
+
+/// The text of `kernels` and its assembly. With `fitRegisters` a kernel that spills gets the
+/// registers of one block less (`nvvm.maxnreg`), or all that a block has (`nvvm.minctasm`), as
+/// long as it spills fewer bytes with them; `numRelaxed` counts these. Errors of LLVM are at
+/// `kernels`.
+llvm::FailureOr<KernelText> makeText(mlir::gpu::GPUModuleOp kernels, const TextOptions &options,
+                                     unsigned &numRelaxed);
+
+} // namespace elfatt::gpu
+
+#endif // ELFATT_LIB_GPU_KERNELTEXT_H
