@@ -36,15 +36,21 @@ int64_t getChunk(ArrayRef<Value> memrefs) {
   return 1;
 }
 
-/// How chunks go round: neighbouring threads take neighbouring chunks of a row, or the same
-/// chunk of neighbouring rows, in groups of eight.
-enum class ChunkOrder { AlongRows, AcrossRows };
+/// How chunks go round: neighbouring threads take neighbouring chunks of a row, or the same chunk,
+/// or two, of neighbouring rows, in groups of eight rows.
+enum class ChunkOrder { AlongRows, AcrossRows, PairsAcrossRows };
 
 /// Rows of shared memory whose chunks of 16 bytes go to different banks lie an odd number of
 /// chunks apart: then eight of them meet no conflict across rows, though not along them. Along
 /// rows that nothing lies between there is none either, and a warp takes rows of global memory
-/// whole, where sectors are two chunks and a row an odd number of them.
+/// whole, where sectors are two chunks and a row an odd number of them. Of rows that lie twice an
+/// odd number of chunks apart eight lanes take two chunks of four.
 ChunkOrder getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
+  // What is copied within shared memory meets no sectors.
+  const bool isWithin =
+      memrefs.size() > 1 && llvm::all_of(memrefs, [](Value memref) {
+        return mg::GPUDialect::hasWorkgroupMemoryAddressSpace(cast<MemRefType>(memref.getType()));
+      });
   for (Value memref : memrefs) {
     auto type = cast<MemRefType>(memref.getType());
     int64_t bytes = chunk * type.getElementTypeBitWidth() / 8;
@@ -54,9 +60,13 @@ ChunkOrder getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
         !mg::GPUDialect::hasWorkgroupMemoryAddressSpace(type) ||
         failed(type.getStridesAndOffset(strides, offset)))
       continue;
-    int64_t pitch = strides[type.getRank() - 2];
-    if (!ShapedType::isDynamic(pitch) && pitch != type.getShape().back() && pitch / chunk % 2 != 0)
+    int64_t pitch = strides[type.getRank() - 2], columns = type.getShape().back();
+    if (ShapedType::isDynamic(pitch) || (pitch == columns && !isWithin))
+      continue;
+    if (pitch / chunk % 2 != 0)
       return ChunkOrder::AcrossRows;
+    if (pitch / chunk % 4 == 2 && columns / chunk % 2 == 0)
+      return ChunkOrder::PairsAcrossRows;
   }
   return ChunkOrder::AlongRows;
 }
@@ -101,7 +111,7 @@ void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, in
   }
   Value columns = rank == 0 ? constant(b, 1) : counts.back(), rowsInGroups = rows;
   std::optional<int64_t> knownRows = getConstantIntValue(rows);
-  if (order == ChunkOrder::AcrossRows)
+  if (order != ChunkOrder::AlongRows)
     rowsInGroups = knownRows
                        ? constant(b, llvm::alignTo(*knownRows, kGroup))
                        : b.createOrFold<arith::MulIOp>(
@@ -126,10 +136,19 @@ void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, in
     row = arith::DivUIOp::create(inner, loc, position, columns);
     column = arith::RemUIOp::create(inner, loc, position, columns);
   } else {
-    Value inGroup = arith::RemUIOp::create(inner, loc, position, constant(inner, kGroup));
-    Value rest = arith::DivUIOp::create(inner, loc, position, constant(inner, kGroup));
-    column = arith::RemUIOp::create(inner, loc, rest, columns);
-    row = arith::DivUIOp::create(inner, loc, rest, columns);
+    const bool inPairs = order == ChunkOrder::PairsAcrossRows;
+    Value two = constant(inner, 2), rest = position, groups = columns;
+    if (inPairs) {
+      rest = arith::DivUIOp::create(inner, loc, position, two);
+      groups = inner.createOrFold<arith::DivUIOp>(loc, columns, two);
+    }
+    Value inGroup = arith::RemUIOp::create(inner, loc, rest, constant(inner, kGroup));
+    rest = arith::DivUIOp::create(inner, loc, rest, constant(inner, kGroup));
+    column = arith::RemUIOp::create(inner, loc, rest, groups);
+    if (inPairs)
+      column = arith::AddIOp::create(inner, loc, arith::MulIOp::create(inner, loc, column, two),
+                                     arith::RemUIOp::create(inner, loc, position, two));
+    row = arith::DivUIOp::create(inner, loc, rest, groups);
     row = arith::MulIOp::create(inner, loc, row, constant(inner, kGroup));
     row = arith::AddIOp::create(inner, loc, row, inGroup);
     if (!knownRows || *knownRows % kGroup != 0) {

@@ -444,14 +444,14 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
       stageRemainder(ctx, wholes, contexts[1]);
     }
     // After the context, which has its scratch no longer.
-    Value queryMatrix = ctx.staging(rows, ctx.heads * channels, queryType);
+    Value queryMatrix = ctx.fragments(rows, ctx.heads * channels, queryType);
     stageIn(ctx, queries, queryMatrix, Padding::None, reuse);
     query = queryMatrix;
     // Rows of O replace those of Q where they fit: a warp has read its own by then.
     Type outputType = typeOf(target).getElementType();
     output = outputType == queryType && channels == values
                  ? queryMatrix
-                 : ctx.staging(rows, ctx.heads * values, outputType);
+                 : ctx.fragments(rows, ctx.heads * values, outputType);
   }
   RowEpilogue epilogue(followers, ctx);
   if (failed(epilogue.prepare(op)))

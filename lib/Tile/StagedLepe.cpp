@@ -95,7 +95,7 @@ Value LepeTerm::makeRows(int64_t numRows, int64_t width, Type elementType) {
           ? rows
           : roundUp(typeOf(init).getDimSize(0) * line, rows) - typeOf(init).getDimSize(0) * line;
   const int64_t all = std::max(numRows, typeOf(value).getDimSize(0) * line + tail) + 2 * margin;
-  around = ctx.staging(all, width, elementType);
+  around = ctx.fragments(all, width, elementType);
   firstRow = b.createOrFold<arith::MulIOp>(origin(0), ctx.index(line));
   zero(ctx, rowsOf(ctx, around, ctx.index(0), ctx.index(margin)));
   zero(ctx, rowsOf(ctx, around, ctx.index(margin + numRows), ctx.index(all - margin - numRows)));
@@ -171,7 +171,7 @@ void LepeTerm::stageRows(int64_t rowBound) {
     OpBuilder::InsertionGuard guard(b);
     if (turns)
       b.setInsertionPoint(turns->loop);
-    around = ctx.staging(all, ctx.heads * columns, typeOf(value).getElementType());
+    around = ctx.fragments(all, ctx.heads * columns, typeOf(value).getElementType());
   }
   firstRow = ctx.index(0);
   auto sub = [&](Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); };

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/Passes.h"
 
+#include "elfatt/Dialect/Attention/IR/Attention.h"
+#include "elfatt/Tile/TileParams.h"
+
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -10,6 +13,7 @@ namespace elfatt::tile {
 #include "elfatt/Tile/Passes.h.inc"
 
 using namespace mlir;
+using namespace elfatt::attention;
 
 /// Whether `copy` moves a buffer onto itself: its source is its target reshaped and
 /// reshaped back. Bufferization writes such a copy for every insert_slice and its
@@ -37,6 +41,18 @@ static void setMemorySpace(Value value, Attribute space) {
       setMemorySpace(user->getResult(0), space);
 }
 
+/// The same type with rows as far apart as warps want them that write and read what they hold of
+/// a context; null for other memory.
+static MemRefType getPaddedType(memref::AllocOp alloc) {
+  auto type = alloc.getType();
+  if (type.getRank() < 2 || !type.getElementType().isF32() || !type.getLayout().isIdentity() ||
+      !llvm::all_of(alloc->getUsers(), llvm::IsaPred<ContextOp, MergeOp, ApplyOp>))
+    return {};
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() = fragmentPitch(shape.back());
+  return MemRefType::get(shape, type.getElementType());
+}
+
 namespace {
 struct TileCleanBuffersPass : impl::TileCleanBuffersPassBase<TileCleanBuffersPass> {
   using TileCleanBuffersPassBase::TileCleanBuffersPassBase;
@@ -53,9 +69,19 @@ struct TileCleanBuffersPass : impl::TileCleanBuffersPassBase<TileCleanBuffersPas
       if (!alloc->getParentOfType<scf::ForallOp>() || !alloc.getType().hasStaticShape())
         return;
       rewriter.setInsertionPoint(alloc);
-      auto scratch = memref::AllocaOp::create(rewriter, alloc.getLoc(), alloc.getType(),
-                                              rewriter.getI64IntegerAttr(64));
-      rewriter.replaceOp(alloc, scratch);
+      MemRefType padded = machine == Machine::GPU ? getPaddedType(alloc) : MemRefType();
+      auto scratch =
+          memref::AllocaOp::create(rewriter, alloc.getLoc(), padded ? padded : alloc.getType(),
+                                   rewriter.getI64IntegerAttr(64));
+      Value whole = scratch;
+      if (padded && padded != alloc.getType()) {
+        SmallVector<OpFoldResult> zeros(padded.getRank(), rewriter.getIndexAttr(0));
+        SmallVector<OpFoldResult> ones(padded.getRank(), rewriter.getIndexAttr(1));
+        whole = memref::SubViewOp::create(
+            rewriter, alloc.getLoc(), scratch, zeros,
+            getAsIndexOpFoldResult(&getContext(), alloc.getType().getShape()), ones);
+      }
+      rewriter.replaceOp(alloc, whole);
       if (machine == Machine::GPU)
         setMemorySpace(scratch,
                        gpu::AddressSpaceAttr::get(&getContext(), gpu::AddressSpace::Workgroup));

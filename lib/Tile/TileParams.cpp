@@ -106,7 +106,11 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
   const int64_t heads = extents.heads;
-  const int64_t valueBytes = stagedPitch(heads * values, extents.storageBits) * stored;
+  // Rows that meet a context, and those that LePE reads, lie as warps hold them.
+  int64_t valuePitch = stagedPitch(heads * values, extents.storageBits);
+  if (extents.storageBits == 32 && (extents.hasLepe || extents.keys == 0))
+    valuePitch = std::max(valuePitch, fragmentPitch(heads * values));
+  const int64_t valueBytes = valuePitch * stored;
   const int64_t keyBytes = stagedPitch(heads * channels, extents.storageBits) * stored;
   const int64_t state = heads * rows * (values + 2) * computed;
   const int64_t contextBytes = keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
@@ -129,7 +133,7 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   }
   // The context is there as it was summed until it is staged, before the rows are.
   if (extents.ownsContext)
-    bytes = std::max(bytes, contextBytes + heads * channels * values * computed);
+    bytes = std::max(bytes, contextBytes + heads * channels * fragmentPitch(values) * computed);
   // Several steps hand the state on in scratch.
   return extents.steps > 1 ? (bytes + state) * extents.steps + state : bytes;
 }
@@ -173,7 +177,7 @@ static int64_t contextBytes(const TileExtents &extents, const TileParams &params
                              stored;
   const int64_t tokens = params.contextWarps * params.contextTokens * params.contextTiles;
   const int64_t context =
-      heads == 1 || extents.ownsContext ? heads * rows * stagedPitch(values, extents.bits) : 0;
+      heads == 1 || extents.ownsContext ? heads * rows * fragmentPitch(values) : 0;
   return std::max(tokens * tokenBytes, state) + context * computed;
 }
 
@@ -374,7 +378,8 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
   case PartKind::Apply:
     return rowBytes(limits, extents, rows, channels) <= limits.sharedBytes;
   case PartKind::Context: {
-    const int64_t context = extents.ownsContext ? channels * values * extents.bits / 8 : 0;
+    const int64_t context =
+        extents.ownsContext ? channels * fragmentPitch(values) * extents.bits / 8 : 0;
     // All channels have a warp that holds their state, beside as many weights and addresses.
     const int64_t fewWarps = getFewContextWarps(limits);
     const int64_t ofWarp = fewWarps != 0 ? getContextRows(channels, fewWarps) : kFragmentRows;

@@ -47,6 +47,8 @@ Value TileContext::staging(int64_t rows, int64_t columns, Type elementType) cons
 }
 
 Value TileContext::fragments(int64_t rows, int64_t columns, Type elementType) const {
+  if (!params.staged || elementType.getIntOrFloatBitWidth() != 32)
+    return staging(rows, columns, elementType);
   return makeMatrix(*this, rows, columns, fragmentPitch(columns), elementType);
 }
 

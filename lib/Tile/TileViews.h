@@ -35,7 +35,7 @@ struct TileContext {
   mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
   /// The same for a matrix [rows, columns] that passes through staging.
   mlir::Value staging(int64_t rows, int64_t columns, mlir::Type elementType) const;
-  /// The same for a matrix of f32 that warps write and read as they hold it (GPU).
+  /// The same for one that warps write and read as they hold it, and not as a left operand (GPU).
   mlir::Value fragments(int64_t rows, int64_t columns, mlir::Type elementType) const;
   /// A buffer [rows..] that warps hold in registers, each its own rows (GPU).
   mlir::Value registers(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;

@@ -50,6 +50,21 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // Rows of f32 that lie ten chunks apart, eight of them used: eight lanes have two of each of four.
+  // CHECK-LABEL: gpu.func @rows_in_fourths_of_the_banks
+  // CHECK: %[[POSITION:.*]] = arith.addi
+  // CHECK: %[[REST:.*]] = arith.divui %[[POSITION]], %[[TWO:c2.*]] : index
+  // CHECK: %[[ROW:.*]] = arith.remui %[[REST]], %{{.*}} : index
+  // CHECK: %[[PAIR:.*]] = arith.muli %{{.*}}, %[[TWO]]
+  // CHECK: %[[FIRST:.*]] = arith.remui %[[POSITION]], %[[TWO]]
+  // CHECK: arith.addi %[[PAIR]], %[[FIRST]]
+  // CHECK: arith.addi %{{.*}}, %[[ROW]]
+  gpu.func @rows_in_fourths_of_the_banks(%a: memref<64x32xf32>) workgroup(%s: memref<64x40xf32, #gpu.address_space<workgroup>>) kernel {
+    %rows = memref.subview %s[0, 0] [64, 32] [1, 1] : memref<64x40xf32, #gpu.address_space<workgroup>> to memref<64x32xf32, strided<[40, 1]>, #gpu.address_space<workgroup>>
+    linalg.copy ins(%a : memref<64x32xf32>) outs(%rows : memref<64x32xf32, strided<[40, 1]>, #gpu.address_space<workgroup>>)
+    gpu.return
+  }
+
   // CHECK-LABEL: gpu.func @rounding_copy
   // CHECK: arith.truncf %{{.*}} : vector<4xf32> to vector<4xbf16>
   gpu.func @rounding_copy(%a: memref<8x4xf32>) workgroup(%s: memref<8x4xbf16, 3>) kernel {

@@ -43,6 +43,30 @@ func.func @a_workers_buffer_is_scratch(%out: memref<4xf32>) {
   return
 }
 
+#k = affine_map<(j, d, e) -> (j, d)>
+#v = affine_map<(j, d, e) -> (j, e)>
+#c = affine_map<(j, d, e) -> (d, e)>
+#q = affine_map<(i, d, e) -> (i, d)>
+#a = affine_map<(i, d, e) -> (d, e)>
+#o = affine_map<(i, d, e) -> (i, e)>
+
+// Warps write a context as they hold it: four of its rows lie in different banks.
+// CHECK-LABEL: func.func @rows_of_a_context_lie_apart
+// CPU:           memref.alloca() {{.*}} : memref<32x32xf32>
+// GPU:           %[[ALL:.*]] = memref.alloca() {{.*}} : memref<32x40xf32, #gpu.address_space<workgroup>>
+// GPU:           %[[C:.*]] = memref.subview %[[ALL]][0, 0] [32, 32] [1, 1]
+// GPU:           attention.context {{.*}} outs(%[[C]] : memref<32x32xf32, strided<[40, 1]>, #gpu.address_space<workgroup>>)
+func.func @rows_of_a_context_lie_apart(%x: memref<64x32xf16>, %o: memref<64x32xf16>) {
+  scf.forall (%i) in (4) {
+    %b = memref.alloc() : memref<32x32xf32>
+    attention.context indexing_maps = [#k, #v, #c]
+      ins(%x, %x : memref<64x32xf16>, memref<64x32xf16>) outs(%b : memref<32x32xf32>)
+    attention.apply indexing_maps = [#q, #a, #o]
+      ins(%x, %b : memref<64x32xf16>, memref<32x32xf32>) outs(%o : memref<64x32xf16>)
+  }
+  return
+}
+
 // CHECK-LABEL: func.func @other_allocations_stay
 // CHECK:         memref.alloc()
 func.func @other_allocations_stay() -> memref<8xf32> {
