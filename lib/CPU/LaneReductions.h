@@ -4,6 +4,8 @@
 #ifndef ELFATT_LIB_CPU_LANEREDUCTIONS_H
 #define ELFATT_LIB_CPU_LANEREDUCTIONS_H
 
+#include "TileRegisters.h"
+
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -24,6 +26,17 @@ double neutralOf(mlir::vector::CombiningKind kind);
 /// power of two; of more rows than lanes it holds the first ones only.
 mlir::Value reduceLanes(mlir::ImplicitLocOpBuilder &b, mlir::vector::CombiningKind kind,
                         llvm::SmallVector<mlir::Value> rows);
+
+/// One register of row `row`, from `count` of its pieces in the tile that `op` reduces and from
+/// `partial`, which may be null.
+mlir::Value reduceRow(mlir::ImplicitLocOpBuilder &b, TileRegisters &registers,
+                      mlir::vector::MultiDimReductionOp op, int64_t row, size_t first, size_t count,
+                      mlir::Value partial);
+
+/// A sum or maximum over one dim of a float tile, from registers of `reduceRow` where there are
+/// any; false for another op.
+bool lowerReduction(mlir::ImplicitLocOpBuilder &b, TileRegisters &registers,
+                    mlir::vector::MultiDimReductionOp op, llvm::ArrayRef<mlir::Value> ofPanels);
 
 } // namespace elfatt::cpu
 

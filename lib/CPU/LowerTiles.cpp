@@ -31,7 +31,7 @@ class TileLowering {
 public:
   TileLowering(MLIRContext *context, int64_t lanes, int64_t vectorRegisters)
       : b(UnknownLoc::get(context), context), lanes(lanes), vectorRegisters(vectorRegisters),
-        registers(b, lanes) {}
+        registers(b, lanes, vectorRegisters) {}
 
   void run(Block &block);
   void eraseDead();
@@ -39,8 +39,8 @@ public:
 private:
   bool lower(Operation *op);
   bool lowerProduct(vector::ContractionOp op);
-  bool lowerReduction(vector::MultiDimReductionOp op);
   bool lowerWrite(vector::TransferWriteOp op);
+  bool lowerLoop(scf::ForOp op);
   void readBefore(Operation *writer);
   void makeAll(Value vector);
   void makePieces(Value vector, size_t first, size_t count);
@@ -65,6 +65,9 @@ private:
   SmallVector<vector::TransferReadOp> reads;              ///< that may still be asked for pieces
   SmallVector<Operation *> done;                          ///< replaced, in the order of the program
   DenseMap<Operation *, vector::TransferWriteOp> written; ///< whose panels are stored once made
+  /// A register of each row of the panels that were stored, where a reduction over the columns
+  /// wants them.
+  DenseMap<Operation *, SmallVector<Value>> partial;
 };
 } // namespace
 
@@ -122,8 +125,10 @@ void TileLowering::run(Block &block) {
       continue;
     }
     readBefore(&op);
+    const size_t before = done.size();
     if (lower(&op)) {
-      done.push_back(&op);
+      // What was in its regions uses what it defines.
+      done.insert(done.begin() + before, &op);
       continue;
     }
     // What is not lowered here takes whole vectors.
@@ -142,10 +147,34 @@ bool TileLowering::lower(Operation *op) {
   if (auto product = dyn_cast<vector::ContractionOp>(op))
     return lowerProduct(product);
   if (auto reduction = dyn_cast<vector::MultiDimReductionOp>(op))
-    return lowerReduction(reduction);
+    return lowerReduction(b, registers, reduction, partial.lookup(reduction));
   if (auto write = dyn_cast<vector::TransferWriteOp>(op))
     return lowerWrite(write);
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return lowerLoop(loop);
   return false;
+}
+
+/// A loop carries the pieces of tiles: wider vectors are what LLVM takes longest for.
+bool TileLowering::lowerLoop(scf::ForOp op) {
+  if (llvm::none_of(op.getInitArgs(), [](Value init) { return isTile(init.getType()); }))
+    return false;
+  auto loop = scf::ForOp::create(b, op.getLowerBound(), op.getUpperBound(), op.getStep(),
+                                 registers.piecesOf(op.getInitArgs()));
+  // The old loop stays until nothing asks for its tiles.
+  auto yield = cast<scf::YieldOp>(op.getBody()->getTerminator());
+  SmallVector<Value> yielded(yield.getOperands());
+  yield.getResultsMutable().assign(op.getRegionIterArgs());
+  Block *body = loop.getBody();
+  body->getOperations().splice(body->end(), op.getBody()->getOperations(), op.getBody()->begin(),
+                               std::prev(op.getBody()->end()));
+  op.getInductionVar().replaceAllUsesWith(loop.getInductionVar());
+  registers.setPieces(op.getRegionIterArgs(), loop.getRegionIterArgs());
+  registers.setPieces(op.getResults(), loop.getResults());
+  run(*body);
+  b.setInsertionPointToEnd(body);
+  scf::YieldOp::create(b, registers.piecesOf(yielded));
+  return true;
 }
 
 /// Ops that were lowered, and those that only they asked for.
@@ -189,75 +218,6 @@ bool TileLowering::lowerWrite(vector::TransferWriteOp op) {
   return true;
 }
 
-/// A sum or maximum over one dim of a float tile.
-bool TileLowering::lowerReduction(vector::MultiDimReductionOp op) {
-  VectorType type = op.getSourceVectorType();
-  vector::CombiningKind kind = op.getKind();
-  if (type.getRank() != 2 || op.getReductionDims().size() != 1 ||
-      !isa<FloatType>(type.getElementType()) ||
-      (kind != vector::CombiningKind::ADD && kind != vector::CombiningKind::MAXNUMF))
-    return false;
-  Value source = op.getSource(), result = op.getDest(), init = op.getAcc();
-  double neutral = neutralOf(kind);
-  SmallVector<Piece> pieces = registers.pieces(source);
-  auto join = [&](Value value, int64_t index) {
-    DenseElementsAttr constant;
-    bool fromNeutral = matchPattern(init, m_Constant(&constant)) && constant.isSplat() &&
-                       constant.getSplatValue<APFloat>().convertToDouble() == neutral;
-    registers.set(result, 0, index,
-                  fromNeutral ? value : combine(b, kind, registers.get(init, 0, index), value));
-  };
-  if (op.getReductionDims()[0] == 0) {
-    // Four sums at a time hide the latency of an addition.
-    constexpr int64_t chains = 4;
-    for (size_t index = 0; index < pieces.size(); ++index) {
-      SmallVector<Value> partial;
-      for (int64_t row = 0; row < type.getDimSize(0); ++row) {
-        Value value = registers.get(source, row, index);
-        if (row < chains)
-          partial.push_back(value);
-        else
-          partial[row % chains] = combine(b, kind, partial[row % chains], value);
-      }
-      while (partial.size() > 1) {
-        Value last = partial.pop_back_val();
-        Value &into = partial[partial.size() / 2];
-        into = combine(b, kind, into, last);
-      }
-      join(partial[0], index);
-    }
-    return true;
-  }
-  for (auto [index, group] : llvm::enumerate(registers.pieces(result))) {
-    SmallVector<Value> rows;
-    for (int64_t row = group.offset; row < group.offset + group.valid; ++row) {
-      Value partial;
-      for (auto [at, piece] : llvm::enumerate(pieces)) {
-        Value value = registers.withNeutralPadding(registers.get(source, row, at), piece, neutral);
-        if (partial && piece.width < pieces[0].width)
-          value = vector::InsertStridedSliceOp::create(
-              b, value, registers.constantSplat(neutral, cast<VectorType>(partial.getType())),
-              ArrayRef<int64_t>{0}, ArrayRef<int64_t>{1});
-        partial = partial ? combine(b, kind, partial, value) : value;
-      }
-      rows.push_back(partial);
-    }
-    Value reduced = reduceLanes(b, kind, rows);
-    // Fewer lanes than rows: a tile of fewer columns than the machine has lanes.
-    int64_t have = cast<VectorType>(reduced.getType()).getDimSize(0);
-    if (have < group.width) {
-      SmallVector<Value> scalars;
-      for (Value row : rows)
-        scalars.push_back(vector::ExtractOp::create(b, reduceLanes(b, kind, {row}), int64_t(0)));
-      scalars.resize(group.width, scalars.back());
-      reduced = vector::FromElementsOp::create(
-          b, VectorType::get({group.width}, type.getElementType()), scalars);
-    }
-    join(reduced, index);
-  }
-  return true;
-}
-
 //===----------------------------------------------------------------------===//
 // Products
 //===----------------------------------------------------------------------===//
@@ -294,10 +254,25 @@ Value TileLowering::allocate(Value operand, Operation *op) {
                                   b.getI64IntegerAttr(64));
 }
 
-/// Stores the pieces from `first` on that were summed last, where nothing else waits for them.
+/// Stores the pieces from `first` on that were summed last, where nothing else waits for them but
+/// their rows' maximum: of all panels that would begin when the last one ends, with no products
+/// beside it.
 void TileLowering::endPanel(vector::ContractionOp product, size_t first, size_t count) {
-  if (vector::TransferWriteOp write = written.lookup(product))
-    makePieces(write.getVector(), first, count);
+  vector::TransferWriteOp write = written.lookup(product);
+  if (!write)
+    return;
+  Value vector = write.getVector();
+  makePieces(vector, first, count);
+  for (Operation *user : vector.getUsers()) {
+    auto maximum = dyn_cast<vector::MultiDimReductionOp>(user);
+    if (!maximum || maximum.getKind() != vector::CombiningKind::MAXNUMF ||
+        maximum.getReductionDims() != ArrayRef<int64_t>{1})
+      continue;
+    SmallVector<Value> &rows = partial[maximum];
+    rows.resize(TileRegisters::numRows(vector));
+    for (auto [row, ofRow] : llvm::enumerate(rows))
+      ofRow = reduceRow(b, registers, maximum, row, first, count, ofRow);
+  }
 }
 
 MemoryTile TileLowering::throughScratch(Value operand, Operation *op) {

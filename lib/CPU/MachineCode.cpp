@@ -67,6 +67,18 @@ Expected<std::unique_ptr<llvm::Module>> makeLLVMModule(ModuleOp module, llvm::LL
   return code;
 }
 
+/// What is left of O2's passes: those that code which MLIR has lowered gains by, each as often as
+/// it does. Among those that are not here `indvars` moves what a loop does not use behind it, such
+/// as the maximum of a panel of scores behind the last panel, where no product is beside it.
+static constexpr llvm::StringLiteral kPasses =
+    "function("
+    "sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+    "loop-mssa(loop-instsimplify,loop-simplifycfg,licm<no-allowspeculation>,"
+    "loop-rotate<header-duplication>,licm<allowspeculation>),"
+    "simplifycfg,gvn,loop-vectorize,instcombine<no-verify-fixpoint>,"
+    "loop-unroll<O2>,instcombine<no-verify-fixpoint>,"
+    "loop-mssa(licm<allowspeculation>),simplifycfg)";
+
 void optimize(llvm::Module &module, llvm::TargetMachine &target) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -81,7 +93,9 @@ void optimize(llvm::Module &module, llvm::TargetMachine &target) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, graph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+  llvm::ModulePassManager passes;
+  llvm::cantFail(builder.parsePassPipeline(passes, kPasses));
+  passes.run(module, modules);
 }
 
 Expected<SmallVector<std::pair<llvm::StringRef, ArrayRef<char>>>> getConstants(ModuleOp module) {

@@ -84,7 +84,15 @@ vector::TransferWriteOp elfatt::cpu::findScratchWrite(vector::ContractionOp prod
   Value value = product.getResult();
   vector::TransferWriteOp write;
   while (!write) {
-    Operation *user = value.hasOneUse() ? *value.user_begin() : nullptr;
+    // Reductions take what panels leave, as they end.
+    Operation *user = nullptr;
+    for (Operation *of : value.getUsers()) {
+      if (isa<vector::MultiDimReductionOp>(of) && of->getBlock() == product->getBlock())
+        continue;
+      if (user)
+        return {};
+      user = of;
+    }
     if (!user || user->getBlock() != product->getBlock())
       return {};
     write = dyn_cast<vector::TransferWriteOp>(user);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TileRegisters.h"
 
+#include "TileMemory.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -188,18 +191,36 @@ Value TileRegisters::makeElementwise(Operation *op, int64_t row, int64_t index) 
   if (op->getNumResults() != 1 || op->getNumRegions() != 0 || !isMemoryEffectFree(op) ||
       (!OpTrait::hasElementwiseMappableTraits(op) && !isa<vector::FMAOp>(op)))
     return {};
-  auto type = cast<VectorType>(op->getResult(0).getType());
-  SmallVector<Value> operands;
-  for (Value operand : op->getOperands()) {
-    auto vector = dyn_cast<VectorType>(operand.getType());
-    if (vector && vector.getShape() != type.getShape())
+  Value result = op->getResult(0);
+  auto type = cast<VectorType>(result.getType());
+  auto isOfElements = [](Value operand) { return isa<VectorType>(operand.getType()); };
+  for (Value operand : op->getOperands())
+    if (isOfElements(operand) && vectorType(operand).getShape() != type.getShape())
       return {};
-    operands.push_back(vector ? get(operand, row, index) : operand);
+  const SmallVector<Piece> ofRow = pieces(result);
+  const int64_t count = ofRow.size(), first = row * count + index;
+  // Exponentials stand beside those of the next pieces, and what comes before all of them first:
+  // `elfatt-cpu-lower-exp2` interleaves neighbours.
+  SmallVector<int64_t> group = {first};
+  if (isa<math::Exp2Op>(op))
+    for (int64_t next = first + 1; next < std::min(numRows(result) * count, first + neighbours);
+         ++next)
+      if (!made.lookup(result)[next])
+        group.push_back(next);
+  SmallVector<SmallVector<Value>> operands;
+  for (int64_t at : group)
+    operands.push_back(llvm::map_to_vector(op->getOperands(), [&](Value operand) {
+      return isOfElements(operand) ? get(operand, at / count, at % count) : operand;
+    }));
+  SmallVector<Value> values;
+  for (auto [at, ofPiece] : llvm::zip_equal(group, operands)) {
+    auto pieceType = VectorType::get({ofRow[at % count].width}, type.getElementType());
+    OperationState state(op->getLoc(), op->getName(), ofPiece, {pieceType}, op->getAttrs());
+    values.push_back(b.create(state)->getResult(0));
   }
-  int64_t width = pieces(op->getResult(0))[index].width;
-  OperationState state(op->getLoc(), op->getName(), operands,
-                       {VectorType::get({width}, type.getElementType())}, op->getAttrs());
-  return b.create(state)->getResult(0);
+  for (auto [at, value] : llvm::drop_begin(llvm::zip_equal(group, values)))
+    set(result, at / count, at % count, value);
+  return values.front();
 }
 
 /// Of a vector that is made elsewhere.
@@ -238,6 +259,33 @@ Value TileRegisters::assemble(Value vector) {
       whole = vector::InsertStridedSliceOp::create(b, value, whole, at, ArrayRef<int64_t>{1});
     }
   return whole;
+}
+
+SmallVector<Value> TileRegisters::piecesOf(ValueRange values) {
+  SmallVector<Value> all;
+  for (Value value : values) {
+    if (!isTile(value.getType())) {
+      all.push_back(value);
+      continue;
+    }
+    const int64_t count = this->pieces(value).size();
+    for (int64_t at = 0; at < numRows(value) * count; ++at)
+      all.push_back(get(value, at / count, at % count));
+  }
+  return all;
+}
+
+void TileRegisters::setPieces(ValueRange values, ValueRange pieces) {
+  size_t next = 0;
+  for (Value value : values) {
+    if (!isTile(value.getType())) {
+      value.replaceAllUsesWith(pieces[next++]);
+      continue;
+    }
+    const int64_t count = this->pieces(value).size();
+    for (int64_t at = 0; at < numRows(value) * count; ++at)
+      set(value, at / count, at % count, pieces[next++]);
+  }
 }
 
 Value TileRegisters::withNeutralPadding(Value value, Piece piece, double neutral) {

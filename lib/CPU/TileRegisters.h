@@ -33,8 +33,9 @@ struct MemoryTile {
 
 class TileRegisters {
 public:
-  /// Registers of `lanes` elements.
-  TileRegisters(mlir::ImplicitLocOpBuilder &b, int64_t lanes) : b(b), lanes(lanes) {}
+  /// `registers` of `lanes` elements.
+  TileRegisters(mlir::ImplicitLocOpBuilder &b, int64_t lanes, int64_t registers = 0)
+      : b(b), lanes(lanes), neighbours(std::max<int64_t>(1, registers / kRegistersOfExponential)) {}
 
   /// Columns of a row, cut into pieces.
   llvm::SmallVector<Piece> pieces(int64_t columns) const;
@@ -51,6 +52,10 @@ public:
   mlir::Value lane(mlir::Value vector, int64_t index);
   /// Says what piece `index` of row `row` of `vector` is.
   void set(mlir::Value vector, int64_t row, int64_t index, mlir::Value piece);
+  /// `values` with the pieces of tiles in their place.
+  llvm::SmallVector<mlir::Value> piecesOf(mlir::ValueRange values);
+  /// Says that `pieces` are those of `values`, of which what is no tile is replaced.
+  void setPieces(mlir::ValueRange values, mlir::ValueRange pieces);
   /// `vector` whole again, for an op that is not lowered here.
   mlir::Value assemble(mlir::Value vector);
 
@@ -84,8 +89,11 @@ private:
   mlir::Value both(mlir::Value lhs, mlir::Value rhs);
   mlir::Value index(int64_t value);
 
+  /// Of an exponential: its own and a share of its constants'.
+  static constexpr int64_t kRegistersOfExponential = 16;
+
   mlir::ImplicitLocOpBuilder &b;
-  int64_t lanes;
+  int64_t lanes, neighbours; ///< of a register; exponentials that are made together
   llvm::DenseMap<mlir::Value, llvm::SmallVector<mlir::Value>> made;
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, mlir::Value> madeLanes;
   llvm::DenseMap<mlir::Value, mlir::Value> kept;

@@ -308,27 +308,21 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   Value factor = scale;
   if (base == ScoreBase::E)
     factor = log2e();
-  bool headroom = !typeOf(value).getElementType().isF16();
+  bool headroom = scratch || !typeOf(value).getElementType().isF16();
   auto writeRow = [&](Value number, Value index) {
     vector::TransferWriteOp::create(b, number, scratch->perRow, ValueRange{index},
                                     ArrayRef<bool>{true});
   };
   // What rows hold of the state is one more of their elements.
   const bool joins = fusesWeights && state;
-  Value max;
-  if (scratch) {
+  if (scratch)
     writeAll(scores, scratch->scores);
-    forEachRow(scratch->scores, [&](Value row, Value index) {
-      writeRow(reduceMax(row, /*perRow=*/true), index);
-      return Value();
-    });
-    max = readAll(scratch->perRow);
-  } else {
-    max = reduceMax(scores, /*perRow=*/true, joins ? state->max : Value());
-  }
+  Value max = reduceMax(scores, /*perRow=*/true, joins ? state->max : Value());
   if (state && !joins)
     max = arith::MaxNumFOp::create(b, state->max, max);
   Value pivot = finiteOrZero(max), operand, sum;
+  if (scratch && !scratch->perRow)
+    return inColumns(state, max, pivot, factor, headroom, *scratch);
   const std::optional<Pivot> shared =
       scratch ? std::nullopt
               : findPivot(pivot, factor, headroom,
@@ -347,6 +341,7 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
     });
     sum = readAll(scratch->perRow);
     operand = readAll(scratch->scores);
+    value = scratch->readValue(arith::ConstantIndexOp::create(b, 0), typeOf(scores).getDimSize(1));
   } else {
     Value weights = shared ? weight(scores, *shared) : weight(scores, pivot, factor, headroom);
     operand = narrow(weights, typeOf(value).getElementType());
@@ -359,6 +354,56 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   Value acc =
       arith::MulFOp::create(b, alongRows(rescaled, typeOf(state->acc).getDimSize(1)), state->acc);
   return {product(Product::NN, operand, value, acc), max, sum};
+}
+
+/// Weights of some keys are made before the products of those that precede them: a core computes
+/// both at once, and does so in the order of the program where both want the same of it.
+OnlineState Formulas::inColumns(const OnlineState *state, Value max, Value pivot, Value factor,
+                                bool headroom, const ScoreScratch &scratch) {
+  auto shape = cast<MemRefType>(scratch.scores.getType()).getShape();
+  const int64_t rows = shape[0], columns = scratch.columns;
+  VectorType partial = vectorType({rows, columns});
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  Value step = arith::ConstantIndexOp::create(b, columns);
+  Value last = arith::ConstantIndexOp::create(b, shape[1] - columns);
+  SmallVector<bool> inBounds(2, true);
+  auto readScores = [&](Value first) -> Value {
+    return vector::TransferReadOp::create(b, partial, scratch.scores, ValueRange{zero, first},
+                                          constant(0.0, type), ArrayRef<bool>(inBounds));
+  };
+  auto makeWeights = [&](Value first) {
+    Value weights = weight(readScores(first), pivot, factor, headroom);
+    vector::TransferWriteOp::create(b, weights, scratch.scores, ValueRange{zero, first},
+                                    ArrayRef<bool>(inBounds));
+    return weights;
+  };
+  auto addProduct = [&](Value first, Value value, Value to) {
+    return product(Product::NN, readScores(first), value, to);
+  };
+  Value lastValue = scratch.readValue(last, columns), acc, rescaled;
+  const int64_t values = typeOf(lastValue).getDimSize(1);
+  if (state) {
+    rescaled = weight(state->max, pivot, factor, /*headroom=*/false);
+    acc = arith::MulFOp::create(b, alongRows(rescaled, values), state->acc);
+  } else {
+    acc = constant(0.0, vectorType({rows, values}));
+  }
+  auto loop = scf::ForOp::create(b, zero, last, step, ValueRange{acc, makeWeights(zero)});
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value first = loop.getInductionVar();
+    Value weights = makeWeights(arith::AddIOp::create(b, first, step));
+    Value sums = arith::AddFOp::create(b, loop.getRegionIterArg(1), weights);
+    Value value = scratch.readValue(first, columns);
+    acc = addProduct(first, value, loop.getRegionIterArg(0));
+    scf::YieldOp::create(b, ValueRange{acc, sums});
+  }
+  acc = addProduct(last, lastValue, loop.getResult(0));
+  Value sum = reduceSum(loop.getResult(1), /*perRow=*/true);
+  if (state)
+    sum = arith::AddFOp::create(b, arith::MulFOp::create(b, rescaled, state->sum), sum);
+  return {acc, max, sum};
 }
 
 OnlineState Formulas::join(const OnlineState &first, const OnlineState &second, ScoreBase base) {

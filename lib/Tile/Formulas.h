@@ -10,6 +10,8 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
+#include <functional>
+
 namespace elfatt::tile {
 
 /// What scores are exponents of. Scaled by log2(e), to exponents of two, a bias of the
@@ -24,9 +26,16 @@ struct OnlineState {
   mlir::Value sum; ///< [rows], sum of P so far
 };
 
-/// Memory for scores [rows, keys], which weights replace row by row, and for a number a row.
+/// Memory for scores [rows, keys] of more registers than there are, which weights replace in a
+/// loop.
 struct ScoreScratch {
-  mlir::Value scores, perRow;
+  mlir::Value scores;
+  /// Memory for a number a row if the loop is one over rows; else it is one over so many keys,
+  /// beside their product with V.
+  mlir::Value perRow;
+  int64_t columns = 0;
+  /// V of some keys from `first` on, [keys, E].
+  std::function<mlir::Value(mlir::Value first, int64_t keys)> readValue;
 };
 
 /// Which operand of a product is transposed.
@@ -62,7 +71,7 @@ public:
   /// the machine multiplies that type. With a `scale`, which must be positive, S is
   /// `scale` times `scores`, and m that of `scores`. Weights that are not rounded
   /// carry a small power of two, and so do sum and acc: it cancels in their quotient.
-  /// With `scratch`, weights are made in a loop over the rows.
+  /// With `scratch`, weights are made in a loop, and `value` is null.
   OnlineState online(const OnlineState *state, mlir::Value scores, mlir::Value value,
                      ScoreBase base = ScoreBase::Two, mlir::Value scale = {},
                      const ScoreScratch *scratch = nullptr);
@@ -123,6 +132,8 @@ public:
   mlir::FloatType getType() const { return type; }
 
 private:
+  OnlineState inColumns(const OnlineState *state, mlir::Value max, mlir::Value pivot,
+                        mlir::Value factor, bool headroom, const ScoreScratch &scratch);
   /// 2^(factor (x - pivot)), with headroom for sums if asked for. The difference comes
   /// first: it is exact near the maximum, however large. `pivot` has the shape of `x`,
   /// or one value a row; no factor is a factor of 1.

@@ -5,6 +5,7 @@
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
 #include "SoftmaxTile.h"
 
+#include "KeyBlocks.h"
 #include "NextTile.h"
 #include "RowEpilogue.h"
 
@@ -23,17 +24,6 @@ using namespace elfatt::attention;
 using namespace elfatt::tile;
 
 namespace {
-/// The keys of a tile in blocks of whole lines of the outermost key dim.
-struct KeyBlocks {
-  int64_t lines;   ///< of the outermost key dim in one block
-  int64_t inner;   ///< keys of one line
-  int64_t columns; ///< keys of one block, padded
-  int64_t tile;    ///< keys of one register tile
-  bool single;     ///< one block holds all
-  int64_t first;   ///< keys of tile.firstKey before those
-  bool exact;      ///< no block has padding
-};
-
 class SoftmaxLowering {
 public:
   SoftmaxLowering(Operation *op, TileContext &ctx, SoftmaxTile tile)
@@ -43,7 +33,6 @@ public:
   LogicalResult run();
 
 private:
-  LogicalResult chooseBlocks();
   LogicalResult stageRows();
   void stageState(int64_t rows);
   void allocate();
@@ -55,7 +44,6 @@ private:
   void prefetchNext(Value view, const RowBlock &block);
   void lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys, Value valueRows);
   void finish(const RowBlock &block, const OnlineState &state);
-  int64_t firstMasked() const;
   OnlineState load(const RowBlock &blockOfHead);
   void store(const RowBlock &blockOfHead, const OnlineState &state);
 
@@ -84,45 +72,6 @@ private:
 /// The views of all heads; without several the one there is.
 static ArrayRef<Value> ofHeads(ArrayRef<Value> views, const Value &only) {
   return views.empty() ? ArrayRef(only) : views;
-}
-
-LogicalResult SoftmaxLowering::chooseBlocks() {
-  MemRefType key = typeOf(tile.key);
-  int64_t rank = key.getRank();
-  blocks.inner = 1;
-  for (int64_t dim = 1; dim < rank - 1; ++dim) {
-    if (key.isDynamicDim(dim))
-      return op->emitOpError("expected static inner key extents, got a dynamic one at key dim ")
-             << dim;
-    blocks.inner *= key.getDimSize(dim);
-  }
-  int64_t outer = key.getDimSize(0);
-  blocks.first = 0;
-  if (tile.firstKey) {
-    blocks.first = 1;
-    for (int64_t extent : typeOf(tile.firstKey).getShape().drop_back())
-      blocks.first *= extent;
-    blocks.lines = outer;
-    blocks.columns = blocks.tile = roundUp(blocks.first + outer * blocks.inner, ctx.params.padTo);
-    blocks.single = true;
-    blocks.exact = blocks.columns == blocks.first + outer * blocks.inner;
-    return success();
-  }
-  blocks.lines = std::max<int64_t>(1, ctx.params.keys / std::max<int64_t>(1, blocks.inner));
-  // Passing a block through scratch costs more than some padding.
-  if (!key.isDynamicDim(0))
-    blocks.lines = ctx.params.staged
-                       ? llvm::divideCeil(outer, llvm::divideCeil(outer, blocks.lines))
-                       : chooseLines(outer, blocks.lines, blocks.inner, ctx.params.padTo);
-  blocks.columns = roundUp(std::max<int64_t>(1, blocks.lines * blocks.inner), ctx.params.padTo);
-  // Several register tiles in a block share its width evenly.
-  int64_t tiles = llvm::divideCeil(blocks.columns, std::max(ctx.params.keyTile, ctx.params.padTo));
-  blocks.tile = roundUp(llvm::divideCeil(blocks.columns, tiles), ctx.params.padTo);
-  blocks.columns = blocks.tile * tiles;
-  blocks.single = !key.isDynamicDim(0) && outer <= blocks.lines;
-  blocks.exact = !key.isDynamicDim(0) && outer % blocks.lines == 0 &&
-                 blocks.columns == blocks.lines * blocks.inner;
-  return success();
 }
 
 /// With `staged`, Q is copied to scratch with its rows flattened, and O written
@@ -176,8 +125,15 @@ void SoftmaxLowering::allocate() {
   // Weights of more registers than there are pass through memory in any case: a loop over their
   // rows is less code.
   const int64_t rows = ctx.params.rows, lanes = ctx.params.padTo;
-  if (!ctx.params.staged && rows * (blocks.tile / lanes) > ctx.limits.vectorRegisters)
-    scoreScratch = {ctx.scratch({rows, blocks.tile}, ctx.type), ctx.scratch({rows}, ctx.type)};
+  if (!ctx.params.staged && rows * (blocks.tile / lanes) > ctx.limits.vectorRegisters) {
+    scoreScratch.emplace();
+    scoreScratch->scores = ctx.scratch({rows, blocks.tile}, ctx.type);
+    scoreScratch->columns = lanes;
+    // Sums of all keys stay in registers beside exponentials where one panel holds them.
+    const int64_t panel = (ctx.limits.vectorRegisters - 1) / (rows + 1);
+    if (llvm::divideCeil(values, lanes) > panel)
+      scoreScratch->perRow = ctx.scratch({rows}, ctx.type);
+  }
   Type keyType = ctx.operandType(typeOf(tile.key).getElementType());
   Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
   if (queryPairs)
@@ -206,8 +162,10 @@ LogicalResult SoftmaxLowering::run() {
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
   }
-  if (failed(chooseBlocks()))
+  FailureOr<KeyBlocks> chosen = KeyBlocks::choose(op, ctx, tile);
+  if (failed(chosen))
     return failure();
+  blocks = *chosen;
 
   sharesValue = blocks.single && epilogue.getLepe() && epilogue.getLepe()->canShareRows(op);
   if (failed(epilogue.prepare(op, /*stageValue=*/!sharesValue)))
@@ -427,10 +385,20 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
       scores = tile.score->apply(formulas, scores, block, key, start);
     if (validKeys)
       scores = formulas.maskColumns(scores, b.createOrFold<arith::SubIOp>(validKeys, start),
-                                    firstMasked());
-    Value value = valueRows ? readTile(ctx, valueRows, start, valueColumn, blocks.tile, values)
-                            : asOperand(readTile(ctx, tile.value, key, zero, blocks.tile, values),
-                                        tile.value);
+                                    blocks.firstMasked(tile.key, ctx.params));
+    auto readValue = [&](Value first, int64_t keys) {
+      if (valueRows)
+        return readTile(ctx, valueRows, b.createOrFold<arith::AddIOp>(start, first), valueColumn,
+                        keys, values);
+      return asOperand(
+          readTile(ctx, tile.value, b.createOrFold<arith::AddIOp>(key, first), zero, keys, values),
+          tile.value);
+    };
+    Value value;
+    if (scoreScratch)
+      scoreScratch->readValue = readValue;
+    else
+      value = readValue(zero, blocks.tile);
     return formulas.online(state, scores, value, base, laterScale,
                            scoreScratch ? &*scoreScratch : nullptr);
   };
@@ -458,20 +426,6 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     store(block, *state);
   else
     finish(block, *state);
-}
-
-/// The first column of a register tile that may lie beyond the keys in some tile, in steps of
-/// padding: those before it need no mask.
-int64_t SoftmaxLowering::firstMasked() const {
-  int64_t outer = typeOf(tile.key).getDimSize(0);
-  if (!ctx.params.staged || ShapedType::isDynamic(outer))
-    return 0;
-  // The last block has the fewest.
-  int64_t lines = outer - (llvm::divideCeil(outer, blocks.lines) - 1) * blocks.lines;
-  int64_t keys = lines * blocks.inner, first = blocks.tile;
-  for (int64_t start = 0; start < blocks.columns; start += blocks.tile)
-    first = std::min(first, std::max<int64_t>(0, keys - start));
-  return first / ctx.params.padTo * ctx.params.padTo;
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {

@@ -7,11 +7,40 @@
 // CHECK:         arith.addi
 // AVX512-LABEL: func.func @exp2_of_vectors
 // AVX512:        llvm.call_intrinsic "llvm.x86.avx512.mask.reduce.ps.512"
-// AVX512-COUNT-6: vector.fma
+// AVX512:        llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"
+// AVX512-COUNT-3: vector.fma
+// AVX512-NOT:    vector.fma
 // AVX512:        llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
 func.func @exp2_of_vectors(%x: vector<16xf32>) -> vector<16xf32> {
   %0 = math.exp2 %x : vector<16xf32>
   return %0 : vector<16xf32>
+}
+
+// Neighbours go step by step.
+// AVX512-LABEL: func.func @neighbours
+// AVX512:         mask.reduce.ps.512
+// AVX512-NEXT:    mask.reduce.ps.512
+// AVX512-NOT:     mask.scalef.ps.512
+// AVX512-COUNT-6: vector.fma
+// AVX512-NOT:     vector.fma
+// AVX512:         mask.scalef.ps.512
+// AVX512-NEXT:    mask.scalef.ps.512
+func.func @neighbours(%x: vector<16xf32>, %y: vector<16xf32>) -> (vector<16xf32>, vector<16xf32>) {
+  %0 = math.exp2 %x : vector<16xf32>
+  %1 = math.exp2 %y : vector<16xf32>
+  return %0, %1 : vector<16xf32>, vector<16xf32>
+}
+
+// Not so where the second is of the first.
+// AVX512-LABEL: func.func @one_of_the_other
+// AVX512:         mask.reduce.ps.512
+// AVX512:         mask.scalef.ps.512
+// AVX512:         mask.reduce.ps.512
+// AVX512:         mask.scalef.ps.512
+func.func @one_of_the_other(%x: vector<16xf32>) -> vector<16xf32> {
+  %0 = math.exp2 %x : vector<16xf32>
+  %1 = math.exp2 %0 : vector<16xf32>
+  return %1 : vector<16xf32>
 }
 
 // CHECK-LABEL: func.func @exp2_of_doubles_stays

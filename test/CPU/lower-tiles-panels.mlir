@@ -72,3 +72,53 @@ func.func @column_by_column(%a: memref<3x16xf32>, %o: memref<2x16xf32>) {
   vector.transfer_write %0, %o[%i, %i] {in_bounds = [true, true]} : vector<2x16xf32>, memref<2x16xf32>
   return
 }
+
+// -----
+
+#mk = affine_map<(i, j, k) -> (i, k)>
+#kn = affine_map<(i, j, k) -> (k, j)>
+#mn = affine_map<(i, j, k) -> (i, j)>
+
+// The maximum of a row is joined panel by panel.
+// CHECK-LABEL:     func.func @maximum_of_panels
+// CHECK:             scf.for
+// CHECK:             arith.cmpf ogt
+// CHECK:             scf.for
+// CHECK:             arith.cmpf ogt
+func.func @maximum_of_panels(%a: memref<2x8xf32>, %b: memref<8x64xf32>) -> (vector<2xf32>, f32) {
+  %i = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.0> : vector<2x64xf32>
+  %lowest = arith.constant dense<0xFF800000> : vector<2xf32>
+  %c = memref.alloca() : memref<2x64xf32>
+  %l = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<2x8xf32>, vector<2x8xf32>
+  %r = vector.transfer_read %b[%i, %i], %z {in_bounds = [true, true]} : memref<8x64xf32>, vector<8x64xf32>
+  %0 = vector.contract {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %l, %r, %zero : vector<2x8xf32>, vector<8x64xf32> into vector<2x64xf32>
+  vector.transfer_write %0, %c[%i, %i] {in_bounds = [true, true]} : vector<2x64xf32>, memref<2x64xf32>
+  %1 = vector.multi_reduction <maxnumf>, %0, %lowest [1] : vector<2x64xf32> to vector<2xf32>
+  %2 = memref.load %c[%i, %i] : memref<2x64xf32>
+  return %1, %2 : vector<2xf32>, f32
+}
+
+// -----
+
+// A loop carries the registers of a tile.
+// CHECK-LABEL:     func.func @loop_of_registers
+// CHECK:             scf.for {{.*}} -> (vector<16xf32>, vector<16xf32>)
+// CHECK-COUNT-2:       arith.addf {{.*}} : vector<16xf32>
+// CHECK:               scf.yield {{.*}} : vector<16xf32>, vector<16xf32>
+// CHECK-COUNT-2:     vector.store
+func.func @loop_of_registers(%a: memref<8x32xf32>, %o: memref<1x32xf32>) {
+  %i = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %n = arith.constant 8 : index
+  %z = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.0> : vector<1x32xf32>
+  %0 = scf.for %k = %i to %n step %one iter_args(%sum = %zero) -> (vector<1x32xf32>) {
+    %x = vector.transfer_read %a[%k, %i], %z {in_bounds = [true, true]} : memref<8x32xf32>, vector<1x32xf32>
+    %y = arith.addf %sum, %x : vector<1x32xf32>
+    scf.yield %y : vector<1x32xf32>
+  }
+  vector.transfer_write %0, %o[%i, %i] {in_bounds = [true, true]} : vector<1x32xf32>, memref<1x32xf32>
+  return
+}
