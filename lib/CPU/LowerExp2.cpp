@@ -100,9 +100,9 @@ SmallVector<Value> Exp2Expansion::portable(ArrayRef<Value> xs) {
   });
 }
 
-/// AVX-512: x = n + i/16 + f with 0 <= f < 1/16, 2^(i/16) from a register that holds all 16. Two
-/// instructions fewer than without a table, on the pipes of multiply-adds four. f is 0 for x
-/// infinite; the product with 2^floor(x) rounds, underflows and overflows as it should.
+/// AVX-512: x = n + i/16 + f with 0 <= f < 1/16, 2^(i/16) from a register that holds all 16: two
+/// multiply-adds fewer than for f < 1. f is 0 for x infinite; the product with 2^floor(x) rounds,
+/// underflows and overflows as it should.
 SmallVector<Value> Exp2Expansion::withScalef(ArrayRef<Value> xs) {
   // (2^f - 1) / f on [0, 1/16], interpolated at Chebyshev's nodes: relative error of 2^f 2e-9.
   constexpr float kCoefficients[] = {0.693147242f, 0.240205109f, 0.0564146638f};

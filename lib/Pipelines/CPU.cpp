@@ -2,6 +2,7 @@
 #include "elfatt/Pipelines/CPU.h"
 
 #include "elfatt/CPU/Passes.h"
+#include "elfatt/Dialect/Attention/Transforms/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Pipelines/Tile.h"
 #include "elfatt/Tile/Passes.h"
@@ -109,6 +110,10 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   auto limits = tile::MachineLimits::cpu(options.vectorBits, registers,
                                          options.dotsBF16 && options.vectorBits == 512);
   pm.addPass(cpu::createChannelsLastPass());
+  // No tile holds channels of no known number: loops do.
+  attention::DecomposeAttentionPassOptions unknown;
+  unknown.unknownChannels = true;
+  pm.addPass(attention::createDecomposeAttentionPass(unknown));
   buildTileToForall(pm, limits);
   endStage(pm, "tile");
   buildFuse(pm);

@@ -122,8 +122,7 @@ void SoftmaxLowering::stageState(int64_t rows) {
 }
 
 void SoftmaxLowering::allocate() {
-  // Weights of more registers than there are pass through memory in any case: a loop over their
-  // rows is less code.
+  // Weights of more registers than there are pass through memory in any case: a loop is less code.
   const int64_t rows = ctx.params.rows, lanes = ctx.params.padTo;
   if (!ctx.params.staged && rows * (blocks.tile / lanes) > ctx.limits.vectorRegisters) {
     scoreScratch.emplace();

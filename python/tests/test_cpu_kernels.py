@@ -79,6 +79,45 @@ def test_results_do_not_depend_on_threads(elfatt_run: str, tmp_path: Path) -> No
             np.testing.assert_array_equal(got[case.name], of_one[case.name], case.name)
 
 
+UNKNOWN = """
+#q = affine_map<(b, i, j, d, e) -> (b, i, d)>
+#k = affine_map<(b, i, j, d, e) -> (b, j, d)>
+#v = affine_map<(b, i, j, d, e) -> (b, j, e)>
+#o = affine_map<(b, i, j, d, e) -> (b, i, e)>
+func.func @main(%q: tensor<2x8x?xf32>, %k: tensor<2x9x?xf32>, %v: tensor<2x9x4xf32>) -> tensor<2x8x4xf32> {
+  %e = tensor.empty() : tensor<2x8x4xf32>
+  %r = attention.sdpa indexing_maps = [#q, #k, #v, #o]
+    ins(%q, %k, %v : tensor<2x8x?xf32>, tensor<2x9x?xf32>, tensor<2x9x4xf32>)
+    outs(%e : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
+  return %r : tensor<2x8x4xf32>
+}
+"""
+"""Attention whose scale, too, is known at run time alone."""
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_channels_of_no_known_number(
+    elfatt_run: str, tmp_path: Path, channels: int
+) -> None:
+    random = np.random.default_rng(channels)
+    q, k, v = (
+        random.standard_normal(shape)
+        for shape in ((2, 8, channels), (2, 9, channels), (2, 9, 4))
+    )
+    inputs = {f"arg{i}": x.astype(np.float32) for i, x in enumerate((q, k, v))}
+    scores = np.exp(q @ k.transpose(0, 2, 1) / np.sqrt(channels))
+    expected = scores / scores.sum(axis=-1, keepdims=True) @ v
+    (tmp_path / "m.mlir").write_text(UNKNOWN)
+    np.savez(tmp_path / "in.npz", **inputs)
+    done = subprocess.run(
+        [elfatt_run, "m.mlir", "--inputs=in.npz", "--save=out.npz"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_allclose(out["out0"], expected, atol=2e-6)
+
+
 SLICE = """
 func.func @main(%x: tensor<16xf32>, %at: tensor<1xi64>) -> tensor<4xf32> {
   %c0 = arith.constant 0 : index

@@ -277,7 +277,19 @@ bool isOnTensors(Operation *op) {
   return isa<ViewOpInterface>(op) && dps.hasPureTensorSemantics();
 }
 
+/// Whether `op` is exact attention that no tile holds: D or E is known at run time alone.
+bool hasUnknownChannels(Operation *op) {
+  auto sdpa = dyn_cast<SdpaOp>(op);
+  if (!sdpa)
+    return false;
+  AttentionDims dims = AttentionDims::get(sdpa);
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
+  return ShapedType::isDynamic(ranges[dims.channels]) || ShapedType::isDynamic(ranges[dims.values]);
+}
+
 struct DecomposeAttentionPass : impl::DecomposeAttentionPassBase<DecomposeAttentionPass> {
+  using DecomposeAttentionPassBase::DecomposeAttentionPassBase;
+
   void runOnOperation() override {
     IRRewriter rewriter(&getContext());
     // Whole ops into parts first, then every part into its formula.
@@ -304,7 +316,7 @@ private:
   template <typename Interface> SmallVector<Interface> collect() {
     SmallVector<Interface> ops;
     getOperation()->walk([&](Interface op) {
-      if (isOnTensors(op))
+      if (isOnTensors(op) && (!unknownChannels || hasUnknownChannels(op)))
         ops.push_back(op);
     });
     return ops;

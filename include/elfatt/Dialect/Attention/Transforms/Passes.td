@@ -30,6 +30,9 @@ def DecomposeAttentionPass : Pass<"elfatt-decompose"> {
     %o = linalg.generic ins(%p, %v) outs(%zeroed_init) // mulf, addf
     ```
   }];
+  let options = [
+    Option<"unknownChannels", "unknown-channels", "bool", "false",
+           "Only attention.sdpa whose channels or values are of no known number">];
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
     "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
