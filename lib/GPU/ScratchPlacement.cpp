@@ -65,6 +65,11 @@ struct Buffers {
     return bound;
   }
 
+  /// Those that are in use at the same time as buffer `i`.
+  int64_t countMet(int64_t i) const {
+    return llvm::count_if(lives, [&](const Interval &life) { return life.meets(lives[i]); });
+  }
+
   /// One after the other, each as low as those before it leave room.
   ScratchPlacement place(ArrayRef<int64_t> order) const {
     ScratchPlacement placement;
@@ -104,19 +109,23 @@ ScratchPlacement placeBuffers(Region &region, ArrayRef<memref::AllocaOp> buffers
     all.lives.push_back(getLife(buffer, places));
     all.sizes.push_back(llvm::alignTo(getBytes(buffer.getType()), kPointerAlignment));
   }
-  // Large ones first: small ones fit between them.
-  auto order = llvm::to_vector(llvm::seq<int64_t>(0, buffers.size()));
-  llvm::stable_sort(order, [&](int64_t i, int64_t j) { return all.sizes[i] > all.sizes[j]; });
-  ScratchPlacement best = all.place(order);
+  // Large ones first: small ones fit between them. Or those in use with the most first: what
+  // others take turns at lies behind them, and is as large as the largest turn.
+  auto bySize = llvm::to_vector(llvm::seq<int64_t>(0, buffers.size()));
+  llvm::stable_sort(bySize, [&](int64_t i, int64_t j) { return all.sizes[i] > all.sizes[j]; });
+  auto byUse = bySize;
+  llvm::stable_sort(byUse, [&](int64_t i, int64_t j) { return all.countMet(i) > all.countMet(j); });
+  ScratchPlacement best = all.place(bySize);
   // One that is in use with all others, behind a large one that is not, splits the room in two.
   const int64_t bound = all.getBound();
-  for (int64_t i = 0, e = order.size(); i < e && best.bytes > bound; ++i) {
-    SmallVector<int64_t> other(order);
-    std::rotate(other.begin() + i, other.begin() + i + 1, other.end());
-    ScratchPlacement placement = all.place(other);
-    if (placement.bytes < best.bytes)
-      best = std::move(placement);
-  }
+  for (ArrayRef<int64_t> order : {ArrayRef(bySize), ArrayRef(byUse)})
+    for (int64_t i = 0, e = order.size(); i < e && best.bytes > bound; ++i) {
+      SmallVector<int64_t> other(order);
+      std::rotate(other.begin() + i, other.begin() + i + 1, other.end());
+      ScratchPlacement placement = all.place(other);
+      if (placement.bytes < best.bytes)
+        best = std::move(placement);
+    }
   best.areShared = best.bytes < llvm::sum_of(all.sizes, int64_t(0));
   return best;
 }

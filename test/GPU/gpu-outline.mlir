@@ -98,6 +98,29 @@ func.func @scratch_that_stays(%a: memref<4xf32>) {
   return
 }
 
+// What two that are in use with all others leave is the room of one and then of two others that
+// are larger together: first those two, then what takes turns.
+func.func @scratch_of_turns(%a: memref<4xf32>) {
+  scf.forall (%i) in (4) {
+    %one = memref.alloca() : memref<100xf32, #gpu.address_space<workgroup>>
+    %stays = memref.alloca() : memref<60xf32, #gpu.address_space<workgroup>>
+    %stays2 = memref.alloca() : memref<50xf32, #gpu.address_space<workgroup>>
+    %two = memref.alloca() : memref<80xf32, #gpu.address_space<workgroup>>
+    %three = memref.alloca() : memref<40xf32, #gpu.address_space<workgroup>>
+    %x = memref.load %a[%i] : memref<4xf32>
+    memref.store %x, %one[%i] : memref<100xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %stays[%i] : memref<60xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %stays2[%i] : memref<50xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %one[%i] : memref<100xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %two[%i] : memref<80xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %three[%i] : memref<40xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %two[%i] : memref<80xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %stays[%i] : memref<60xf32, #gpu.address_space<workgroup>>
+    memref.store %x, %stays2[%i] : memref<50xf32, #gpu.address_space<workgroup>>
+  }
+  return
+}
+
 // What is viewed early and used late shares the bytes of what is used in between.
 func.func @scratch_viewed_early(%a: memref<4xf32>) {
   scf.forall (%i) in (4) {
@@ -153,6 +176,7 @@ func.func @much_scratch(%a: memref<16xf32>) {
 // CHECK: gpu.func @scratch_that_stays_0({{.*}}) workgroup(%[[ARRAY:.*]] : memref<656xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
 // CHECK: %[[C448:.*]] = arith.constant 448 : index
 // CHECK-NEXT: memref.view %[[ARRAY]][%[[C448]]][] : {{.*}} to memref<50xf32
+// CHECK: gpu.func @scratch_of_turns_0({{.*}}) workgroup(%{{.*}} : memref<928xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
 // CHECK: gpu.func @scratch_viewed_early_0({{.*}}) workgroup(%{{.*}} : memref<400xi8, #gpu.address_space<workgroup>> {{.*}}) kernel
 // CHECK: gpu.func @much_scratch_0(%{{[^)]*}}) kernel
 // CHECK: %[[ALL:.*]] = gpu.dynamic_shared_memory : memref<?xi8, #gpu.address_space<workgroup>>
