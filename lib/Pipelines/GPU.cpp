@@ -154,8 +154,10 @@ void buildGPULaunchPipeline(OpPassManager &pm, ModuleOp module, const GPUOptions
     buildGPUKernelPipeline(pm, options);
   pm.addPass(gpu::createGPULaunchToCallPass());
   // Errors of the simulator name places in the source.
-  if (isSimulated)
+  if (isSimulated) {
+    pm.addPass(gpu::createGPUDropCallSitesPass());
     pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+  }
   pm.addPass(gpu::createGPUSerializePass(
       {options.format, options.cudaPath, countRegisters, /*fitRegisters=*/!isForeign}));
   endStage(pm, "binary");

@@ -130,7 +130,7 @@ void SoftmaxLowering::allocate() {
     scoreScratch->columns = lanes;
     // Sums of all keys stay in registers beside exponentials where one panel holds them.
     const int64_t panel = (ctx.limits.vectorRegisters - 1) / (rows + 1);
-    if (llvm::divideCeil(values, lanes) > panel)
+    if (llvm::divideCeilSigned(values, lanes) > panel)
       scoreScratch->perRow = ctx.scratch({rows}, ctx.type);
   }
   Type keyType = ctx.operandType(typeOf(tile.key).getElementType());

@@ -87,6 +87,33 @@ def _block(x: Any, wq: Any, wo: Any, w1: Any, w2: Any) -> Any:
     return x + jax.nn.gelu(norm(x) @ w1, approximate=False) @ w2
 
 
+def _layers(x: Any, weights: Any) -> Any:
+    """One set of weights a layer, as ``scan`` takes them; also each layer's mean."""
+
+    def layer(x: Any, weight: Any) -> Any:
+        qkv = x @ (0.1 * weight)
+        q, k, v = jnp.split(qkv.reshape(B, N, 3 * H, D), 3, axis=2)
+        y = x + jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
+        return y, y.mean()
+
+    return jax.lax.scan(layer, x, weights)
+
+
+def _repeated(q: Any, k: Any, v: Any, count: Any) -> Any:
+    return jax.lax.fori_loop(0, count, lambda _, x: _einsum(x, k, v) + x, q)
+
+
+def _branches(q: Any, k: Any, v: Any, choice: Any) -> Any:
+    out = jax.lax.switch(
+        choice, [lambda: q, lambda: _einsum(q, k, v), lambda: -_einsum(q, k, v)]
+    )
+    return jax.lax.cond(out.sum() > 0, jnp.sin, lambda x: x, out)
+
+
+def _mapped(q: Any, k: Any, v: Any) -> Any:
+    return jax.lax.map(lambda one: _einsum(*(x[None] for x in one))[0], (q, k, v))
+
+
 def cases() -> Dict[str, Case]:
     """Name -> function and example inputs."""
     c = H * D
@@ -115,6 +142,15 @@ def cases() -> Dict[str, Case]:
             _masked_by_minus_infinity,
             [*qkv, _mask(B, 1, N, M)],
         ),
+        "scan": (
+            _layers,
+            [_random(B, N, c, seed=6), _random(3, c, 3 * c, seed=7)],
+        ),
+        "loop": (_repeated, [*qkv, np.int32(3)]),
+        "no-turn": (_repeated, [*qkv, np.int32(0)]),
+        "branches": (_branches, [*qkv, np.int32(1)]),
+        "last-branch": (_branches, [*qkv, np.int32(7)]),
+        "map": (_mapped, qkv),
         "block": (
             _block,
             [
@@ -150,7 +186,17 @@ def flax_cases() -> Dict[str, Case]:
 
 
 # Those that tests read as text.
-KEPT = ("plain", "causal", "grouped-causal", "padding", "window", "bf16", "block")
+KEPT = (
+    "plain",
+    "causal",
+    "grouped-causal",
+    "padding",
+    "window",
+    "bf16",
+    "scan",
+    "branches",
+    "block",
+)
 
 
 def text_of(case: Case, debug_info: bool = False) -> str:

@@ -90,9 +90,56 @@ def test_kept_modules_are_raised_and_right(
     )
     assert result.returncode == 0, result.stdout + result.stderr
     remarks = re.findall(r"remark: .*", result.stderr)
-    assert len(remarks) == 1 and "raised to attention.sdpa" in remarks[0]
+    assert remarks and all("raised to attention.sdpa" in r for r in remarks)
     # At its line in the text, which has no other locations.
     assert re.search(rf"{name}\.stablehlo:\d+:\d+: remark", result.stderr)
+
+
+CONTROL_FLOW = """
+func.func @main(%x: tensor<3xf32>, %n: tensor<i32>, %which: tensor<i32>)
+    -> (tensor<3xf32>, tensor<i32>) {
+  %one = stablehlo.constant dense<1> : tensor<i32>
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %0:2 = stablehlo.while(%i = %zero, %y = %x) : tensor<i32>, tensor<3xf32> cond {
+    %more = stablehlo.compare LT, %i, %n : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %more : tensor<i1>
+  } do {
+    %next = stablehlo.add %i, %one : tensor<i32>
+    %isOne = stablehlo.compare EQ, %i, %one : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    %z = "stablehlo.if"(%isOne) ({
+      %twice = stablehlo.add %y, %y : tensor<3xf32>
+      stablehlo.return %twice : tensor<3xf32>
+    }, {
+      %more = stablehlo.add %y, %x : tensor<3xf32>
+      stablehlo.return %more : tensor<3xf32>
+    }) : (tensor<i1>) -> tensor<3xf32>
+    stablehlo.return %next, %z : tensor<i32>, tensor<3xf32>
+  }
+  %1 = "stablehlo.case"(%which) ({
+    stablehlo.return %0#1 : tensor<3xf32>
+  }, {
+    %r = stablehlo.negate %0#1 : tensor<3xf32>
+    stablehlo.return %r : tensor<3xf32>
+  }, {
+    stablehlo.return %x : tensor<3xf32>
+  }) : (tensor<i32>) -> tensor<3xf32>
+  return %1, %0#0 : tensor<3xf32>, tensor<i32>
+}"""
+
+
+@pytest.mark.parametrize("count", [-1, 0, 3])
+@pytest.mark.parametrize("which", [-5, 0, 1, 2, 9])
+def test_control_flow(count: int, which: int) -> None:
+    """An index that no branch has takes the last one."""
+    x = np.array([1, -2, 3], np.float32)
+    y = x
+    for i in range(count):
+        y = y + y if i == 1 else y + x
+    run = elfatt.import_stablehlo(CONTROL_FLOW).compile()
+    got, turns = run(x, np.array(count, np.int32), np.array(which, np.int32))
+    np.testing.assert_array_equal(got, {0: y, 1: -y}.get(which, x))
+    assert turns == max(count, 0)
+    np.testing.assert_array_equal(x, [1, -2, 3])
 
 
 def test_text_inputs_and_outputs(run_import: Run, tmp_path: Path) -> None:

@@ -300,6 +300,19 @@ def GPUHostToMemoryPass : Pass<"elfatt-gpu-host-to-memory", "::mlir::ModuleOp"> 
   let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::linalg::LinalgDialect"];
 }
 
+def GPUDropCallSitesPass : Pass<"elfatt-gpu-drop-call-sites", "::mlir::ModuleOp"> {
+  let summary = "Reduce call sites to places in files";
+  let description = [{
+    A location that is a call site, as inlining leaves it, becomes the first place in a file
+    that it holds, or an unknown one: `ensure-debug-info-scope-on-llvm-func` of MLIR 22.1
+    crashes at one whose callee has no file.
+
+    - Preconditions: none.
+    - Postconditions: no op's location is a call site.
+    - Changes numerics: no.
+  }];
+}
+
 def GPULaunchToCallPass : Pass<"elfatt-gpu-launch-to-call", "::mlir::ModuleOp"> {
   let summary = "Replace launches by calls of a function that runs kernels for the host";
   let description = [{

@@ -14,6 +14,7 @@ Faults of torch-mlir 20261001 met here (each has a test that names it):
   One that asks for what linalg does anyway is dropped, see ``_plain_products``.
 - It sums a product of f16 or bf16 in that type, which rounds at every step. XLA sums
   in f32 and rounds once; so do we.
+- It knows no control flow, see ``elfatt.importer.stablehlo_control``.
 - It knows no ``chlo`` op (``erf``, ``top_k``, ...); ``chlo-legalize-to-stablehlo`` does.
   The bindings do not even load that dialect, see ``_context``.
 
@@ -45,6 +46,7 @@ from elfatt.importer.lowering import (
     place_in,
     run_pipeline,
 )
+from elfatt.importer.stablehlo_control import lower_control_flow
 from elfatt.importer.stablehlo_run import dtype_of, run_module
 
 TO_STABLEHLO_PIPELINE = (
@@ -154,6 +156,7 @@ def import_stablehlo(
         outputs = run_module(module, inputs)
     options.progress("lowering to linalg")
     _plain_products(module)
+    lower_control_flow(module)
     run_pipeline(module, LINALG_PIPELINE, _describe)
     check_lowered(module, _describe)
     drop_attributes(module, "mhlo.", "jax.", "sym_visibility", "arg_attrs", "res_attrs")
