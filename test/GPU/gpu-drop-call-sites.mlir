@@ -15,7 +15,7 @@ llvm.func @kernel(%x: i32) {
   %2 = llvm.sub %x, %x : i32 loc(fused["name", "model.py":4:5])
   llvm.return
 }
-// CHECK: call @host {{.*}} loc(unknown)
+// CHECK: call @host(){{.*}} loc(unknown)
 func.func @host() {
   func.call @host() : () -> () loc(callsite("inner" at "outer"))
   return
