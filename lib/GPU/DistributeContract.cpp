@@ -46,15 +46,15 @@ struct Distributor::RightOperand {
   }
 };
 
-/// Whether the only use of a tile is as the right operand of a product by tensor cores, which
-/// then reads it piece by piece: whole, it would take more registers than all else. Nothing
+/// Whether the only use of a tile is as the right (left) operand of a product by tensor cores,
+/// which then reads it piece by piece: whole, it would take more registers than all else. Nothing
 /// writes memory in between.
-bool Distributor::isReadInContract(vector::TransferReadOp op) {
+bool Distributor::isReadInContract(vector::TransferReadOp op, bool isLeft) {
   if (!op->hasOneUse())
     return false;
   auto contract = dyn_cast<vector::ContractionOp>(*op->getUsers().begin());
-  if (!contract || contract.getRhs() != op.getResult() || contract->getBlock() != op->getBlock() ||
-      getMmaK(op.getVectorType().getElementType()) == 0)
+  if (!contract || (isLeft ? contract.getLhs() : contract.getRhs()) != op.getResult() ||
+      contract->getBlock() != op->getBlock() || getMmaK(op.getVectorType().getElementType()) == 0)
     return false;
   for (Operation *next = op->getNextNode(); next != contract; next = next->getNextNode())
     if (!isMemoryEffectFree(next) && !hasSingleEffect<MemoryEffects::Read>(next) &&
@@ -150,7 +150,7 @@ Value Distributor::emitMma(const Fragment &lhs, RightOperand &rhs, const Fragmen
 Value Distributor::sumRowsByMma(const Fragment &tile, Value acc) {
   const FragmentLayout &layout = tile.layout;
   Type element = cast<VectorType>(tile.value.getType()).getElementType();
-  if (getMmaK(element) == 0 || layout.getDims()[0] != LaneDim::Group ||
+  if (getMmaK(element) < kMmaStep || layout.getDims()[0] != LaneDim::Group ||
       layout.getDims()[1] != LaneDim::Quad || layout.getShape()[0] % kMmaM != 0)
     return {};
   // All columns of the result are the same.
@@ -291,7 +291,7 @@ bool Distributor::isReadableByFma(Value tile) {
          llvm::all_of(op->getUsers(), [&](Operation *user) {
            auto contract = dyn_cast<vector::ContractionOp>(user);
            return contract && staysUntil(op, contract) && contract.getAcc() != tile &&
-                  succeeded(getContractLayouts(contract));
+                  succeeded(getContractLayouts(contract, chip));
          });
 }
 
@@ -301,7 +301,7 @@ bool Distributor::isReadByFma(vector::TransferReadOp op) {
   Value tile = op.getResult();
   return isReadableByFma(tile) && llvm::all_of(tile.getUsers(), [&](Operation *user) {
            auto contract = cast<vector::ContractionOp>(user);
-           int64_t sum = getContractLayouts(contract)->sumDim;
+           int64_t sum = getContractLayouts(contract, chip)->sumDim;
            auto sumsFirst = [&](int64_t operand) {
              AffineMap map = contract.getIndexingMapsArray()[operand];
              return map.getDimPosition(0) == static_cast<unsigned>(sum);
@@ -400,9 +400,9 @@ int64_t Distributor::getMmaK(Type element) const {
     return tf32 ? 8 : 0;
   if (element.isBF16())
     return chip.bf16 ? 16 : 0;
-  if (!element.isF16() || chip.f16 < target::Mma::M16N8K8)
+  if (!element.isF16() || chip.f16 == target::Mma::None)
     return 0;
-  return chip.f16 == target::Mma::M16N8K8 ? 8 : 16;
+  return isOfQuadPairs(element, chip) ? 4 : chip.f16 == target::Mma::M16N8K8 ? 8 : 16;
 }
 
 /// 16-bit elements as f32, which holds each of them exactly.
@@ -415,7 +415,7 @@ Fragment Distributor::widen(Fragment fragment) {
 }
 
 LogicalResult Distributor::visitContract(vector::ContractionOp op) {
-  FailureOr<ContractLayouts> contract = getContractLayouts(op);
+  FailureOr<ContractLayouts> contract = getContractLayouts(op, chip);
   if (failed(contract))
     return op.emitOpError("expected a product (i, k) x (k, j) or (j, k) of two tiles");
   Type element = op.getLhsType().getElementType();
@@ -439,6 +439,10 @@ LogicalResult Distributor::visitContract(vector::ContractionOp op) {
            << kMmaM << " and a sum in steps of " << kMmaStep << ", got " << accType.getShape()[0]
            << " and " << sums;
 
+  if (isOfQuadPairs(element, chip)) {
+    emitQuadPairs(op);
+    return success();
+  }
   Fragment acc = getFragment(op.getAcc());
   auto inMemory = [&](Value operand) {
     auto access = deferred.find(operand);

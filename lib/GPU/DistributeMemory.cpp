@@ -57,9 +57,10 @@ FailureOr<Access> Distributor::getAccess(VectorTransferOpInterface op,
 
   int64_t last = layout.rank() - 1;
   SmallVector<OpFoldResult> starts = getAsOpFoldResult(op.getIndices());
-  access.paired = layout.getDims()[last] == LaneDim::Quad && op.isDimInBounds(last) &&
-                  !access.mask && access.memrefDim[last] == type.getRank() - 1 &&
-                  isChunkAligned(op.getBase(), starts, 2);
+  if (op.isDimInBounds(last) && !access.mask && access.memrefDim[last] == type.getRank() - 1)
+    access.width = std::min<int64_t>(layout.getNeighbours(), 128 / type.getElementTypeBitWidth());
+  while (access.width > 1 && !isChunkAligned(op.getBase(), starts, access.width))
+    access.width /= 2;
   return access;
 }
 
@@ -199,7 +200,7 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
   if (failed(access))
     return failure();
   Type element = op.getVectorType().getElementType();
-  if (isReadByFma(op)) {
+  if (isReadByFma(op) || isReadByQuadPairs(op, *access)) {
     deferred.try_emplace(op.getResult(), *access);
     return success();
   }
@@ -216,7 +217,7 @@ LogicalResult Distributor::visitRead(vector::TransferReadOp op) {
     return success();
   }
   Value padding = get(op.getPadding());
-  int64_t width = access->paired ? 2 : 1;
+  const int64_t width = access->width;
   llvm::MaybeAlign align(width * element.getIntOrFloatBitWidth() / 8);
   const Type loaded = width == 1 ? element : Type(VectorType::get(width, element));
   auto load = [&](int64_t flat) -> Value {
@@ -261,7 +262,7 @@ LogicalResult Distributor::visitWrite(vector::TransferWriteOp op) {
     return failure();
   Value value = get(op.getVector());
   Type element = op.getVectorType().getElementType();
-  int64_t width = access->paired ? 2 : 1;
+  const int64_t width = access->width;
   llvm::MaybeAlign align(width * element.getIntOrFloatBitWidth() / 8);
   Value holder = isFirstHolder(layout);
   for (int64_t flat = 0; flat < layout.numLocal(); flat += width) {
@@ -278,8 +279,11 @@ LogicalResult Distributor::visitWrite(vector::TransferWriteOp op) {
       memref::StoreOp::create(b, loc, extract(value, flat), access->base, indices);
       continue;
     }
-    Value pair = fromElements({extract(value, flat), extract(value, flat + 1)}, element);
-    vector::StoreOp::create(b, loc, pair, access->base, indices, /*nontemporal=*/false, align);
+    SmallVector<Value> neighbours;
+    for (int64_t i = 0; i < width; ++i)
+      neighbours.push_back(extract(value, flat + i));
+    vector::StoreOp::create(b, loc, fromElements(neighbours, element), access->base, indices,
+                            /*nontemporal=*/false, align);
   }
   return success();
 }

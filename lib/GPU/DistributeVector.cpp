@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Ops whose lanes hardly need each other: elementwise, broadcasts, masks, and
-// reductions, whose last steps are shuffles; and changes of layout, which are shuffles alone.
+// reductions, whose last steps are shuffles.
 #include "Distributor.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -9,52 +9,6 @@
 
 using namespace mlir;
 using namespace elfatt::gpu;
-
-/// Each lane asks the lane that holds the element. Where the element's place in that lane's
-/// registers depends on who asks (a quad holds two neighbours), both are fetched and one is kept.
-LogicalResult Distributor::visitConvertLayout(attention::ConvertLayoutOp op) {
-  const FragmentLayout &source = layouts[op.getSource()], &to = layouts[op.getResult()];
-  Value from = get(op.getSource());
-  // Who holds element e of dim d: groups by e % 8, quads by (e % 8) / 2.
-  Value odd;
-  SmallVector<Value> results;
-  for (int64_t flat = 0; flat < to.numLocal(); ++flat) {
-    SmallVector<int64_t> target = to.unflatten(flat), even, uneven;
-    Value lanePart = laneI32();
-    for (LaneDim spread : {LaneDim::Group, LaneDim::Quad}) {
-      auto it = llvm::find(source.getDims(), spread);
-      if (it == source.getDims().end())
-        continue; // held by all: mine will do
-      int64_t d = it - source.getDims().begin();
-      int64_t constantPart = to.constantOffset(d, target[d]) % kLaneDimExtent;
-      Value e = arith::AddIOp::create(b, loc, laneOffset(to.getDims()[d]), constant(constantPart));
-      e = arith::IndexCastOp::create(b, loc, b.getI32Type(), e);
-      bool isGroup = spread == LaneDim::Group;
-      Value bits = isGroup ? arith::ShLIOp::create(b, loc, e, constantI32(2)).getResult()
-                           : arith::ShRUIOp::create(b, loc, e, constantI32(1)).getResult();
-      Value kept = arith::AndIOp::create(b, loc, lanePart, constantI32(isGroup ? 3 : 28));
-      lanePart = arith::OrIOp::create(b, loc, kept, bits);
-      if (!isGroup && to.getDims()[d] == LaneDim::Group)
-        odd = arith::TruncIOp::create(b, loc, b.getI1Type(), e);
-    }
-    bool dynamicPlace = false;
-    for (int64_t d = 0; d < source.rank(); ++d) {
-      int64_t e = to.constantOffset(d, target[d]);
-      bool dynamic = source.getDims()[d] == LaneDim::Quad && to.getDims()[d] == LaneDim::Group;
-      dynamicPlace |= dynamic;
-      even.push_back(source.localOf(d, e));
-      uneven.push_back(source.localOf(d, e) + (dynamic ? 1 : 0));
-    }
-    Value value = shuffle(extract(from, source.flatten(even)), lanePart);
-    if (dynamicPlace) {
-      Value other = shuffle(extract(from, source.flatten(uneven)), lanePart);
-      value = arith::SelectOp::create(b, loc, odd, other, value);
-    }
-    results.push_back(value);
-  }
-  define(op.getResult(), fromElements(results, getElementTypeOrSelf(op.getType())));
-  return success();
-}
 
 LogicalResult Distributor::visitElementwise(Operation *op) {
   if (op->getNumResults() != 1 || op->getNumRegions() != 0)
@@ -122,7 +76,7 @@ FailureOr<SmallVector<int64_t>> Distributor::getPositions(const FragmentLayout &
   SmallVector<int64_t> first;
   for (auto [d, attr] : llvm::enumerate(offsets.getAsRange<IntegerAttr>())) {
     int64_t offset = attr.getInt();
-    if (whole.getDims()[d] != LaneDim::None && offset % kLaneDimExtent != 0)
+    if (offset % FragmentLayout::getCovered(whole.getDims()[d]) != 0)
       return failure();
     first.push_back(whole.localOf(d, offset));
   }
@@ -141,7 +95,7 @@ LogicalResult Distributor::visitExtractSlice(vector::ExtractStridedSliceOp op) {
   FailureOr<SmallVector<int64_t>> positions = getPositions(whole, part, op.getOffsets());
   if (failed(positions) || op.hasNonUnitStrides())
     return op.emitOpError("expected a slice that starts in steps of ")
-           << kLaneDimExtent << ", got " << op.getOffsets() << " of " << whole.str();
+           << whole.getStep() << ", got " << op.getOffsets() << " of " << whole.str();
   Value source = get(op.getSource());
   SmallVector<Value> elements =
       llvm::map_to_vector(*positions, [&](int64_t position) { return extract(source, position); });
@@ -155,7 +109,7 @@ LogicalResult Distributor::visitInsertSlice(vector::InsertStridedSliceOp op) {
   FailureOr<SmallVector<int64_t>> positions = getPositions(whole, part, op.getOffsets());
   if (failed(positions) || op.hasNonUnitStrides() || !part.isValid())
     return op.emitOpError("expected a slice in steps of ")
-           << kLaneDimExtent << ", got " << op.getSourceVectorType() << " at " << op.getOffsets();
+           << whole.getStep() << ", got " << op.getSourceVectorType() << " at " << op.getOffsets();
   Value source = get(op.getValueToStore()), dest = get(op.getDest());
   SmallVector<Value> elements;
   for (int64_t flat = 0; flat < whole.numLocal(); ++flat)
@@ -205,10 +159,9 @@ LogicalResult Distributor::visitReduction(vector::MultiDimReductionOp op) {
     }
 
   SmallVector<int64_t> masks;
-  if (source.getDims()[reduced] == LaneDim::Quad)
-    masks = {1, 2};
-  else if (source.getDims()[reduced] == LaneDim::Group)
-    masks = {4, 8, 16};
+  for (int64_t mask = 1; mask < kWarpSize; mask *= 2)
+    if (source.getLaneMask(reduced) & mask)
+      masks.push_back(mask);
   SmallVector<Value> results;
   for (int64_t k = 0; k < source.localSize(kept); ++k) {
     Value sum;

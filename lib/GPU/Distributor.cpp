@@ -4,6 +4,8 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <map>
+
 using namespace mlir;
 using namespace elfatt::gpu;
 namespace mg = mlir::gpu;
@@ -24,18 +26,44 @@ Value Distributor::constantI32(int64_t value) {
 }
 
 Value Distributor::laneOffset(LaneDim dim) {
-  switch (dim) {
-  case LaneDim::None:
-    return constant(0);
-  case LaneDim::Group:
-    return group;
-  case LaneDim::Quad:
-    return quad;
+  return dim == LaneDim::None ? constant(0) : laneOffsets.at(dim);
+}
+
+/// Bits of the lane's number to where they stand in an index, those that move equally far at once.
+Value Distributor::makeLaneOffset(LaneDim dim) {
+  std::map<int64_t, unsigned> masks; // by how far bits move up
+  for (auto [position, bit] : llvm::enumerate(attention::getLaneBits(dim)))
+    if (bit != attention::kInRegisters)
+      masks[static_cast<int64_t>(position) - bit] |= 1u << bit;
+  Value offset;
+  for (auto [up, mask] : masks) {
+    Value part = lane;
+    // Bits that leave at the bottom need no mask.
+    if (up >= 0 || (mask >> -up) << -up != (kWarpSize - 1) >> -up << -up)
+      part = arith::AndIOp::create(b, loc, part, constant(mask));
+    if (up > 0)
+      part = arith::ShLIOp::create(b, loc, part, constant(up));
+    else if (up < 0)
+      part = arith::ShRUIOp::create(b, loc, part, constant(-up));
+    offset = offset ? arith::OrIOp::create(b, loc, offset, part).getResult() : part;
   }
-  llvm_unreachable("all lane dims are handled");
+  return offset;
 }
 
 Value Distributor::laneI32() { return arith::IndexCastOp::create(b, loc, b.getI32Type(), lane); }
+
+Value Distributor::laneBit(int64_t bit) {
+  Value moved = arith::ShRUIOp::create(b, loc, laneI32(), constantI32(bit));
+  return arith::TruncIOp::create(b, loc, b.getI1Type(), moved);
+}
+
+Value Distributor::moveLaneBit(int64_t bit, int64_t value) {
+  Value mine = arith::AndIOp::create(b, loc, lane, constant(int64_t(1) << bit));
+  const int64_t up = static_cast<int64_t>(llvm::Log2_64(value)) - bit;
+  if (up > 0)
+    return arith::ShLIOp::create(b, loc, mine, constant(up));
+  return up < 0 ? arith::ShRUIOp::create(b, loc, mine, constant(-up)).getResult() : mine;
+}
 
 Value Distributor::extract(Value vector, int64_t position) {
   // Look through what was just put together, so that no chain of inserts and
@@ -83,15 +111,11 @@ Value Distributor::coordinate(const FragmentLayout &layout, int64_t d, int64_t l
 }
 
 Value Distributor::isFirstHolder(const FragmentLayout &layout) {
-  Value first;
-  for (LaneDim dim : {LaneDim::Group, LaneDim::Quad}) {
-    if (llvm::is_contained(layout.getDims(), dim))
-      continue;
-    Value here =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, laneOffset(dim), constant(0));
-    first = first ? arith::AndIOp::create(b, loc, first, here).getResult() : here;
-  }
-  return first;
+  const unsigned others = layout.getFreeLanes();
+  if (others == 0)
+    return {};
+  Value mine = arith::AndIOp::create(b, loc, lane, constant(others));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, mine, constant(0));
 }
 
 LogicalResult Distributor::checkLayouts(Operation *op) {
@@ -108,7 +132,7 @@ LogicalResult Distributor::checkLayouts(Operation *op) {
     const FragmentLayout &layout = layouts[value];
     if (!layout.isValid())
       return op->emitOpError("expected extents that a warp covers in steps of ")
-             << kLaneDimExtent << ", got " << layout.str();
+             << layout.getStep() << ", got " << layout.str();
   }
   for (OpOperand &operand : op->getOpOperands())
     if (std::optional<FragmentLayout> wanted = layouts.getWanted(operand);
@@ -349,9 +373,12 @@ LogicalResult Distributor::run() {
     Value number = arith::IndexCastUIOp::create(b, loc, b.getI32Type(), warp);
     warp = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), shuffle(number, constantI32(0)));
   }
-  group = arith::ShRUIOp::create(b, loc, lane, constant(2));
-  quad =
-      arith::ShLIOp::create(b, loc, arith::AndIOp::create(b, loc, lane, constant(3)), constant(1));
+  using enum LaneDim;
+  for (LaneDim dim : {Group, Quad})
+    laneOffsets[dim] = makeLaneOffset(dim);
+  if (isOfQuadPairs(b.getF16Type(), chip))
+    for (LaneDim dim : {PairRow, PairColumn, PairLeft, PairRight, PairSum, PairFour})
+      laneOffsets[dim] = makeLaneOffset(dim);
   for (Operation *op : old)
     if (failed(visit(op)))
       return failure();

@@ -29,8 +29,8 @@ struct Access {
   /// Per dim of the tile and local coordinate: the index, and where the dim may
   /// leave the buffer whether the index is inside.
   mlir::SmallVector<mlir::SmallVector<mlir::Value>> index, inside;
-  /// Neighbours of the tile's last dim move together.
-  bool paired = false;
+  /// So many neighbours of the tile's last dim move together.
+  int64_t width = 1;
 };
 
 class Distributor {
@@ -64,11 +64,20 @@ private:
   Fragment getFragment(mlir::Value value) { return {get(value), layouts[value]}; }
   void define(mlir::Value value, mlir::Value local) { mapping.map(value, local); }
   mlir::LogicalResult visitConvertLayout(attention::ConvertLayoutOp op);
+  /// What lanes hold of a tile, `elements` in the layout `from`, in the layout `to`.
+  void exchange(LaneLayout &from, const LaneLayout &to, mlir::SmallVector<mlir::Value> &elements);
+  mlir::SmallVector<mlir::Value> askHolders(const LaneLayout &from, const LaneLayout &to,
+                                            mlir::ArrayRef<mlir::Value> elements);
 
   /// Lane arithmetic.
   mlir::Value constant(int64_t value);
   mlir::Value constantI32(int64_t value);
+  /// Whether a bit of the lane's number is set.
+  mlir::Value laneBit(int64_t bit);
+  /// `value`, a power of two, where a bit of the lane's number is set, else 0 (index).
+  mlir::Value moveLaneBit(int64_t bit, int64_t value);
   mlir::Value laneOffset(LaneDim dim);
+  mlir::Value makeLaneOffset(LaneDim dim);
   mlir::Value laneI32();
   mlir::Value extract(mlir::Value vector, int64_t position);
   mlir::Value fromElements(mlir::ArrayRef<mlir::Value> elements, mlir::Type element);
@@ -122,7 +131,14 @@ private:
   /// Sums of the rows of a 16-bit tile, in f32, added to `acc`: its product with ones. Null where
   /// there is no such product.
   mlir::Value sumRowsByMma(const Fragment &tile, mlir::Value acc);
-  bool isReadInContract(mlir::vector::TransferReadOp op);
+  bool isReadInContract(mlir::vector::TransferReadOp op, bool isLeft = false);
+
+  // DistributeQuadPairs.cpp
+  struct PairOperand;
+  void emitQuadPairs(mlir::vector::ContractionOp op);
+  /// Whether the product of quad pairs that uses a tile reads it where it lies.
+  bool isReadByQuadPairs(mlir::vector::TransferReadOp op, const Access &access);
+
   /// An operand of a product without tensor cores, in f32; `swapped`: sums are its first dim.
   struct HeldOperand {
     const Fragment &fragment;
@@ -154,7 +170,8 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> registers; // what a lane holds, by memref
   /// Tiles that the product that uses them reads.
   llvm::DenseMap<mlir::Value, Access> deferred;
-  mlir::Value thread, lane, group, quad, warp; // index
+  mlir::Value thread, lane, warp; // index
+  llvm::DenseMap<LaneDim, mlir::Value> laneOffsets;
 };
 
 } // namespace elfatt::gpu

@@ -21,8 +21,14 @@ bool isMadeInAnyLayout(Operation *op) {
 }
 
 struct GPUAssignLayoutsPass : impl::GPUAssignLayoutsPassBase<GPUAssignLayoutsPass> {
+  using GPUAssignLayoutsPassBase::GPUAssignLayoutsPassBase;
   void runOnOperation() override {
-    LayoutAnalysis layouts(getOperation());
+    llvm::Expected<const target::Chip *> found = target::findChip(chip);
+    if (!found) {
+      emitError(getOperation().getLoc()) << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
+    LayoutAnalysis layouts(getOperation(), **found);
     SmallVector<std::pair<OpOperand *, FragmentLayout>> operands;
     SmallVector<std::pair<OpResult, FragmentLayout>> results;
     // Vectors that no layout fits are for `elfatt-gpu-distribute` to refuse.

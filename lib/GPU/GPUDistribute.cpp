@@ -22,7 +22,7 @@ struct GPUDistributePass : impl::GPUDistributePassBase<GPUDistributePass> {
       mlir::emitError(func.getLoc()) << llvm::toString(std::move(error));
       return signalPassFailure();
     }
-    LayoutAnalysis layouts(func);
+    LayoutAnalysis layouts(func, **found);
     Distributor distributor(func, layouts, **found, tf32);
     if (mlir::failed(distributor.run()))
       return signalPassFailure();

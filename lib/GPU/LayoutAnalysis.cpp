@@ -15,10 +15,16 @@ bool elfatt::gpu::isInRegisters(Value memref) {
   return space && space.getValue() == mlir::gpu::AddressSpace::Private;
 }
 
+bool elfatt::gpu::isOfQuadPairs(Type element, const target::Chip &chip) {
+  return element.isF16() && chip.f16 == target::Mma::M8N8K4;
+}
+
 /// One product: (i, k) x (k, j) or (j, k) -> (i, j), each operand in any order
 /// of its dims. Rows i are spread over groups everywhere; columns j over quads
-/// in the result and over groups in the right operand; k over quads.
-FailureOr<ContractLayouts> elfatt::gpu::getContractLayouts(vector::ContractionOp op) {
+/// in the result and over groups in the right operand; k over quads. Quad pairs: see
+/// FragmentLayout.h; of a right operand's dims the last one should be neighbours in memory.
+FailureOr<ContractLayouts> elfatt::gpu::getContractLayouts(vector::ContractionOp op,
+                                                           const target::Chip &chip) {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   auto accType = dyn_cast<VectorType>(op.getAccType());
   if (!accType || accType.getRank() != 2 || op.getLhsType().getRank() != 2 ||
@@ -35,18 +41,29 @@ FailureOr<ContractLayouts> elfatt::gpu::getContractLayouts(vector::ContractionOp
   if (!uses(maps[0], result.rowDim) || !uses(maps[0], result.sumDim) ||
       !uses(maps[1], result.columnDim) || !uses(maps[1], result.sumDim))
     return failure();
-  auto layout = [&](AffineMap map, VectorType type, bool isOperand) {
+  // What the dims of rows, columns and sums are spread over.
+  auto layout = [&](AffineMap map, VectorType type, std::array<LaneDim, 3> spread) {
     SmallVector<LaneDim> dims;
     for (unsigned r = 0; r < 2; ++r) {
       int64_t dim = map.getDimPosition(r);
-      bool quad = dim == result.sumDim || (!isOperand && dim == result.columnDim);
-      dims.push_back(quad ? LaneDim::Quad : LaneDim::Group);
+      dims.push_back(spread[dim == result.rowDim ? 0 : dim == result.columnDim ? 1 : 2]);
     }
     return FragmentLayout(type.getShape(), dims);
   };
-  result.lhs = layout(maps[0], op.getLhsType(), true);
-  result.rhs = layout(maps[1], op.getRhsType(), true);
-  result.acc = layout(maps[2], accType, false);
+  using enum LaneDim;
+  if (isOfQuadPairs(op.getLhsType().getElementType(), chip)) {
+    const bool sumsFirst = maps[1].getDimPosition(0) == static_cast<unsigned>(result.sumDim);
+    result.lhs = layout(maps[0], op.getLhsType(), {PairLeft, None, None});
+    result.madeLhs = layout(maps[0], op.getLhsType(), {PairRow, None, PairColumn});
+    result.rhs =
+        layout(maps[1], op.getRhsType(),
+               sumsFirst ? std::array{None, PairFour, PairSum} : std::array{None, PairRight, None});
+    result.acc = layout(maps[2], accType, {PairRow, PairColumn, None});
+    return result;
+  }
+  result.lhs = result.madeLhs = layout(maps[0], op.getLhsType(), {Group, None, Quad});
+  result.rhs = layout(maps[1], op.getRhsType(), {None, Group, Quad});
+  result.acc = layout(maps[2], accType, {Group, Quad, None});
   return result;
 }
 
@@ -212,7 +229,7 @@ void LayoutAnalysis::spread() {
   }
 }
 
-LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func) {
+LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func, const target::Chip &chip) : chip(chip) {
   SmallVector<Value> vectors;
   auto collect = [&](ValueRange values) {
     for (Value value : values)
@@ -236,12 +253,15 @@ LayoutAnalysis::LayoutAnalysis(mlir::gpu::GPUFuncOp func) {
   for (int pass = 0; pass < 2; ++pass)
     for (Operation *op : ops)
       if (auto contract = dyn_cast<vector::ContractionOp>(op))
-        if (FailureOr<ContractLayouts> known = getContractLayouts(contract); succeeded(known)) {
+        if (FailureOr<ContractLayouts> known = getContractLayouts(contract, chip);
+            succeeded(known)) {
           if (pass == 0) {
             set(contract.getResult(), known->acc);
             set(contract.getAcc(), known->acc);
           } else {
-            set(contract.getLhs(), known->lhs);
+            auto read = contract.getLhs().getDefiningOp<vector::TransferReadOp>();
+            set(contract.getLhs(),
+                read && !isInRegisters(read.getBase()) ? known->lhs : known->madeLhs);
             set(contract.getRhs(), known->rhs);
           }
         }
@@ -283,7 +303,7 @@ std::optional<FragmentLayout> LayoutAnalysis::getWanted(OpOperand &operand) cons
   if (auto change = dyn_cast<attention::ConvertLayoutOp>(op))
     return FragmentLayout(type.getShape(), change.getFrom().getDims());
   if (auto contract = dyn_cast<vector::ContractionOp>(op)) {
-    FailureOr<ContractLayouts> known = getContractLayouts(contract);
+    FailureOr<ContractLayouts> known = getContractLayouts(contract, chip);
     if (failed(known))
       return std::nullopt;
     return &operand == &contract.getLhsMutable()   ? known->lhs

@@ -3,6 +3,7 @@
 #define ELFATT_LIB_GPU_LAYOUTANALYSIS_H
 
 #include "elfatt/GPU/FragmentLayout.h"
+#include "elfatt/Target/Chip.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/DenseMap.h"
@@ -10,13 +11,20 @@
 
 namespace elfatt::gpu {
 
+/// Whether a product of such elements is mma.m8n8k4, which has layouts of its own.
+bool isOfQuadPairs(mlir::Type element, const target::Chip &chip);
+
 /// The layouts of a product's operands and result, from its indexing maps. Fails
 /// where the maps are not those of one product of two-dimensional tiles.
 struct ContractLayouts {
   FragmentLayout lhs, rhs, acc;
+  /// In which arithmetic makes a left operand: the result's, since each element of it has one
+  /// lane. The same as `lhs` but for quad pairs.
+  FragmentLayout madeLhs;
   int64_t rowDim, columnDim, sumDim; // of the iteration space
 };
-mlir::FailureOr<ContractLayouts> getContractLayouts(mlir::vector::ContractionOp op);
+mlir::FailureOr<ContractLayouts> getContractLayouts(mlir::vector::ContractionOp op,
+                                                    const target::Chip &chip);
 
 /// True for memory that lanes hold in registers.
 bool isInRegisters(mlir::Value memref);
@@ -31,7 +39,7 @@ bool isElementwise(mlir::Operation *op);
 /// puts a change of layout between.
 class LayoutAnalysis {
 public:
-  explicit LayoutAnalysis(mlir::gpu::GPUFuncOp func);
+  LayoutAnalysis(mlir::gpu::GPUFuncOp func, const target::Chip &chip);
   const FragmentLayout &operator[](mlir::Value value) const { return layouts.at(value); }
 
   /// The layout that an op reads its operand in; none where any will do.
@@ -54,6 +62,7 @@ private:
   bool tieRegisters(mlir::Value memref);
   void spread();
 
+  const target::Chip &chip;
   mlir::SmallVector<mlir::Operation *> ops;
   llvm::DenseMap<mlir::Value, FragmentLayout> layouts;
 };

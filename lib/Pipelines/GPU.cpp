@@ -65,7 +65,7 @@ void buildKernels(OpPassManager &pm, const GPUOptions &options) {
   OpPassManager &kernels = pm.nest<mlir::gpu::GPUModuleOp>();
   OpPassManager &kernel = kernels.nest<mlir::gpu::GPUFuncOp>();
   kernel.addPass(gpu::createGPUInsertBarriersPass());
-  kernel.addPass(gpu::createGPUAssignLayoutsPass());
+  kernel.addPass(gpu::createGPUAssignLayoutsPass({options.chip}));
   kernel.addPass(gpu::createGPUDistributePass({options.chip, options.tf32}));
   kernel.addPass(gpu::createGPUDistributeStagingPass({options.chip}));
   addCleanup(pm);

@@ -80,6 +80,10 @@ static BlockCost getCost(const Instruction &instruction) {
           intrinsic->getIntrinsicID() == Intrinsic::fmuladd)
         return {countElements(type), countElements(type)};
     }
+    // HMMA.884, in four steps (SASS of sm_72).
+    if (call.getCalledFunction() &&
+        call.getCalledFunction()->getName().starts_with("llvm.nvvm.mma.m8n8k4."))
+      return {4, 0};
     return {type->isVectorTy() ? countElements(type) : 1, 0};
   }
   default:

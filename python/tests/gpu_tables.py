@@ -16,8 +16,8 @@ from kernel_case import Case
 from kernel_ops import PACKED, elfatt, linear, sdpa
 from kernel_tables import qkv
 
-CHIPS = ("sm_53", "sm_75", "sm_87", "sm_90")
-"""One of each family: products by FMA, m16n8k8, m16n8k16, and a chip of servers."""
+CHIPS = ("sm_53", "sm_72", "sm_75", "sm_87", "sm_90")
+"""One of each family: products by FMA, m8n8k4, m16n8k8, m16n8k16, and a chip of servers."""
 TYPES = ("f32", "f16", "bf16")
 CHANNELS = (1, 8, 16, 20, 24, 32, 40, 64, 72, 80, 96, 128, 160, 256)
 TOKENS = (17, 49, 61, 97)
@@ -280,23 +280,23 @@ def part(make: Callable[[str], List[Case]], stride: int) -> Group:
 
 
 GROUPS: Dict[str, Group] = {
-    "kernels": Group(kernels, 43),
+    "kernels": Group(kernels, 53),
     "newest": Group(newest, 5),
     "wide": Group(wide, 1),
     "few heads": Group(few_heads, 1),
     # f16 has no such values.
     "values": Group(
-        functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 17
+        functools.partial(of_table, kernel_tables.values, ("f32", "bf16")), 23
     ),
     "neighbours": Group(neighbours, 9),
     "segments": Group(segments, 1),
-    "not finite": Group(not_finite, 5),
-    "tokens": part(kernel_tables.tokens, 19),
-    "layouts": part(kernel_tables.layouts, 23),
-    "masks": part(kernel_tables.masks, 11),
-    "dynamic": part(kernel_tables.dynamic, 17),
-    "empty": part(kernel_tables.empty, 5),
-    "grids": part(kernel_tables.grids, 25),
+    "not finite": Group(not_finite, 7),
+    "tokens": part(kernel_tables.tokens, 23),
+    "layouts": part(kernel_tables.layouts, 29),
+    "masks": part(kernel_tables.masks, 13),
+    "dynamic": part(kernel_tables.dynamic, 19),
+    "empty": part(kernel_tables.empty, 7),
+    "grids": part(kernel_tables.grids, 31),
 }
 
 

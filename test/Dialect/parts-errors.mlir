@@ -275,15 +275,23 @@ func.func @convert_layout_c2_lanes(%x: vector<16x8xf32>) {
 // -----
 
 func.func @convert_layout_c3_extent(%x: vector<12x1xf32>) {
-  // expected-error @below {{expected dims of one for none, of multiples of 8 for group and quad, got 12 for group}}
+  // expected-error @below {{expected a multiple of 8 for group, got 12}}
   %r = attention.convert_layout %x <group, none> to <quad, none> : vector<12x1xf32>
   return
 }
 
 // -----
 
-func.func @convert_layout_c3_held_by_all(%x: vector<16xf32>) {
-  // expected-error @below {{expected dims of one for none, of multiples of 8 for group and quad, got 16 for none}}
-  %r = attention.convert_layout %x <none> to <quad> : vector<16xf32>
+func.func @convert_layout_c3_pairs(%x: vector<8x8xf16>) {
+  // expected-error @below {{expected a multiple of 16 for pair_left, got 8}}
+  %r = attention.convert_layout %x <pair_row, pair_column> to <pair_left, none> : vector<8x8xf16>
+  return
+}
+
+// -----
+
+func.func @convert_layout_c2_pairs(%x: vector<16x8xf16>) {
+  // expected-error @below {{expected dims that are spread over different lanes, got #attention.lanes<pair_left, quad>}}
+  %r = attention.convert_layout %x <pair_left, quad> to <pair_left, none> : vector<16x8xf16>
   return
 }

@@ -1,6 +1,7 @@
 // RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_87 cuda=12.6" --stop-after=nvvm | FileCheck %s --check-prefix=NVVM
 // RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_87 cuda=12.6" | FileCheck %s --check-prefix=PTX
 // RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_75" | FileCheck %s --check-prefix=TURING
+// RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_72" | FileCheck %s --check-prefix=XAVIER
 // RUN: elfatt-opt %s --elfatt-to-gpu="chip=sm_53" | FileCheck %s --check-prefix=OLD
 // RUN: %exits 2 elfatt-opt %s --elfatt-to-gpu="chip=sm_88" 2>&1 | FileCheck %s --check-prefix=CHIP
 // RUN: %exits 2 elfatt-opt %s --elfatt-to-gpu="chip=sm_90 cuda=11.4" 2>&1 | FileCheck %s --check-prefix=DRIVER
@@ -30,6 +31,14 @@
 // TURING-NOT: cp.async
 // TURING-SAME: ldmatrix.sync
 // TURING-SAME: mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32
+
+// Before it, quad pairs multiply on their own, and lanes read what they need of shared memory.
+// XAVIER: .target sm_72
+// XAVIER-NOT: ldmatrix
+// XAVIER-NOT: fma.rn.f32
+// XAVIER-SAME: ld.shared.v4
+// XAVIER-SAME: mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32
+// XAVIER-SAME: mma.sync.aligned.m8n8k4.row.row.f32.f16.f16.f32
 
 // The first Jetson has no tensor cores: f32 products.
 // OLD: .target sm_53

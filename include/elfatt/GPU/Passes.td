@@ -129,6 +129,9 @@ def GPUAssignLayoutsPass : Pass<"elfatt-gpu-assign-layouts", "::mlir::gpu::GPUFu
     Changes numerics: no.
   }];
   let dependentDialects = ["::elfatt::attention::AttentionDialect"];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"",
+           "Chip whose products decide, for example sm_72">];
   let statistics = [Statistic<"numChanges", "layout-changes", "changes of layout, by shuffles">];
 }
 

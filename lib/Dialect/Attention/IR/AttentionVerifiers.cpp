@@ -237,6 +237,34 @@ LogicalResult ApplyOp::verify() {
   return success();
 }
 
+ArrayRef<int8_t> elfatt::attention::getLaneBits(LaneDim dim) {
+  constexpr int8_t r = kInRegisters;
+  static constexpr int8_t group[] = {2, 3, 4}, quad[] = {r, 0, 1}, pairRow[] = {4, 0, 2},
+                          pairColumn[] = {r, 1, 3}, pairLeft[] = {4, 0, 2, 1},
+                          pairRight[] = {0, 1, 3}, pairSum[] = {0, 1}, pairFour[] = {r, r, 3};
+  switch (dim) {
+  case LaneDim::None:
+    return {};
+  case LaneDim::Group:
+    return group;
+  case LaneDim::Quad:
+    return quad;
+  case LaneDim::PairRow:
+    return pairRow;
+  case LaneDim::PairColumn:
+    return pairColumn;
+  case LaneDim::PairLeft:
+    return pairLeft;
+  case LaneDim::PairRight:
+    return pairRight;
+  case LaneDim::PairSum:
+    return pairSum;
+  case LaneDim::PairFour:
+    return pairFour;
+  }
+  llvm_unreachable("all lane dims are handled");
+}
+
 LogicalResult ConvertLayoutOp::verify() {
   ArrayRef<int64_t> shape = getSource().getType().getShape();
   for (LanesAttr layout : {getFrom(), getTo()}) {
@@ -244,16 +272,19 @@ LogicalResult ConvertLayoutOp::verify() {
     // convert_layout_c1
     if (dims.size() != shape.size())
       return emitOpError("expected layouts of ") << shape.size() << " dims, got " << layout;
+    unsigned used = 0;
     for (auto [d, dim] : llvm::enumerate(dims)) {
-      // convert_layout_c2
-      if (dim != LaneDim::None && llvm::is_contained(dims.take_front(d), dim))
-        return emitOpError("expected dims that are spread over different lanes, got ") << layout;
+      ArrayRef<int8_t> bits = getLaneBits(dim);
+      for (int8_t bit : bits) {
+        // convert_layout_c2
+        if (bit != kInRegisters && (used >> bit & 1))
+          return emitOpError("expected dims that are spread over different lanes, got ") << layout;
+        used |= bit != kInRegisters ? 1u << bit : 0;
+      }
       // convert_layout_c3
-      bool isSpread = shape[d] != 1 && shape[d] % 8 == 0;
-      if (dim == LaneDim::None ? shape[d] != 1 : !isSpread)
-        return emitOpError("expected dims of one for none, of multiples of 8 for group and quad, "
-                           "got ")
-               << shape[d] << " for " << stringifyLaneDim(dim);
+      if (int64_t covered = int64_t(1) << bits.size(); shape[d] % covered != 0)
+        return emitOpError("expected a multiple of ")
+               << covered << " for " << stringifyLaneDim(dim) << ", got " << shape[d];
     }
   }
   return success();

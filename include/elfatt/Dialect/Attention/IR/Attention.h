@@ -43,6 +43,11 @@ using mlir::Value;
 
 namespace elfatt::attention {
 
+/// Where the lowest bits of an index go: for each, from bit 0 on, the bit of the lane's number that
+/// it is, or kInRegisters. All bits above are in registers.
+constexpr int8_t kInRegisters = -1;
+llvm::ArrayRef<int8_t> getLaneBits(LaneDim dim);
+
 /// The dims of an iteration domain by class; see the dialect's description. A
 /// class that an op has no dims of is empty.
 struct AttentionDims {

@@ -64,7 +64,16 @@ def Attention_LaneDim : I32EnumAttr<"LaneDim",
       // Element e belongs to the lanes with lane / 4 == e % 8.
       I32EnumAttrCase<"Group", 1, "group">,
       // Element e belongs to the lanes with lane % 4 == (e % 8) / 2.
-      I32EnumAttrCase<"Quad", 2, "quad">]> {
+      I32EnumAttrCase<"Quad", 2, "quad">,
+      // Of mma.m8n8k4, whose quad pairs have two by two blocks of 8 x 8. Rows and columns of the
+      // accumulators, rows of the left operand, columns of the right one; its sums and columns
+      // where columns are neighbours in memory. getLaneBits says which lanes.
+      I32EnumAttrCase<"PairRow", 3, "pair_row">,
+      I32EnumAttrCase<"PairColumn", 4, "pair_column">,
+      I32EnumAttrCase<"PairLeft", 5, "pair_left">,
+      I32EnumAttrCase<"PairRight", 6, "pair_right">,
+      I32EnumAttrCase<"PairSum", 7, "pair_sum">,
+      I32EnumAttrCase<"PairFour", 8, "pair_four">]> {
   let cppNamespace = "::elfatt::attention";
   let genSpecializedAttr = 0;
 }
@@ -73,9 +82,9 @@ def Attention_LanesAttr : AttrDef<Attention_Dialect, "Lanes"> {
   let mnemonic = "lanes";
   let summary = "how a tile is spread over the lanes of a warp";
   let description = [{
-    For each dim of a tile what it is spread over: `group`, `quad` or `none`, as
-    include/elfatt/GPU/FragmentLayout.h defines them. `#attention.lanes<group, quad>` is
-    the layout of the tensor cores' accumulators and of their left operands.
+    For each dim of a tile what it is spread over: `group`, `quad`, `none`, or a piece of a quad
+    pair, as include/elfatt/GPU/FragmentLayout.h defines them. `#attention.lanes<group, quad>` is
+    the layout of the tensor cores' accumulators and of their left operands, from sm_75 on.
   }];
   let parameters = (ins ArrayRefParameter<"::elfatt::attention::LaneDim">:$dims);
   let assemblyFormat = "`<` $dims `>`";
