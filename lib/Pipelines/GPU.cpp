@@ -27,14 +27,15 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
     llvm::consumeError(chip.takeError());
     return tile::MachineLimits::gpu();
   }
+  // Products of eight columns and eight sums, as LePE's, would waste half of m8n8k4.
+  const bool tensorF16 = (*chip)->f16 >= target::Mma::M16N8K8;
   int64_t half = (*chip)->sharedPerSM / 2 - target::kReservedSharedPerBlock;
   return tile::MachineLimits::gpu(
       std::min((*chip)->sharedPerBlock, std::max(half, target::kStaticSharedPerBlock)),
       (*chip)->reference.SMs,
       {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
        options.contextWarps, options.headsPerBlock},
-      (*chip)->sharedPerBlock, (*chip)->f16 >= target::Mma::M16N8K8, (*chip)->bf16,
-      (*chip)->registersPerBlock);
+      (*chip)->sharedPerBlock, tensorF16, (*chip)->bf16, (*chip)->registersPerBlock);
 }
 
 namespace {

@@ -175,11 +175,21 @@ def another_row(lines: Sequence[str], i: int) -> Optional[str]:
 
 
 def swapped_operands(lines: Sequence[str], i: int) -> Optional[str]:
-    """The second and the third register of A change places in a product."""
-    found = re.search(r"nvvm\.mma\.sync A\[%\w+, (%\w+, %\w+),", lines[i])
+    """The second and the third register of A change places in a product, or the only two."""
+    found = re.search(r"nvvm\.mma\.sync A\[(?:%\w+, )?(%\w+, %\w+)[,\]]", lines[i])
     if not found:
         return None
     return put(lines[i], found, ", ".join(found[1].split(", ")[::-1]))
+
+
+def another_bit(lines: Sequence[str], i: int) -> Optional[str]:
+    """What a bit of the lane's number says, rows or columns, another one says."""
+    found = re.search(r"arith\.andi (%\w+), (%c(1|2|4|8|16)) : index", lines[i])
+    if not found or not any(f"{found[1]} = gpu.lane_id" in line for line in lines[:i]):
+        return None
+    other = 2 * int(found[3]) % 31
+    constant = f"%m = arith.constant {other} : index\n"
+    return constant + lines[i][: found.start(2)] + "%m" + lines[i][found.end(2) :]
 
 
 def put(line: str, found: Match[str], new: str) -> str:
@@ -195,6 +205,7 @@ RULES: Dict[str, Rule] = {
     "one chunk less": one_chunk_less,
     "another row": another_row,
     "swapped operands": swapped_operands,
+    "another bit": another_bit,
 }
 
 

@@ -25,3 +25,13 @@ def test_mutants_are_killed(kernel: str, tmp_path: Path) -> None:
 def test_races_are_named(tmp_path: Path) -> None:
     verdicts = judge("branches-f16", "sm_87", ["no barrier"], tmp_path, MOST)
     assert all("a race" in v.why for v in verdicts), [v.why for v in verdicts]
+
+
+@pytest.mark.parametrize("kernel", ("branches-f16", "long rows-f16"))
+def test_lanes_of_quad_pairs_are_where_they_belong(kernel: str, tmp_path: Path) -> None:
+    """mma.m8n8k4: each of the lane's bits, what lanes exchange, and what they multiply."""
+    rules = ["another bit", "another lane", "another row", "swapped operands"]
+    verdicts = judge(kernel, "sm_72", rules, tmp_path, MOST)
+    alive = [v.mutant for v in verdicts if not v.why]
+    assert not alive, "\n".join(f"{m.rule}, line {m.line}: {m.old}" for m in alive)
+    assert {v.mutant.rule for v in verdicts} == set(rules)

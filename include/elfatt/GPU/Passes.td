@@ -146,8 +146,9 @@ def GPUDistributePass : Pass<"elfatt-gpu-distribute", "::mlir::gpu::GPUFuncOp"> 
     Postconditions: every vector is what one lane holds of a tile, flat (see
     include/elfatt/GPU/FragmentLayout.h). Contractions of f16 or bf16, with `tf32`
     also of f32, are
-    `nvvm.mma.sync` m16n8k16 or m16n8k8 with f32 accumulators, operands of 16 bits in shared
-    memory come by `nvgpu.ldmatrix`, the right one when its columns are multiplied.
+    `nvvm.mma.sync` m16n8k16, m16n8k8 or (f16 on sm_72) m8n8k4 with f32 accumulators, operands
+    of 16 bits in shared memory come by `nvgpu.ldmatrix`, or on sm_72 by vector loads, the right
+    one when its columns are multiplied.
     Other contractions are `math.fma` on operands where they lie in shared memory,
     else on what lanes exchange. Reductions are in-lane, then `gpu.shuffle`. A warp
     runs the iteration of its number of an `scf.forall`; memory of the private space
