@@ -58,9 +58,8 @@ private:
   void setAddress(Site &site, Value *address);
   Value *number(uint32_t value) { return ConstantInt::get(i32, value); }
   FunctionCallee host(StringRef name, Type *resultType, ArrayRef<Type *> parameters);
-  Error unknown(const Twine &what, Instruction &at) {
-    return createStringError("the simulator does not know " + what + " (in " +
-                             at.getFunction()->getName() + ")");
+  Error unknown(const Twine &what, const Function &in) {
+    return createStringError("the simulator does not know " + what + " (in " + in.getName() + ")");
   }
   bool isLocal(Value *address) {
     return address->getType()->getPointerAddressSpace() == kLocal ||
@@ -317,7 +316,7 @@ void Instrumenter::replaceMath(CallInst &call, const MathFunction &math) {
 Error Instrumenter::visitAssembly(CallInst &call) {
   Instruction *instruction = expandAssembly(call);
   if (!instruction)
-    return unknown("inline assembly '" + getAssembly(call) + "'", call);
+    return unknown("inline assembly '" + getAssembly(call) + "'", *call.getFunction());
   size_t firstSite = result.sites.size();
   if (Error error = visit(*instruction))
     return error;
@@ -334,7 +333,7 @@ Error Instrumenter::visitCall(CallInst &call) {
     return visitAssembly(call);
   Function *callee = call.getCalledFunction();
   if (!callee)
-    return unknown("calls through a pointer", call);
+    return unknown("calls through a pointer", *call.getFunction());
   if (!callee->isDeclaration())
     return Error::success();
   StringRef name = callee->getName();
@@ -366,7 +365,7 @@ Error Instrumenter::visitCall(CallInst &call) {
     if (name.ends_with(".global"))
       isShared = b.CreateNot(isShared);
     else if (!name.ends_with(".shared"))
-      return unknown(name, call);
+      return unknown(name, *call.getFunction());
     call.replaceAllUsesWith(isShared);
   } else if (name == "llvm.nvvm.exit") {
     b.CreateCall(host(kExit, voidType, {}));
@@ -377,7 +376,7 @@ Error Instrumenter::visitCall(CallInst &call) {
       call.replaceAllUsesWith(PoisonValue::get(call.getType()));
   } else if (name.starts_with("llvm.nvvm.") || !name.starts_with("llvm.")) {
     if (!isFence(name))
-      return unknown(name, call);
+      return unknown(name, *call.getFunction());
   } else {
     return Error::success();
   }
@@ -457,9 +456,7 @@ Error Instrumenter::run() {
       kernels.push_back(&function);
       for (Argument &argument : function.args())
         if (argument.hasByValAttr())
-          return createStringError("the simulator does not know parameters by value of a struct "
-                                   "(in " +
-                                   function.getName() + ")");
+          return unknown("parameters by value of a struct", function);
     }
     // In the order of the code: lanes that part meet at what comes first.
     SmallVector<Instruction *> ordered;

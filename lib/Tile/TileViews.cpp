@@ -30,14 +30,13 @@ Value TileContext::scratch(ArrayRef<int64_t> shape, Type elementType) const {
 /// A matrix [rows, columns] whose rows lie `pitch` elements apart.
 static Value makeMatrix(const TileContext &ctx, int64_t rows, int64_t columns, int64_t pitch,
                         Type elementType) {
-  ImplicitLocOpBuilder &b = ctx.b;
   Value buffer = ctx.scratch({rows, pitch}, elementType);
   if (pitch == columns)
     return buffer;
-  SmallVector<OpFoldResult> zeros(2, b.getIndexAttr(0)), ones(2, b.getIndexAttr(1));
+  SmallVector<OpFoldResult> zeros(2, ctx.b.getIndexAttr(0)), ones(2, ctx.b.getIndexAttr(1));
   return memref::SubViewOp::create(
-      b, buffer, zeros, ArrayRef<OpFoldResult>{b.getIndexAttr(rows), b.getIndexAttr(columns)},
-      ones);
+      ctx.b, buffer, zeros,
+      ArrayRef<OpFoldResult>{ctx.b.getIndexAttr(rows), ctx.b.getIndexAttr(columns)}, ones);
 }
 
 Value TileContext::staging(int64_t rows, int64_t columns, Type elementType) const {
@@ -64,8 +63,7 @@ int64_t TileContext::warpsOf(int64_t rows) const {
   int64_t turns = llvm::divideCeil(blocks, params.warps);
   const int64_t fewest = llvm::divideCeil(blocks, turns);
   // One that is idle now and then rather than a multiprocessor that is not full.
-  const bool fills = fewest + 1 == params.warps && params.fillsWarps;
-  return fills ? params.warps : fewest;
+  return fewest + 1 == params.warps && params.fillsWarps ? params.warps : fewest;
 }
 
 Type TileContext::operandType(Type stored) const {

@@ -2,8 +2,8 @@
 // sums, tiles by cp.async in two stages, fragments by ldmatrix. Four warps, 16 rows each.
 #shared = #gpu.address_space<workgroup>
 func.func @main(%at: tensor<128x64xf16>, %bt: tensor<64x32xf16>) -> tensor<128x32xf32> {
-  %a = bufferization.to_buffer %at : tensor<128x64xf16> to memref<128x64xf16>
-  %b = bufferization.to_buffer %bt : tensor<64x32xf16> to memref<64x32xf16>
+  %a = bufferization.to_buffer %at read_only : tensor<128x64xf16> to memref<128x64xf16>
+  %b = bufferization.to_buffer %bt read_only : tensor<64x32xf16> to memref<64x32xf16>
   %c = memref.alloc() : memref<128x32xf32>
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index

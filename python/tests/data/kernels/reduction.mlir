@@ -6,7 +6,7 @@ module attributes {gpu.container_module} {
     %c1 = arith.constant 1 : index
     %c256 = arith.constant 256 : index
     %zero = arith.constant 0.0 : f32
-    %x = bufferization.to_buffer %xt : tensor<?xf32> to memref<?xf32>
+    %x = bufferization.to_buffer %xt read_only : tensor<?xf32> to memref<?xf32>
     %n = memref.dim %x, %c0 : memref<?xf32>
     %grid = arith.ceildivui %n, %c256 : index
     %t0 = gpu.wait async

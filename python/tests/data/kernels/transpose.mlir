@@ -7,7 +7,7 @@ module attributes {gpu.container_module} {
     %c3 = arith.constant 3 : index
     %c8 = arith.constant 8 : index
     %c32 = arith.constant 32 : index
-    %x = bufferization.to_buffer %xt : tensor<64x96xf32> to memref<64x96xf32>
+    %x = bufferization.to_buffer %xt read_only : tensor<64x96xf32> to memref<64x96xf32>
     %y = memref.alloc() : memref<96x64xf32>
     gpu.launch_func @kernels::@transpose blocks in (%c3, %c2, %c1) threads in (%c32, %c8, %c1)
         args(%x : memref<64x96xf32>, %y : memref<96x64xf32>)
