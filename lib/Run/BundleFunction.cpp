@@ -71,13 +71,6 @@ std::vector<elfatt_tensor> makeTensors(const std::vector<elfatt_type> &types,
   return tensors;
 }
 
-uint64_t countBytes(const elfatt_tensor &tensor) {
-  uint64_t bytes = toArrayElement(tensor.element).bytes;
-  for (int64_t extent : llvm::ArrayRef(tensor.shape, tensor.rank))
-    bytes *= extent;
-  return bytes;
-}
-
 } // namespace
 
 Expected<std::unique_ptr<BundleFunction>> BundleFunction::open(const std::string &path,
@@ -130,51 +123,53 @@ Error BundleFunction::run(const std::vector<Array> &inputs, Results &results) co
   std::vector<elfatt_tensor> from = makeTensors(queryTypes(function, true), inputs);
   std::vector<elfatt_tensor> to = makeTensors(queryTypes(function, false), results);
   if (cuda)
-    return runOnDevice(std::move(from), std::move(to));
+    return runOnDevice(std::move(from), std::move(to), inputs, results);
   return check(elfatt_run(function, from.data(), from.size(), to.data(), to.size(),
                           /*workspace=*/nullptr, /*workspace_bytes=*/0, /*stream=*/nullptr));
 }
 
-Error BundleFunction::runOnDevice(std::vector<elfatt_tensor> from,
-                                  std::vector<elfatt_tensor> to) const {
-  int64_t workspaceBytes = 0;
-  if (Error error =
-          check(elfatt_function_workspace(function, from.data(), from.size(), &workspaceBytes)))
-    return error;
-  auto workspace = cuda->allocate(workspaceBytes);
-  if (!workspace)
-    return workspace.takeError();
+Error BundleFunction::runOnDevice(std::vector<elfatt_tensor> from, std::vector<elfatt_tensor> to,
+                                  const std::vector<Array> &inputs, Results &results) const {
   std::vector<Cuda::Memory> memory;
-  auto toDevice = [&](elfatt_tensor &tensor, uint64_t bytes) -> Error {
+  auto allocate = [&](uint64_t bytes) -> Expected<DevicePointer> {
     auto allocated = cuda->allocate(bytes);
     if (!allocated)
       return allocated.takeError();
     memory.push_back(std::move(*allocated));
-    tensor.data = reinterpret_cast<void *>(memory.back().get());
+    return memory.back().get();
+  };
+  auto toDevice = [&](elfatt_tensor &tensor, const Array &array) -> Error {
+    Expected<DevicePointer> pointer = allocate(array.data.size());
+    if (!pointer)
+      return pointer.takeError();
+    tensor.data = reinterpret_cast<void *>(*pointer);
     return Error::success();
   };
-  std::vector<void *> hosts;
-  for (elfatt_tensor &tensor : to) {
-    hosts.push_back(tensor.data);
-    if (Error error = toDevice(tensor, countBytes(tensor)))
+  int64_t workspaceBytes = 0;
+  if (Error error =
+          check(elfatt_function_workspace(function, from.data(), from.size(), &workspaceBytes)))
+    return error;
+  Expected<DevicePointer> workspace = allocate(workspaceBytes);
+  if (!workspace)
+    return workspace.takeError();
+  for (auto [tensor, array] : llvm::zip_equal(to, results))
+    if (Error error = toDevice(tensor, array))
       return error;
-  }
-  for (elfatt_tensor &tensor : from) {
-    const void *host = tensor.data;
-    if (Error error = toDevice(tensor, countBytes(tensor)))
+  for (auto [tensor, array] : llvm::zip_equal(from, inputs)) {
+    if (Error error = toDevice(tensor, array))
       return error;
-    if (Error error = cuda->copyTo(memory.back().get(), host, countBytes(tensor)))
+    if (Error error = cuda->copyTo(memory.back().get(), array.data.data(), array.data.size()))
       return error;
   }
   if (Error error = check(elfatt_run(function, from.data(), from.size(), to.data(), to.size(),
-                                     reinterpret_cast<void *>(workspace->get()), workspaceBytes,
+                                     reinterpret_cast<void *>(*workspace), workspaceBytes,
                                      /*stream=*/nullptr)))
     return error;
   if (Error error = cuda->synchronize())
     return error;
-  for (auto [tensor, host] : llvm::zip_equal(to, hosts))
-    if (Error error =
-            cuda->copyFrom(host, reinterpret_cast<DevicePointer>(tensor.data), countBytes(tensor)))
+  for (auto [tensor, array] : llvm::zip_equal(to, results))
+    if (Error error = cuda->copyFrom(
+            array.data.data(), reinterpret_cast<DevicePointer>(tensor.data), array.data.size()))
       return error;
   return Error::success();
 }

@@ -32,7 +32,8 @@ public:
   llvm::Error run(const std::vector<Array> &inputs, Results &results) const;
 
 private:
-  llvm::Error runOnDevice(std::vector<elfatt_tensor> from, std::vector<elfatt_tensor> to) const;
+  llvm::Error runOnDevice(std::vector<elfatt_tensor> from, std::vector<elfatt_tensor> to,
+                          const std::vector<Array> &inputs, Results &results) const;
 
   Cuda *cuda = nullptr;
   elfatt_bundle *bundle = nullptr;

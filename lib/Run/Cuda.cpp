@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Cuda.h"
 
+#include "elfatt/Target/Ptxas.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/DynamicLibrary.h"
 
@@ -103,13 +105,9 @@ public:
 /// The newest release whose PTX a driver of that version (12060) loads.
 static llvm::StringRef findRelease(int version) {
   llvm::StringRef newest;
-  for (const target::CudaRelease &release : target::getCudaReleases()) {
-    auto [major, minor] = llvm::StringRef(release.name).split('.');
-    unsigned majorNumber = 0, minorNumber = 0;
-    if (!major.getAsInteger(10, majorNumber) && !minor.getAsInteger(10, minorNumber) &&
-        static_cast<int>(majorNumber * 1000 + minorNumber * 10) <= version)
+  for (const target::CudaRelease &release : target::getCudaReleases())
+    if (target::getFirstRelease(release.ptx) <= version)
       newest = release.name;
-  }
   return newest;
 }
 

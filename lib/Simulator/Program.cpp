@@ -202,11 +202,6 @@ std::vector<std::string> Program::getKernels() const {
   return names;
 }
 
-size_t Program::getNumArguments(StringRef name) const {
-  const InstrumentedKernel *kernel = impl->find(name);
-  return kernel ? kernel->isPointer.size() : 0;
-}
-
 std::vector<SharedArray> Program::Impl::getShared(const InstrumentedKernel &kernel,
                                                   const LaunchConfig &config) const {
   std::vector<SharedArray> arrays = module.shared;

@@ -128,8 +128,6 @@ public:
   ~Program();
 
   std::vector<std::string> getKernels() const;
-  /// Number of parameters of a kernel; 0 if there is no such kernel.
-  size_t getNumArguments(llvm::StringRef kernel) const;
 
   /// Runs a kernel to its end. `args` points to one value for each of its parameters, as in
   /// cuLaunchKernel. An error names the kernel, the block, the thread and the instruction.
