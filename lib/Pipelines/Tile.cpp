@@ -12,7 +12,7 @@ using namespace mlir;
 
 namespace elfatt::pipelines {
 
-/// The options that the passes of this stage have in common.
+/// The options of a pass that chooses tiles.
 template <typename Options> static Options getOptions(const tile::MachineLimits &limits) {
   Options options;
   options.machine = limits.machine;
@@ -23,12 +23,6 @@ template <typename Options> static Options getOptions(const tile::MachineLimits 
   options.tensorF16 = limits.tensorF16;
   options.tensorBF16 = limits.tensorBF16;
   options.blockRegisters = limits.blockRegisters;
-  return options;
-}
-
-/// The same for a pass that chooses tiles.
-template <typename Options> static Options getTileOptions(const tile::MachineLimits &limits) {
-  auto options = getOptions<Options>(limits);
   options.rowsPerBlock = limits.overrides.rowsPerBlock;
   options.warpsPerBlock = limits.overrides.warpsPerBlock;
   options.keysPerStep = limits.overrides.keysPerStep;
@@ -44,9 +38,8 @@ void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(tile::createTileDecomposePass());
   pm.addPass(
       tile::createTileSplitContextPass(getOptions<tile::TileSplitContextPassOptions>(limits)));
-  pm.addPass(tile::createTileSinkElementwisePass(
-      getOptions<tile::TileSinkElementwisePassOptions>(limits)));
-  auto options = getTileOptions<tile::TileToForallPassOptions>(limits);
+  pm.addPass(tile::createTileSinkElementwisePass({.machine = limits.machine}));
+  auto options = getOptions<tile::TileToForallPassOptions>(limits);
   options.mostSharedBytes = limits.mostSharedBytes;
   pm.addPass(tile::createTileToForallPass(options));
   pm.addPass(createCanonicalizerPass());
@@ -69,9 +62,8 @@ void buildTileToVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
-  pm.addPass(
-      tile::createTileCleanBuffersPass(getOptions<tile::TileCleanBuffersPassOptions>(limits)));
-  auto options = getTileOptions<tile::TileToVectorPassOptions>(limits);
+  pm.addPass(tile::createTileCleanBuffersPass({.machine = limits.machine}));
+  auto options = getOptions<tile::TileToVectorPassOptions>(limits);
   options.dotsBF16 = limits.dotsBF16;
   pm.addPass(tile::createTileToVectorPass(options));
   pm.addPass(createCanonicalizerPass());

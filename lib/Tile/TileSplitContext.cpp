@@ -5,6 +5,7 @@
 #include "elfatt/Tile/Passes.h"
 
 #include "PartShape.h"
+#include "TilingPass.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -157,11 +158,11 @@ Value SplitContext::build() {
 }
 
 namespace {
-struct TileSplitContextPass : impl::TileSplitContextPassBase<TileSplitContextPass> {
-  using TileSplitContextPassBase::TileSplitContextPassBase;
+struct TileSplitContextPass : TilingPass<impl::TileSplitContextPassBase<TileSplitContextPass>> {
+  using TilingPass::TilingPass;
 
   void runOnOperation() override {
-    MachineLimits limits{machine, vectorBits, vectorRegisters, sharedBytes, processors};
+    MachineLimits limits = getLimits();
     SmallVector<ContextOp> ops;
     getOperation()->walk([&](ContextOp op) {
       if (cast<DestinationStyleOpInterface>(op.getOperation()).hasPureTensorSemantics())

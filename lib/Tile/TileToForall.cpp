@@ -6,6 +6,7 @@
 
 #include "ElementwiseTerm.h"
 #include "PartShape.h"
+#include "TilingPass.h"
 #include "WorkerSizes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -90,21 +91,12 @@ static bool replaceEmptyPart(IRRewriter &rewriter, Operation *op) {
 }
 
 namespace {
-struct TileToForallPass : impl::TileToForallPassBase<TileToForallPass> {
-  using TileToForallPassBase::TileToForallPassBase;
+struct TileToForallPass : TilingPass<impl::TileToForallPassBase<TileToForallPass>> {
+  using TilingPass::TilingPass;
 
   void runOnOperation() override {
-    MachineLimits limits{.machine = machine,
-                         .vectorBits = vectorBits,
-                         .vectorRegisters = vectorRegisters,
-                         .sharedBytes = sharedBytes,
-                         .processors = processors,
-                         .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens,
-                                       contextWarps, headsPerBlock},
-                         .mostSharedBytes = mostSharedBytes,
-                         .tensorF16 = tensorF16,
-                         .tensorBF16 = tensorBF16,
-                         .blockRegisters = blockRegisters};
+    MachineLimits limits = getLimits();
+    limits.mostSharedBytes = mostSharedBytes;
     SmallVector<Operation *> parts, roots;
     getOperation()->walk([&](Operation *op) {
       if (isa<SdpaOp, ContextOp, PartialContextOp, MergeOp, ApplyOp, LepeOp, OnlineOp, FinalizeOp>(

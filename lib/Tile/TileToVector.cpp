@@ -4,6 +4,7 @@
 #include "ElementwiseTerm.h"
 #include "LepeTerm.h"
 #include "PartShape.h"
+#include "TilingPass.h"
 #include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -21,8 +22,8 @@ using namespace mlir;
 using namespace elfatt::attention;
 
 namespace {
-struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
-  using TileToVectorPassBase::TileToVectorPassBase;
+struct TileToVectorPass : TilingPass<impl::TileToVectorPassBase<TileToVectorPass>> {
+  using TilingPass::TilingPass;
 
   /// Takes LePEs that add to the rows of the part just before them out of `ops`, and
   /// notes them for that part, which is moved to their place.
@@ -105,18 +106,8 @@ struct TileToVectorPass : impl::TileToVectorPassBase<TileToVectorPass> {
   }
 
   void runOnOperation() override {
-    MachineLimits limits{.machine = machine,
-                         .vectorBits = vectorBits,
-                         .vectorRegisters = vectorRegisters,
-                         .sharedBytes = sharedBytes,
-                         .processors = processors,
-                         .overrides = {rowsPerBlock, warpsPerBlock, keysPerStep, contextTokens,
-                                       contextWarps, headsPerBlock},
-                         .mostSharedBytes = sharedBytes,
-                         .dotsBF16 = dotsBF16,
-                         .tensorF16 = tensorF16,
-                         .tensorBF16 = tensorBF16,
-                         .blockRegisters = blockRegisters};
+    MachineLimits limits = getLimits();
+    limits.dotsBF16 = dotsBF16;
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa_and_nonnull<AttentionDialect>(op->getDialect()) && !isa<YieldOp>(op))

@@ -5,12 +5,16 @@
 include "mlir/Pass/PassBase.td"
 
 class ElfattTilePass<string name> : Pass<name> {
-  list<Option> machineOptions = [
+  list<Option> machineOption = [
     Option<"machine", "machine", "::elfatt::tile::Machine",
            "::elfatt::tile::Machine::CPU", "Machine that the tiles are for: cpu or gpu",
            [{::llvm::cl::values(
              clEnumValN(::elfatt::tile::Machine::CPU, "cpu", "host vectors, one thread a worker"),
-             clEnumValN(::elfatt::tile::Machine::GPU, "gpu", "one block of warps a worker"))}]>,
+             clEnumValN(::elfatt::tile::Machine::GPU, "gpu", "one block of warps a worker"))}]>
+  ];
+  // A machine's limits, and what a user asked for instead of tiles that are chosen:
+  // `MachineLimits` as options, which lib/Tile/TilingPass.h reads.
+  list<Option> limitOptions = machineOption # [
     Option<"vectorBits", "vector-bits", "int64_t", "512",
            "Width of a CPU vector register in bits: 128, 256 or 512">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "32",
@@ -25,9 +29,7 @@ class ElfattTilePass<string name> : Pass<name> {
     Option<"tensorBF16", "tensor-bf16", "bool", "false",
            "The GPU's tensor cores multiply tiles of bf16">,
     Option<"blockRegisters", "block-registers", "int64_t", "65536",
-           "Registers of 32 bits that the threads of a GPU block share">
-  ];
-  list<Option> kernelOptions = [
+           "Registers of 32 bits that the threads of a GPU block share">,
     Option<"rowsPerBlock", "rows-per-block", "int64_t", "0",
            "Query rows of a GPU block, a multiple of 16; 0: chosen">,
     Option<"warpsPerBlock", "warps-per-block", "int64_t", "0",
@@ -77,7 +79,7 @@ def TileSinkElementwisePass : ElfattTilePass<"elfatt-tile-sink-elementwise"> {
       said in a remark.
     - Changes numerics: no. A conversion alone becomes the part's own rounding.
   }];
-  let options = machineOptions # [
+  let options = machineOption # [
     Option<"explain", "explain", "bool", "false",
            "Say in a remark why an op stays outside of attention's loop">];
   let dependentDialects = [
@@ -100,7 +102,7 @@ def TileSplitContextPass : ElfattTilePass<"elfatt-tile-split-context"> {
     - Postconditions: none.
     - Changes numerics: sums are reordered.
   }];
-  let options = machineOptions;
+  let options = limitOptions;
   let dependentDialects = ["mlir::tensor::TensorDialect"];
   let statistics = [Statistic<"numSplit", "num-split", "Number of contexts split">];
 }
@@ -118,7 +120,7 @@ def TileToForallPass : ElfattTilePass<"elfatt-tile-to-forall"> {
       batch dims of extent 1.
     - Changes numerics: no.
   }];
-  let options = machineOptions # kernelOptions # [
+  let options = limitOptions # [
     Option<"mostSharedBytes", "most-shared-bytes", "int64_t", "49152",
            "Shared memory that a GPU block can have where it cannot do with less, in bytes">
   ];
@@ -154,7 +156,7 @@ def TileCleanBuffersPass : ElfattTilePass<"elfatt-tile-clean-buffers"> {
     - Postconditions: no heap allocation of static size inside an `scf.forall`.
     - Changes numerics: no.
   }];
-  let options = machineOptions;
+  let options = machineOption;
   let dependentDialects = ["mlir::gpu::GPUDialect", "mlir::memref::MemRefDialect"];
   let statistics = [
     Statistic<"numCopiesErased", "num-copies-erased", "Number of copies erased">,
@@ -187,7 +189,7 @@ def TileToVectorPass : ElfattTilePass<"elfatt-tile-to-vector"> {
     - Postconditions: no attention op is left.
     - Changes numerics: sums are reordered; exponentials are powers of two.
   }];
-  let options = machineOptions # kernelOptions # [
+  let options = limitOptions # [
     Option<"dotsBF16", "dots-bf16", "bool", "false",
            "Scores of bf16 are products of pairs of channels (CPU)">];
   let dependentDialects = [
