@@ -14,6 +14,7 @@ Faults of torch-mlir 20261001 met by decompositions (each has a test that names 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -148,7 +149,9 @@ def export(
     """
     shapes = _dynamic_shapes(inputs, dynamic)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Its own code calls what it has deprecated.
+            warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
             program = torch.export.export(
                 module, inputs, dynamic_shapes=shapes, strict=False
             )
