@@ -93,6 +93,44 @@ def test_outputs_that_are_inputs_views_and_numbers() -> None:
     check(twice, x.double() * 2)
 
 
+PADDING = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+LATER = torch.ones(5, 5, dtype=torch.bool).triu(1)
+
+
+@pytest.mark.parametrize(
+    "norm_first, activation, masks",
+    [
+        (False, "relu", {}),
+        (True, "gelu", {}),
+        (False, "gelu", {"src_mask": LATER}),
+        (True, "relu", {"src_key_padding_mask": PADDING}),
+    ],
+)
+def test_encoder_layers_that_are_one_op(
+    norm_first: bool, activation: str, masks: Any
+) -> None:
+    layer = torch.nn.TransformerEncoderLayer(
+        16, 2, 32, activation=activation, norm_first=norm_first, batch_first=True
+    ).eval()
+    x = torch.randn(2, 5, 16)
+    with torch.inference_mode():
+        got = compiled(layer)(x, **masks)
+    # With gradients PyTorch takes the layer's own code.
+    check(got, layer.double()(x.double(), **masks).detach())
+
+
+@pytest.mark.parametrize("each_head", [False, True])
+def test_multihead_attention_that_is_one_op(each_head: bool) -> None:
+    layer = torch.nn.MultiheadAttention(16, 2, batch_first=True).eval()
+    x = torch.randn(2, 5, 16)
+    options = {"attn_mask": LATER, "average_attn_weights": not each_head}
+    with torch.inference_mode():
+        got = compiled(layer)(x, x, x, **options)
+    x = x.double()
+    for output, expected in zip(got, layer.double()(x, x, x, **options)):
+        check(output, expected.detach())
+
+
 @torch.no_grad()
 def test_what_breaks_the_graph_stays_eager() -> None:
     seen: List[float] = []

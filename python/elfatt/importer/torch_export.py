@@ -21,7 +21,7 @@ import torch
 from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 
 from elfatt.errors import Error
-from elfatt.importer import torch_views
+from elfatt.importer import torch_fused, torch_views
 from elfatt.importer.fold_constants import fold_constants
 from elfatt.importer.loading import describe, user_error
 
@@ -134,6 +134,7 @@ def _decompositions() -> Dict[Any, Callable[..., Any]]:
     table[torch.ops.aten.gelu.default] = _gelu
     table[torch.ops.aten.cumsum.default] = _cumsum
     table.update(torch_views.DECOMPOSITIONS)
+    table.update(torch_fused.DECOMPOSITIONS)
     return table
 
 
