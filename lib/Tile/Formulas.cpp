@@ -20,9 +20,6 @@ static constexpr double kMinusInf = -std::numeric_limits<double>::infinity();
 /// weights' sum.
 static constexpr double kHeadroom = 24;
 
-/// Added to a number of less than 2^22 and subtracted again, it leaves the nearest whole one.
-static constexpr double kWhole = 3 << 22;
-
 /// Up to these levels rounding leaves at most 2^32 of the largest score, or 2^8 where weights are
 /// rounded to f16, and scores beyond lie so far apart that one of them alone has a weight.
 static constexpr double kLargestLevel = 1 << 29, kLargestLevelOfF16 = 1 << 27;
@@ -221,17 +218,14 @@ Value Formulas::weight(Value x, Value pivot, Value factor, bool headroom) {
   return math::Exp2Op::create(b, power);
 }
 
-std::optional<Formulas::Pivot> Formulas::findPivot(Value max, Value factor, bool headroom,
-                                                   Level kind) {
+std::optional<Formulas::Pivot> Formulas::findPivot(Value max, Value factor, bool headroom) {
   APFloat known(0.0);
   if (!fusesWeights || !type.isF32() || !factor || !matchPattern(factor, m_ConstantFloat(&known)))
     return std::nullopt;
-  const double by = known.convertToDouble(), spare = headroom ? kHeadroom : 0;
+  const double by = known.convertToDouble();
   if (!(by > kLeastFactor && by < 2))
     return std::nullopt;
-  // Keys of f16 have no joined levels that large.
-  const double largest =
-      headroom || kind == Level::OfJoinedState ? kLargestLevel : kLargestLevelOfF16;
+  const double largest = headroom ? kLargestLevel : kLargestLevelOfF16;
   VectorType rows = typeOf(max);
   Value size = math::AbsFOp::create(b, max);
   Value isUsual =
@@ -242,11 +236,9 @@ std::optional<Formulas::Pivot> Formulas::findPivot(Value max, Value factor, bool
   Pivot pivot;
   // No more than 1, by which no score overflows.
   pivot.factor = either(by, std::exp2(std::min(0.0, std::round(std::log2(by)))));
-  pivot.offset = either(kind == Level::OfState ? spare : kWhole, 0);
+  pivot.offset = either(headroom ? kHeadroom : 0, 0);
   pivot.level = levelOf(max, pivot);
-  pivot.shift = kind == Level::OfState
-                    ? arith::NegFOp::create(b, pivot.level).getResult()
-                    : arith::SubFOp::create(b, either(kWhole - spare, 0), pivot.level).getResult();
+  pivot.shift = arith::NegFOp::create(b, pivot.level);
   return pivot;
 }
 
@@ -323,10 +315,7 @@ OnlineState Formulas::online(const OnlineState *state, Value scores, Value value
   Value pivot = finiteOrZero(max), operand, sum;
   if (scratch && !scratch->perRow)
     return inColumns(state, max, pivot, factor, headroom, *scratch);
-  const std::optional<Pivot> shared =
-      scratch ? std::nullopt
-              : findPivot(pivot, factor, headroom,
-                          base == ScoreBase::E ? Level::OfJoinedState : Level::OfState);
+  const std::optional<Pivot> shared = scratch ? std::nullopt : findPivot(pivot, factor, headroom);
   Value rescaled = state ? rescale(state->max, pivot, factor, shared) : Value();
   Value before = state ? arith::MulFOp::create(b, rescaled, state->sum).getResult() : Value();
   if (scratch) {
@@ -410,11 +399,9 @@ OnlineState Formulas::join(const OnlineState &first, const OnlineState &second, 
   Value factor = base == ScoreBase::E ? log2e() : Value();
   Value max = arith::MaxNumFOp::create(b, first.max, second.max);
   Value pivot = finiteOrZero(max);
-  const std::optional<Pivot> shared =
-      findPivot(pivot, factor, /*headroom=*/false, Level::OfJoinedState);
   OnlineState joined{Value(), max, Value()};
   for (const OnlineState *state : {&first, &second}) {
-    Value rescaled = rescale(state->max, pivot, factor, shared);
+    Value rescaled = weight(state->max, pivot, factor, /*headroom=*/false);
     Value sum = arith::MulFOp::create(b, rescaled, state->sum);
     Value acc =
         arith::MulFOp::create(b, alongRows(rescaled, typeOf(state->acc).getDimSize(1)), state->acc);
@@ -422,6 +409,21 @@ OnlineState Formulas::join(const OnlineState &first, const OnlineState &second, 
     joined.acc = joined.acc ? arith::AddFOp::create(b, joined.acc, acc).getResult() : acc;
   }
   return joined;
+}
+
+OnlineState Formulas::settle(const OnlineState &state, Type weightType, ScoreBase base) {
+  Value factor = base == ScoreBase::E ? log2e() : Value();
+  Value max = finiteOrZero(state.max);
+  const std::optional<Pivot> shared = findPivot(max, factor, /*headroom=*/!weightType.isF16());
+  if (!shared)
+    return state;
+  // 2^(level - offset - factor max), whose exponent is what the level was rounded by.
+  Value rounding = math::FmaOp::create(b, max, shared->factor, shared->shift);
+  rounding = arith::AddFOp::create(b, rounding, shared->offset);
+  Value by = math::Exp2Op::create(b, arith::NegFOp::create(b, rounding));
+  Value columns = alongRows(by, typeOf(state.acc).getDimSize(1));
+  return {arith::MulFOp::create(b, columns, state.acc), state.max,
+          arith::MulFOp::create(b, by, state.sum)};
 }
 
 Value Formulas::finalize(const OnlineState &state, bool emptyRowsAreZero) {
@@ -470,7 +472,7 @@ std::pair<Value, Value> Formulas::unnormalizedSoftmax(Value query, int64_t valid
     query = maskColumns(query, arith::ConstantIndexOp::create(b, validColumns));
   Value pivot = finiteOrZero(reduceMax(query, /*perRow=*/true)), factor = log2e();
   const bool headroom = !weightType.isF16();
-  const std::optional<Pivot> shared = findPivot(pivot, factor, headroom, Level::OfState);
+  const std::optional<Pivot> shared = findPivot(pivot, factor, headroom);
   Value weights = shared ? weight(query, *shared) : weight(query, pivot, factor, headroom);
   weights = narrow(weights, weightType);
   return {weights, reduceSum(widen(weights), /*perRow=*/true)};

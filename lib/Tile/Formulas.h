@@ -76,7 +76,11 @@ public:
                      ScoreBase base = ScoreBase::Two, mlir::Value scale = {},
                      const ScoreScratch *scratch = nullptr);
 
-  /// The state of both segments of keys together:
+  /// A state that is joined with others: relative to its maximum itself, where its weights of
+  /// `weightType` were relative to a level next to it.
+  OnlineState settle(const OnlineState &state, mlir::Type weightType, ScoreBase base);
+
+  /// The state of both segments of keys together, both settled:
   ///   m = max(m1, m2);  r1 = 2^(m1 - m);  sum = r1 sum1 + r2 sum2;  acc = r1 acc1 + r2 acc2
   OnlineState join(const OnlineState &first, const OnlineState &second, ScoreBase base);
 
@@ -147,10 +151,8 @@ private:
     mlir::Value factor, offset, level; ///< level = factor max + offset, a row
     mlir::Value shift;                 ///< what weights add to factor x, a row
   };
-  /// Levels of states that are joined are whole: they differ by what states without headroom do.
-  enum class Level { OfState, OfJoinedState };
   /// None where weights are not fused, or for a factor that is not a constant in (2^-60, 2).
-  std::optional<Pivot> findPivot(mlir::Value max, mlir::Value factor, bool headroom, Level kind);
+  std::optional<Pivot> findPivot(mlir::Value max, mlir::Value factor, bool headroom);
   mlir::Value levelOf(mlir::Value max, const Pivot &pivot);
   mlir::Value weight(mlir::Value x, const Pivot &pivot);
   /// 2^(factor (before - max)), where `pivot` is that of max.

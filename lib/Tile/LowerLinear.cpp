@@ -264,6 +264,10 @@ LogicalResult ContextLowering::runStaged() {
       write(state, block, s, acc, max, sum);
     });
   }
+  // What meets other states, here or in another launch.
+  auto settle = [&](const OnlineState &s) {
+    return formulas.settle(s, typeOf(valueScratch).getElementType(), ScoreBase::E);
+  };
   auto finish = [&](const TileContext &at, const RowBlock &block, OnlineState joined) {
     if (maxOutput)
       return write(at, block, joined, output, maxOutput, sumOutput);
@@ -279,7 +283,8 @@ LogicalResult ContextLowering::runStaged() {
         ofHead.outer.push_back(b.createOrFold<arith::DivUIOp>(block.inner, ctx.index(channelRows)));
         ofHead.inner = b.createOrFold<arith::RemUIOp>(block.inner, ctx.index(channelRows));
       }
-      finish(state, ofHead, read(state, block, acc, max, sum));
+      const OnlineState s = read(state, block, acc, max, sum);
+      finish(state, ofHead, maxOutput ? settle(s) : s);
     });
     return success();
   }
@@ -287,7 +292,7 @@ LogicalResult ContextLowering::runStaged() {
                      ctx.scratch({parts * stateRows}, ctx.type),
                      ctx.scratch({parts * stateRows}, ctx.type)};
   forEachRowBlock(state, acc, [&](const RowBlock &block) {
-    write(state, block, read(state, block, acc, max, sum), parted[0], parted[1], parted[2]);
+    write(state, block, settle(read(state, block, acc, max, sum)), parted[0], parted[1], parted[2]);
   });
   TileContext rowCtx = ctx;
   rowCtx.heads = 1;

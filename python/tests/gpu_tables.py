@@ -99,6 +99,15 @@ def newest() -> List[Item]:
     return items
 
 
+def few_tokens() -> List[Item]:
+    """Contexts where one weight is most of a sum: one kernel for many values."""
+    names = ["context-d20-n17-f16", *(f"few-tokens-{i}-f16" for i in range(24))]
+    return [
+        Item("sm_87", name, functools.partial(context, name, 20, 17, "f16"))
+        for name in names
+    ]
+
+
 def wide() -> List[Item]:
     """Heads whose context, or whose rows around a window, fill shared memory."""
 
@@ -281,6 +290,7 @@ def part(make: Callable[[str], List[Case]], stride: int) -> Group:
 
 GROUPS: Dict[str, Group] = {
     "kernels": Group(kernels, 53),
+    "few tokens": Group(few_tokens, 1),
     "newest": Group(newest, 5),
     "wide": Group(wide, 1),
     "few heads": Group(few_heads, 1),

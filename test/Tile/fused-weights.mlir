@@ -40,21 +40,42 @@ func.func @unknown_scale(%x: memref<48x32xf16>, %scale: f32, %o: memref<48x32xf1
   return
 }
 
-// The maximum and the sum of a tile start from the state. Levels of contexts are whole: 1.5 * 2^23
-// is added and subtracted again.
+// The maximum and the sum of a tile start from the state. Where parts of the tokens meet, what a
+// level was rounded by leaves the state, so that parts differ by their maxima alone.
 // CHECK-LABEL: func.func @context
 // CHECK:         scf.for
 // CHECK:           %[[BEFORE:.*]] = vector.transfer_read {{.*}} vector<32xf32>
 // CHECK:           vector.multi_reduction <maxnumf>, %{{.*}}, %[[BEFORE]] [1]
 // CHECK:           arith.select {{.*}}, %cst{{.*}}, %cst{{.*}} : vector<32xi1>, vector<32xf32>
-// CHECK:           math.fma {{.*}} : vector<32xf32>
-// CHECK:           arith.subf {{.*}} : vector<32xf32>
+// CHECK:           %[[LEVEL:.*]] = math.fma {{.*}} : vector<32xf32>
+// CHECK-NEXT:      arith.negf %[[LEVEL]] : vector<32xf32>
 // CHECK:           %[[STATE:.*]] = arith.mulf {{.*}} : vector<32xf32>
 // CHECK:           vector.multi_reduction <add>, %{{.*}}, %[[STATE]] [1]
 // CHECK-NOT:       arith.subf {{.*}} : vector<32x{{.*}}xf32>
 // CHECK:           vector.contract
+// CHECK:         scf.forall
+// CHECK:           %[[LEVEL:.*]] = math.fma %[[MAX:.*]], %[[FACTOR:.*]], {{.*}} : vector<32xf32>
+// CHECK-NEXT:      %[[SHIFT:.*]] = arith.negf %[[LEVEL]]
+// CHECK-NEXT:      %[[ROUNDING:.*]] = math.fma %[[MAX]], %[[FACTOR]], %[[SHIFT]]
+// CHECK:           math.exp2 {{.*}} : vector<32xf32>
+// CHECK:           arith.mulf {{.*}} : vector<32x32xf32>
+// CHECK:         scf.forall
+// CHECK:           arith.subf {{.*}} : vector<16xf32>
+// CHECK-NEXT:      arith.mulf
+// CHECK-NEXT:      math.exp2
 func.func @context(%x: memref<4096x32xf16>, %c: memref<32x32xf32>) {
   attention.context indexing_maps = [#kc, #vc, #oc]
     ins(%x, %x : memref<4096x32xf16>, memref<4096x32xf16>) outs(%c : memref<32x32xf32>)
+  return
+}
+
+// Warps that have a channel's tokens alone divide as they are: what a level was rounded by cancels.
+// CHECK-LABEL: func.func @wide_context
+// CHECK:         vector.contract
+// CHECK-NOT:     math.exp2
+// CHECK:         arith.divf
+func.func @wide_context(%x: memref<64x256xf16>, %y: memref<64x16xf16>, %c: memref<256x16xf32>) {
+  attention.context indexing_maps = [#kc, #vc, #oc]
+    ins(%x, %y : memref<64x256xf16>, memref<64x16xf16>) outs(%c : memref<256x16xf32>)
   return
 }
