@@ -4,35 +4,12 @@
 #include "elfatt/Raise/Channels.h"
 
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace elfatt;
 using namespace elfatt::approximate;
-
-StringRef approximate::getName(Reason reason) {
-  switch (reason) {
-#define ELFATT_APPROXIMATE_NAME(id, name, text)                                                    \
-  case Reason::id:                                                                                 \
-    return name;
-    ELFATT_APPROXIMATE_REASONS(ELFATT_APPROXIMATE_NAME)
-#undef ELFATT_APPROXIMATE_NAME
-  }
-  llvm_unreachable("unknown reason");
-}
-
-StringRef approximate::getText(Reason reason) {
-  switch (reason) {
-#define ELFATT_APPROXIMATE_TEXT(id, name, text)                                                    \
-  case Reason::id:                                                                                 \
-    return text;
-    ELFATT_APPROXIMATE_REASONS(ELFATT_APPROXIMATE_TEXT)
-#undef ELFATT_APPROXIMATE_TEXT
-  }
-  llvm_unreachable("unknown reason");
-}
 
 FailureOr<SmallVector<int64_t>> approximate::parseExtents(StringRef text, std::string &why) {
   SmallVector<int64_t> extents;

@@ -6,6 +6,7 @@
 #define ELFATT_APPROXIMATE_PLAN_H
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
+#include "elfatt/Raise/ReasonList.h"
 
 #include <optional>
 #include <variant>
@@ -59,14 +60,7 @@ std::optional<Grid> inferGrid(int64_t tokens, const Request &request);
   X(FewTokens, "approximate-few-tokens", "there are fewer tokens than min-tokens")                 \
   X(NoGrid, "approximate-no-grid", "no grid of windows fits the number of tokens")
 
-enum class Reason {
-#define ELFATT_APPROXIMATE_CASE(id, name, text) id,
-  ELFATT_APPROXIMATE_REASONS(ELFATT_APPROXIMATE_CASE)
-#undef ELFATT_APPROXIMATE_CASE
-};
-
-llvm::StringRef getName(Reason reason);
-llvm::StringRef getText(Reason reason);
+ELFATT_DEFINE_REASONS(Reason, ELFATT_APPROXIMATE_REASONS)
 
 struct Refusal {
   Reason reason;

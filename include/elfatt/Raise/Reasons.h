@@ -5,7 +5,7 @@
 #ifndef ELFATT_RAISE_REASONS_H
 #define ELFATT_RAISE_REASONS_H
 
-#include "llvm/ADT/StringRef.h"
+#include "elfatt/Raise/ReasonList.h"
 
 #include <string>
 
@@ -40,15 +40,7 @@ namespace elfatt::raise {
   X(ExcessRange, "excess-range",                                                                   \
     "strict: rows that overflow or hold NaN would come out differently")
 
-enum class Reason {
-#define ELFATT_REASON_CASE(id, name, text) id,
-  ELFATT_REASONS(ELFATT_REASON_CASE)
-#undef ELFATT_REASON_CASE
-};
-
-/// The name in reports, and the text of the remark.
-llvm::StringRef getName(Reason reason);
-llvm::StringRef getText(Reason reason);
+ELFATT_DEFINE_REASONS(Reason, ELFATT_REASONS)
 
 // Why the branches of what looks like ELFATT were raised, but not joined to one op:
 // name, text that stands behind "not joined to attention.elfatt: ".
@@ -62,14 +54,7 @@ llvm::StringRef getText(Reason reason);
   X(OtherScales, "elfatt-other-scales", "the local heads have different scales")                   \
   X(NotAView, "elfatt-not-a-view", "an operand or the result is no view")
 
-enum class JoinReason {
-#define ELFATT_JOIN_REASON_CASE(id, name, text) id,
-  ELFATT_JOIN_REASONS(ELFATT_JOIN_REASON_CASE)
-#undef ELFATT_JOIN_REASON_CASE
-};
-
-llvm::StringRef getName(JoinReason reason);
-llvm::StringRef getText(JoinReason reason);
+ELFATT_DEFINE_REASONS(JoinReason, ELFATT_JOIN_REASONS)
 
 struct JoinRefusal {
   JoinReason reason = JoinReason::OtherPart;
