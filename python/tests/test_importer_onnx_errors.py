@@ -48,13 +48,13 @@ def _sequence() -> onnx.ModelProto:
         ),
         (
             model_of(
-                [helper.make_node("Attention", ["x"], ["y"], domain="com.microsoft")],
+                [helper.make_node("Inverse", ["x"], ["y"], domain="com.microsoft")],
                 {"x": (2,)},
                 {"y": (2,)},
                 imports=[helper.make_opsetid("com.microsoft", 1)],
             ),
             {},
-            r"op 'com.microsoft.Attention' is not in the ONNX standard, .*'y'",
+            r"op 'com.microsoft.Inverse' is not in the ONNX standard, .*'y'",
         ),
         (
             model_of(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Writes out ops that the ONNX standard defines by others.
+"""Writes out ops that the ONNX standard defines by others, and those of ONNX Runtime.
 
 ``onnx.inliner`` of 1.23.2 does so, too, but fails on a call with an optional input left
 out, and forgets attributes that have a default.
@@ -13,6 +13,9 @@ from typing import Dict, List, Optional
 
 import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+
+from elfatt.errors import Error
+from elfatt.importer.onnx_contrib import is_contrib, write_function
 
 # Those that torch-mlir 20261001 does not know, or lowers with an error of 5e-5 (Gelu
 # by tanh).
@@ -33,24 +36,42 @@ EXPANDED = frozenset(
 
 
 def expand(model: ModelProto, opset: int) -> ModelProto:
-    """A model without calls of ``EXPANDED`` in its main graph.
+    """A model without calls of ``EXPANDED`` and of ONNX Runtime's ops in its main graph.
 
     What stands for a call is called after it: ``call/name in the function``.
+
+    Raises:
+        Error: what a call computes depends on a type that nobody knows, or cannot be
+            imported.
     """
-    while any(_is_expanded(node) for node in model.graph.node):
+    while True:
+        calls = [node for node in model.graph.node if _is_expanded(node)]
+        if not calls:
+            return model
         # What a function is may depend on types.
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
         types = _types(model.graph)
         nodes: List[NodeProto] = []
+        waiting = 0
         for node in model.graph.node:
-            nodes += _written_out(node, types, opset) if _is_expanded(node) else [node]
+            written: Optional[List[NodeProto]] = [node]
+            if _is_expanded(node):
+                written = _written_out(node, types, opset)
+            waiting += written is None
+            nodes += written or [node]
+        if waiting == len(calls):
+            raise Error(
+                f"the shapes of the inputs of op '{calls[0].op_type}' are not known "
+                f"(node '{calls[0].name}')"
+            )
         nodes = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del model.graph.node[:]
         model.graph.node.extend(nodes)
-    return model
 
 
 def _is_expanded(node: NodeProto) -> bool:
+    if is_contrib(node):
+        return True
     return node.domain in ("", "ai.onnx") and node.op_type in EXPANDED
 
 
@@ -66,20 +87,27 @@ def _types(graph: GraphProto) -> Dict[str, onnx.TypeProto]:
 
 def _written_out(
     call: NodeProto, types: Dict[str, onnx.TypeProto], opset: int
-) -> List[NodeProto]:
-    schema = onnx.defs.get_schema(call.op_type, opset, call.domain)
-    function = _function_of(call, schema, types)
+) -> Optional[List[NodeProto]]:
+    """None where types that are not known yet decide."""
+    defaults: Dict[str, AttributeProto] = {}
+    if is_contrib(call):
+        function = write_function(call, types, opset)
+        if function is None:
+            return None
+    else:
+        schema = onnx.defs.get_schema(call.op_type, opset, call.domain)
+        function = _function_of(call, schema, types)
+        defaults = {
+            name: attribute.default_value
+            for name, attribute in schema.attributes.items()
+            if attribute.default_value.type
+        }
     names = dict(zip(function.input, call.input))
     names.update((inner, "") for inner in function.input if inner not in names)
     names.update(
         (inner, outer) for inner, outer in zip(function.output, call.output) if outer
     )
-    attributes = {
-        name: attribute.default_value
-        for name, attribute in schema.attributes.items()
-        if attribute.default_value.type
-    }
-    attributes.update((attribute.name, attribute) for attribute in call.attribute)
+    attributes = {**defaults, **{given.name: given for given in call.attribute}}
     return [_renamed(node, call.name, names, attributes) for node in function.node]
 
 

@@ -34,6 +34,7 @@ from elfatt.importer.lowering import (
     ImportedModule,
     lower_torch,
 )
+from elfatt.importer.onnx_contrib import is_contrib
 from elfatt.importer.onnx_faults import refuse_faults
 from elfatt.importer.onnx_fold import fold
 from elfatt.importer.onnx_model import (
@@ -116,8 +117,10 @@ def _run_model(
 ) -> List[numpy.ndarray]:
     names = [value.name for value in own_inputs(prepared.graph, weights)]
     feeds = dict(zip(names, inputs))
-    if opset_of(model) < OLDEST_OPSET:
-        # onnx 1.23.2 runs a Softmax of opset 12 by the rules of 13.
+    is_foreign = any(is_contrib(node) for node in all_nodes(model.graph))
+    if opset_of(model) < OLDEST_OPSET or is_foreign:
+        # onnx 1.23.2 runs a Softmax of opset 12 by the rules of 13, and knows no op of
+        # ONNX Runtime.
         model = prepared
         feeds.update((n, onnx.numpy_helper.to_array(t)) for n, t in weights.items())
     try:

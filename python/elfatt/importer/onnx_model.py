@@ -197,6 +197,8 @@ def _inline(model: ModelProto) -> ModelProto:
             model = onnx.inliner.inline_local_functions(model, convert_version=True)
             _name_nodes(model.graph)
         return expand(model, opset_of(model))
+    except Error:
+        raise
     except Exception as error:
         raise Error(
             f"onnx cannot inline the model's functions: {_first_line(error)}"
