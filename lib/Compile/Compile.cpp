@@ -84,9 +84,9 @@ Error Compiler::raise() {
 Expected<json::Array> Compiler::describeFunctions() {
   json::Array records;
   for (func::FuncOp func : getFunctions(*source.module)) {
-    Expected<json::Object> record = makeSignature(func);
-    if (!record)
-      return record.takeError();
+    FailureOr<json::Object> record = makeSignature(func);
+    if (failed(record))
+      return llvm::createStringError("describing the functions failed");
     records.push_back(std::move(*record));
   }
   if (records.empty())

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Signature.h"
 
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
+#include "Extents.h"
+
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -21,70 +22,6 @@ static std::string print(Type type) {
   std::string text;
   llvm::raw_string_ostream(text) << type;
   return text;
-}
-
-/// An extent of an argument of the function; its name is all that a manifest
-/// needs.
-static std::string getDimName(int64_t argument, int64_t dim) {
-  return ("arg" + Twine(argument) + "_" + Twine(dim)).str();
-}
-
-static bool isArgument(Value value) {
-  auto argument = dyn_cast<BlockArgument>(value);
-  return argument && argument.getOwner()->isEntryBlock() &&
-         isa<func::FuncOp>(argument.getOwner()->getParentOp());
-}
-
-static json::Value toJSON(AffineExpr expr, ArrayRef<json::Value> operands) {
-  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
-    return constant.getValue();
-  // Bounds name their operands as dims alone.
-  if (auto dim = dyn_cast<AffineDimExpr>(expr))
-    return operands[dim.getPosition()];
-  auto binary = cast<AffineBinaryOpExpr>(expr);
-  const char *name = "";
-  switch (expr.getKind()) {
-  case AffineExprKind::Add:
-    name = "+";
-    break;
-  case AffineExprKind::Mul:
-    name = "*";
-    break;
-  case AffineExprKind::FloorDiv:
-    name = "floordiv";
-    break;
-  case AffineExprKind::CeilDiv:
-    name = "ceildiv";
-    break;
-  default:
-    name = "mod";
-    break;
-  }
-  return json::Array{name, toJSON(binary.getLHS(), operands), toJSON(binary.getRHS(), operands)};
-}
-
-std::optional<json::Value> makeExpression(Value value, std::optional<int64_t> dim) {
-  if (dim)
-    if (auto type = cast<ShapedType>(value.getType()); !type.isDynamicDim(*dim))
-      return json::Value(type.getDimSize(*dim));
-  AffineMap map;
-  ValueDimList operands;
-  if (failed(ValueBoundsConstraintSet::computeBound(
-          map, operands, presburger::BoundType::EQ, ValueBoundsConstraintSet::Variable(value, dim),
-          [](Value value, std::optional<int64_t> dim, ValueBoundsConstraintSet &) {
-            return dim && isArgument(value);
-          })))
-    return std::nullopt;
-  std::vector<json::Value> names;
-  for (auto [operand, operandDim] : operands) {
-    if (!operandDim || !isArgument(operand))
-      return std::nullopt;
-    names.push_back(getDimName(cast<BlockArgument>(operand).getArgNumber(), *operandDim));
-  }
-  SmallVector<AffineExpr> dims;
-  for (unsigned i = 0; i < map.getNumSymbols(); ++i)
-    dims.push_back(getAffineDimExpr(map.getNumDims() + i, map.getContext()));
-  return toJSON(map.getResult(0).replaceSymbols(dims), names);
 }
 
 static bool isElement(Type type) {
@@ -123,22 +60,21 @@ static json::Object describe(RankedTensorType type, json::Array shape) {
                       {"strides", std::move(strides)}};
 }
 
-static llvm::Expected<RankedTensorType> checkType(func::FuncOp func, Type type, const char *what,
-                                                  int64_t i) {
-  auto tensor = dyn_cast<RankedTensorType>(type);
+static FailureOr<RankedTensorType> checkType(Value value, const char *what, int64_t i) {
+  auto tensor = dyn_cast<RankedTensorType>(value.getType());
   if (tensor && isElement(tensor.getElementType()))
     return tensor;
-  return llvm::createStringError(Twine(what) + " " + Twine(i) + " of @" + func.getName() +
-                                 ": expected a tensor of f16, bf16, f32, f64 or integers, got " +
-                                 print(type));
+  return emitError(value.getLoc())
+         << what << " " << i << ": expected a tensor of f16, bf16, f32, f64 or integers, got "
+         << value.getType();
 }
 
-llvm::Expected<json::Object> makeSignature(func::FuncOp func) {
+FailureOr<json::Object> makeSignature(func::FuncOp func) {
   json::Array dims, arguments, results;
-  for (auto [i, type] : llvm::enumerate(func.getArgumentTypes())) {
-    llvm::Expected<RankedTensorType> tensor = checkType(func, type, "argument", i);
-    if (!tensor)
-      return tensor.takeError();
+  for (auto [i, value] : llvm::enumerate(func.getArguments())) {
+    FailureOr<RankedTensorType> tensor = checkType(value, "argument", i);
+    if (failed(tensor))
+      return failure();
     json::Array shape;
     for (int64_t d = 0; d < tensor->getRank(); ++d) {
       if (!tensor->isDynamicDim(d)) {
@@ -151,18 +87,18 @@ llvm::Expected<json::Object> makeSignature(func::FuncOp func) {
     arguments.push_back(describe(*tensor, std::move(shape)));
   }
   if (!llvm::hasSingleElement(func.getBody()))
-    return llvm::createStringError("@" + func.getName() + " has branches: expected one block");
+    return func.emitOpError("has branches: expected one block");
   for (auto [i, value] : llvm::enumerate(func.getBody().front().getTerminator()->getOperands())) {
-    llvm::Expected<RankedTensorType> tensor = checkType(func, value.getType(), "result", i);
-    if (!tensor)
-      return tensor.takeError();
+    FailureOr<RankedTensorType> tensor = checkType(value, "result", i);
+    if (failed(tensor))
+      return failure();
     json::Array shape;
     for (int64_t d = 0; d < tensor->getRank(); ++d) {
       std::optional<json::Value> extent = makeExpression(value, d);
       if (!extent)
-        return llvm::createStringError("result " + Twine(i) + " of @" + func.getName() +
-                                       ": extent " + Twine(d) +
-                                       " is not an affine expression of the arguments' extents");
+        return emitError(value.getLoc())
+               << "result " << i << ": extent " << d
+               << " is no sum, product or quotient of extents of arguments";
       shape.push_back(std::move(*extent));
     }
     results.push_back(describe(*tensor, std::move(shape)));
