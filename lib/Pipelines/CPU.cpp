@@ -110,9 +110,10 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   auto limits = tile::MachineLimits::cpu(options.vectorBits, registers,
                                          options.dotsBF16 && options.vectorBits == 512);
   pm.addPass(cpu::createChannelsLastPass());
-  // No tile holds channels of no known number: loops do.
+  // No tile holds channels, or lines of keys, of no known number: loops do.
+  pm.addPass(tile::createTileMergeKeysPass());
   attention::DecomposeAttentionPassOptions unknown;
-  unknown.unknownChannels = true;
+  unknown.unknownSizes = true;
   pm.addPass(attention::createDecomposeAttentionPass(unknown));
   buildTileToForall(pm, limits);
   endStage(pm, "tile");

@@ -48,6 +48,7 @@ void addCleanup(OpPassManager &pm) {
 /// Attention ops on tensors to the tile level on buffers.
 void buildTile(OpPassManager &pm, const GPUOptions &options) {
   const tile::MachineLimits limits = getTileLimits(options);
+  pm.addPass(tile::createTileMergeKeysPass());
   buildTileToForall(pm, limits);
   buildBufferize(pm);
   buildTileToVector(pm, limits);

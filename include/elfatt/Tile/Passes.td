@@ -64,6 +64,22 @@ def TileDecomposePass : Pass<"elfatt-tile-decompose"> {
     Statistic<"numDecomposed", "num-decomposed", "Number of attention ops decomposed">];
 }
 
+def TileMergeKeysPass : Pass<"elfatt-tile-merge-keys"> {
+  let summary = "Merge key dims of unknown size with the ones before them";
+  let description = [{
+    Blocks of keys are lines of static size, cut along the outermost key dim. Where an
+    inner key dim of `attention.sdpa` is of unknown size (the width of an image, say) and
+    stands right behind another in every operand, both become one by
+    `tensor.collapse_shape`.
+
+    - Preconditions: ops on tensors.
+    - Postconditions: none; dims that do not stand together stay.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = ["mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numMerged", "num-merged", "Number of dims that joined another">];
+}
+
 def TileSinkElementwisePass : ElfattTilePass<"elfatt-tile-sink-elementwise"> {
   let summary = "Compute elementwise ops that follow attention where its parts make their rows";
   let description = [{

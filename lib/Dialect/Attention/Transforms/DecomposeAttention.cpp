@@ -277,14 +277,18 @@ bool isOnTensors(Operation *op) {
   return isa<ViewOpInterface>(op) && dps.hasPureTensorSemantics();
 }
 
-/// Whether `op` is exact attention that no tile holds: D or E is known at run time alone.
-bool hasUnknownChannels(Operation *op) {
+/// Whether `op` is exact attention that no tile holds: D, E or the size of a line of keys (all key
+/// dims but the outermost) is known at run time alone.
+bool hasUnknownSizes(Operation *op) {
   auto sdpa = dyn_cast<SdpaOp>(op);
   if (!sdpa)
     return false;
   AttentionDims dims = AttentionDims::get(sdpa);
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
-  return ShapedType::isDynamic(ranges[dims.channels]) || ShapedType::isDynamic(ranges[dims.values]);
+  SmallVector<unsigned> held = {dims.channels, dims.values};
+  if (!dims.keys.empty())
+    llvm::append_range(held, ArrayRef(dims.keys).drop_front());
+  return llvm::any_of(held, [&](unsigned dim) { return ShapedType::isDynamic(ranges[dim]); });
 }
 
 struct DecomposeAttentionPass : impl::DecomposeAttentionPassBase<DecomposeAttentionPass> {
@@ -316,7 +320,7 @@ private:
   template <typename Interface> SmallVector<Interface> collect() {
     SmallVector<Interface> ops;
     getOperation()->walk([&](Interface op) {
-      if (isOnTensors(op) && (!unknownChannels || hasUnknownChannels(op)))
+      if (isOnTensors(op) && (!unknownSizes || hasUnknownSizes(op)))
         ops.push_back(op);
     });
     return ops;

@@ -31,8 +31,8 @@ def DecomposeAttentionPass : Pass<"elfatt-decompose"> {
     ```
   }];
   let options = [
-    Option<"unknownChannels", "unknown-channels", "bool", "false",
-           "Only attention.sdpa whose channels or values are of no known number">];
+    Option<"unknownSizes", "unknown-sizes", "bool", "false",
+           "Only attention.sdpa whose channels, values or inner keys are of no known number">];
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
     "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];

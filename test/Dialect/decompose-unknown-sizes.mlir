@@ -1,4 +1,4 @@
-// RUN: elfatt-opt %s --elfatt-decompose=unknown-channels | FileCheck %s
+// RUN: elfatt-opt %s --elfatt-decompose=unknown-sizes | FileCheck %s
 // RUN: elfatt-opt %s --elfatt-to-cpu | FileCheck %s --check-prefix=CPU --implicit-check-not=attention.
 
 #q = affine_map<(b, i, j, d, e) -> (b, i, d)>
