@@ -5,7 +5,8 @@ Faults of torch-mlir 20261001 met here (each has a test that names it):
 
 - A view that merges two dynamic dimensions (every ``Linear`` whose batch and
   sequence are both dynamic) is lowered to a cast from ``?x?xC`` to ``?x1xC``,
-  which is wrong for any other size. Refused, see ``check_lowered``.
+  which is wrong for any other size. Mended, see ``dynamic_views``; refused where the
+  right one cannot be told.
 - Passes can report an error and yet succeed, so an error diagnostic counts as a
   failure, see ``run_pipeline``.
 - Scatters and sorts become ``tm_tensor``, which is no linalg, and some of them end the
@@ -23,6 +24,7 @@ from torch_mlir.passmanager import PassManager
 
 from elfatt.errors import Error
 from elfatt.importer import ByteSink
+from elfatt.importer.dynamic_views import is_wrong_cast, merge_views
 
 LINALG_PIPELINE = (
     "builtin.module(torch-backend-to-linalg-on-tensors-backend-pipeline"
@@ -145,6 +147,7 @@ def lower_torch(
     """
     run_pipeline(module, to_backend, describe)
     _refuse_unstructured(module, describe)
+    merge_views(operations_in(module.operation))
     run_pipeline(module, LINALG_PIPELINE, describe)
     check_lowered(module, describe)
     drop_attributes(module, "torch.")
@@ -162,25 +165,13 @@ def check_lowered(module: ir.Module, describe: Describe = describe_fx_node) -> N
                 else f"'{operation.name}' is outside of linalg, tensor, arith and math"
             )
             raise Error(what + _behind(describe(name) if name else ""), place)
-        if operation.name == "tensor.cast" and _merges_dynamic_dims(operation):
+        if is_wrong_cast(operation):
             name, place = place_in(operation.location)
             raise Error(
-                "torch-mlir 20261001 lowers a view that merges two dynamic "
-                "dimensions to wrong code, as in a Linear whose batch and sequence "
-                f"are both dynamic ({describe(name)}); make only one of them dynamic",
+                "torch-mlir 20261001 lowers a view that merges dynamic dimensions to "
+                f"wrong code ({describe(name)}); make only one of them dynamic",
                 place,
             )
-
-
-def _merges_dynamic_dims(cast: ir.Operation) -> bool:
-    source = ir.RankedTensorType(cast.operands[0].type)
-    result = ir.RankedTensorType(cast.results[0].type)
-    return any(
-        source.is_dynamic_dim(d)
-        and not result.is_dynamic_dim(d)
-        and result.get_dim_size(d) == 1
-        for d in range(source.rank)
-    )
 
 
 def drop_attributes(module: ir.Module, *prefixes: str) -> None:

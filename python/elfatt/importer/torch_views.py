@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Decompositions to views of what torch-mlir lowers to gathers, scatters and selects:
-windows by ``unfold``, their inverse by ``fold``, and assignments to ``x[:, i]``; of
-``x[:, index]`` with a tensor to selects, which are linalg and its scatters are not."""
+windows by ``unfold``, their inverse by ``fold``, strides that are a reshape, and
+assignments to ``x[:, i]``; of ``x[:, index]`` with a tensor to selects, which are linalg
+and its scatters are not."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import torch
 from torch._decomp import decomposition_table
+from torch._prims_common import make_contiguous_strides_for
 
 
 def _is_tiling(
@@ -115,7 +118,26 @@ def _index_put(
     return _index_copy(x, dim, index, values.expand(shape))
 
 
+def _as_strided(
+    x: torch.Tensor,
+    size: Sequence[int],
+    stride: Sequence[int],
+    storage_offset: Optional[int] = None,
+) -> torch.Tensor:
+    """A reshape where both sides lie row-major, as in the parts of a group norm."""
+    row_major = make_contiguous_strides_for(size)
+    if (
+        storage_offset
+        or tuple(stride) != row_major
+        or x.stride() != make_contiguous_strides_for(x.shape)
+        or math.prod(size) != x.numel()
+    ):
+        return NotImplemented
+    return x.reshape(size)
+
+
 DECOMPOSITIONS: Dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.as_strided.default: _as_strided,
     torch.ops.aten.im2col.default: _im2col,
     torch.ops.aten.col2im.default: _col2im,
     torch.ops.aten.index_copy.default: _index_copy,
