@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, Sequence
 
 import pytest
+
+if TYPE_CHECKING:
+    from bundles import Runtime
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -67,6 +70,43 @@ def elfatt_run() -> str:
     found = find_tool("elfatt-run")
     assert found, "elfatt-run is not built: run 'cmake --build --preset release'"
     return found
+
+
+@pytest.fixture(scope="session")
+def elfatt_compile() -> str:
+    """Our elfatt-compile, built; only tests about it ask for it."""
+    from elfatt.tools import find_tool
+
+    found = find_tool("elfatt-compile")
+    assert found, "elfatt-compile is not built: run 'cmake --build --preset release'"
+    return found
+
+
+@pytest.fixture(scope="session")
+def runtime(elfatt_compile: str) -> "Runtime":
+    """The library that runs bundles."""
+    from bundles import Runtime
+
+    library = Path(elfatt_compile).resolve().parents[1] / "lib/libelfatt_runtime.so"
+    return Runtime(str(library))
+
+
+@pytest.fixture(scope="session")
+def make_bundle(
+    elfatt_compile: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Compiles a text once and gives its bundle, to be read only."""
+    from bundles import compile_bundle
+
+    known: Dict[str, Path] = {}
+
+    def make(text: str) -> Path:
+        if text not in known:
+            folder = tmp_path_factory.mktemp("bundle")
+            known[text] = compile_bundle(elfatt_compile, text, folder, "--target=cpu")
+        return known[text]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ import bundles
 import numpy as np
 import pytest
 from elfatt.tools import find_tool
-from test_bundles import DENSE, HEADS, TOKENS, DIM, attention, attention_in_float64
-from test_bundles import packed_input
+from cpu_bundles import DENSE, DIM, HEADS, TOKENS
+from cpu_bundles import attention, attention_in_float64, packed_input
 
 SYSROOT = Path("/usr/aarch64-linux-gnu")
 CLANG = "clang-22 --target=aarch64-linux-gnu -fuse-ld=lld"
