@@ -12,7 +12,6 @@ from typing import Any, Callable
 import bundles
 import numpy as np
 import pytest
-from elfatt.tools import find_tool
 from cpu_bundles import DENSE, DIM, HEADS, TOKENS
 from cpu_bundles import attention, attention_in_float64, packed_input
 
@@ -30,13 +29,6 @@ pytestmark = [
         reason="the cross libraries (lib*-arm64-cross) are not installed",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def elfatt_compile() -> str:
-    found = find_tool("elfatt-compile")
-    assert found, "elfatt-compile is not built: run 'cmake --build --preset release'"
-    return found
 
 
 def run_in(folder: Path, *command: Any) -> str:

@@ -18,7 +18,6 @@ from typing import Any, Callable, List, Optional
 
 import bundles
 import pytest
-from elfatt.tools import find_tool
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "cpu"))
 
@@ -60,13 +59,6 @@ func.func @main(%qkv: tensor<ROWSx49x3x4x32xf16>) -> tensor<ROWSx49x4x32xf16> {
 }"""
 
 Run = Callable[..., "tuple[subprocess.CompletedProcess[str], list[str]]"]
-
-
-@pytest.fixture(scope="module")
-def elfatt_compile() -> str:
-    found = find_tool("elfatt-compile")
-    assert found, "elfatt-compile is not built: run 'cmake --build --preset release'"
-    return found
 
 
 @pytest.fixture(scope="module")
