@@ -105,6 +105,17 @@ Value TileRegisters::lane(Value vector, int64_t index) {
   return madeLanes[{vector, index}] = element;
 }
 
+/// The bit of row `row` in a `mask` of one bit a row, if no other row has the same; or null.
+static Value ownBit(Value mask, int64_t row) {
+  auto broadcast = mask ? mask.getDefiningOp<vector::BroadcastOp>() : nullptr;
+  auto cast = broadcast ? broadcast.getSource().getDefiningOp<vector::ShapeCastOp>() : nullptr;
+  auto bits = cast ? cast.getSource().getDefiningOp<vector::FromElementsOp>() : nullptr;
+  if (!bits || bits.getElements().size() != size_t(TileRegisters::numRows(mask)))
+    return {};
+  Value bit = bits.getElements()[row];
+  return llvm::count(bits.getElements(), bit) == 1 ? bit : Value();
+}
+
 Value TileRegisters::make(Value vector, int64_t row, int64_t index) {
   Piece piece = pieces(vector)[index];
   Operation *op = vector.getDefiningOp();
@@ -142,7 +153,8 @@ Value TileRegisters::make(Value vector, int64_t row, int64_t index) {
   if (auto read = dyn_cast<vector::TransferReadOp>(op))
     if (std::optional<MemoryTile> tile = memoryTile(read))
       return load(*tile, row, piece, read.getPadding(),
-                  read.getMask() ? get(read.getMask(), row, index) : Value());
+                  read.getMask() ? get(read.getMask(), row, index) : Value(),
+                  ownBit(read.getMask(), row));
   if (Value made = makeElementwise(op, row, index))
     return made;
   return extract(vector, row, piece);
@@ -348,33 +360,48 @@ SmallVector<Value> TileRegisters::indicesOf(const MemoryTile &tile, int64_t row,
   return indices;
 }
 
+/// A processor takes hundreds of cycles to find that no lane needs memory that is not there: rows
+/// that do not exist are accessed, with no lanes, where the first one is.
+SmallVector<Value> TileRegisters::maskedIndicesOf(const MemoryTile &tile, int64_t row,
+                                                  int64_t column, Value exists) {
+  SmallVector<Value> indices = indicesOf(tile, row, column);
+  for (Value condition : {exists, rowExists(tile, row)})
+    if (condition && tile.rowDim >= 0)
+      indices[tile.rowDim] =
+          b.createOrFold<arith::SelectOp>(condition, indices[tile.rowDim], index(0));
+  return indices;
+}
+
+/// What is left of dim `dim` of `memref` from `index` on.
+static OpFoldResult left(ImplicitLocOpBuilder &b, Value memref, int64_t dim, Value index) {
+  Value extent = b.createOrFold<memref::DimOp>(memref, dim);
+  return getAsOpFoldResult(b.createOrFold<arith::SubIOp>(extent, index));
+}
+
+Value TileRegisters::rowExists(const MemoryTile &tile, int64_t row) {
+  if (tile.rowsInBounds)
+    return {};
+  OpFoldResult rows = left(b, tile.memref, tile.rowDim, indicesOf(tile, row, 0)[tile.rowDim]);
+  if (auto known = getConstantIntValue(rows))
+    return *known > 0 ? Value() : arith::ConstantIntOp::create(b, 0, 1).getResult();
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, cast<Value>(rows), index(0));
+}
+
 Value TileRegisters::boundsMask(const MemoryTile &tile, int64_t row, Piece piece) {
   auto type = VectorType::get({piece.width}, b.getI1Type());
-  SmallVector<Value> indices = indicesOf(tile, row, piece.offset);
-  auto left = [&](int64_t dim) -> OpFoldResult {
-    Value extent = b.createOrFold<memref::DimOp>(tile.memref, dim);
-    return getAsOpFoldResult(b.createOrFold<arith::SubIOp>(extent, indices[dim]));
-  };
   OpFoldResult count = b.getIndexAttr(piece.valid);
   if (!tile.columnsInBounds) {
-    OpFoldResult columns = left(tile.columnDim);
+    Value first = indicesOf(tile, row, piece.offset)[tile.columnDim];
+    OpFoldResult columns = left(b, tile.memref, tile.columnDim, first);
     if (auto known = getConstantIntValue(columns))
       count = b.getIndexAttr(std::clamp<int64_t>(*known, 0, piece.valid));
     else
       count = OpFoldResult(
           arith::MinSIOp::create(b, cast<Value>(columns), index(piece.valid)).getResult());
   }
-  if (!tile.rowsInBounds) {
-    OpFoldResult rows = left(tile.rowDim);
-    if (auto known = getConstantIntValue(rows)) {
-      if (*known <= 0)
-        count = b.getIndexAttr(0);
-    } else {
-      Value inside =
-          arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, cast<Value>(rows), index(0));
-      Value some = getValueOrCreateConstantIndexOp(b, b.getLoc(), count);
-      count = OpFoldResult(arith::SelectOp::create(b, inside, some, index(0)).getResult());
-    }
+  if (Value exists = rowExists(tile, row)) {
+    Value some = getValueOrCreateConstantIndexOp(b, b.getLoc(), count);
+    count = getAsOpFoldResult(b.createOrFold<arith::SelectOp>(exists, some, index(0)));
   }
   if (auto known = getConstantIntValue(count)) {
     if (*known == piece.width)
@@ -402,11 +429,11 @@ Value TileRegisters::both(Value lhs, Value rhs) {
 }
 
 Value TileRegisters::load(const MemoryTile &tile, int64_t row, Piece piece, Value padding,
-                          Value mask) {
+                          Value mask, Value exists) {
   auto type =
       VectorType::get({piece.width}, cast<MemRefType>(tile.memref.getType()).getElementType());
   mask = both(mask, boundsMask(tile, row, piece));
-  SmallVector<Value> indices = indicesOf(tile, row, piece.offset);
+  SmallVector<Value> indices = maskedIndicesOf(tile, row, piece.offset, exists);
   if (!mask)
     return vector::LoadOp::create(b, type, tile.memref, indices);
   Value rest = vector::BroadcastOp::create(b, type, padding);
@@ -416,7 +443,7 @@ Value TileRegisters::load(const MemoryTile &tile, int64_t row, Piece piece, Valu
 void TileRegisters::store(Value value, const MemoryTile &tile, int64_t row, Piece piece,
                           Value mask) {
   mask = both(mask, boundsMask(tile, row, piece));
-  SmallVector<Value> indices = indicesOf(tile, row, piece.offset);
+  SmallVector<Value> indices = maskedIndicesOf(tile, row, piece.offset, /*exists=*/{});
   if (mask)
     vector::MaskedStoreOp::create(b, tile.memref, indices, mask, value);
   else

@@ -65,9 +65,10 @@ public:
 
   /// The tile that a transfer reads or writes, if pieces of it are loads and stores.
   static std::optional<MemoryTile> memoryTile(mlir::VectorTransferOpInterface transfer);
-  /// A piece of `tile`, with `padding` where there is none. `mask` may be null.
+  /// A piece of `tile`, with `padding` where there is none. `mask` may be null. `exists`, if it is
+  /// not, says whether the memory of this row may be accessed.
   mlir::Value load(const MemoryTile &tile, int64_t row, Piece piece, mlir::Value padding,
-                   mlir::Value mask = {});
+                   mlir::Value mask = {}, mlir::Value exists = {});
   void store(mlir::Value value, const MemoryTile &tile, int64_t row, Piece piece,
              mlir::Value mask = {});
 
@@ -83,9 +84,13 @@ private:
   mlir::Value makeBroadcast(mlir::vector::BroadcastOp op, int64_t row, int64_t index);
   mlir::Value makeElementwise(mlir::Operation *op, int64_t row, int64_t index);
   mlir::Value extract(mlir::Value vector, int64_t row, Piece piece);
+  /// Whether row `row` of `tile` exists; null when it does.
+  mlir::Value rowExists(const MemoryTile &tile, int64_t row);
   /// Which lanes of a piece of `tile` exist; null when all do.
   mlir::Value boundsMask(const MemoryTile &tile, int64_t row, Piece piece);
   llvm::SmallVector<mlir::Value> indicesOf(const MemoryTile &tile, int64_t row, int64_t column);
+  llvm::SmallVector<mlir::Value> maskedIndicesOf(const MemoryTile &tile, int64_t row,
+                                                 int64_t column, mlir::Value exists);
   mlir::Value both(mlir::Value lhs, mlir::Value rhs);
   mlir::Value index(int64_t value);
 

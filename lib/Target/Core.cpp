@@ -123,16 +123,24 @@ int64_t elfatt::target::getContextColumns(const Core &core, int64_t tokens) {
   return std::max<int64_t>(1, kTileRegisters / tokens) * core.lanes;
 }
 
-ContextTiles elfatt::target::chooseContextTiles(const Core &core, int64_t channels,
-                                                int64_t values) {
+ContextTiles elfatt::target::chooseContextTiles(const Core &core, int64_t channels, int64_t values,
+                                                int64_t tokens) {
   ContextTiles best{};
   double least = std::numeric_limits<double>::infinity();
-  for (int64_t tokens = kMostTokens; tokens >= kLeastTokens; tokens /= 2)
+  // All tokens: steps, and one of what is left, which is code of its own.
+  auto getCycles = [&](const ContextTiles &tiles) {
+    const int64_t rest = tokens < 0 ? 0 : tokens % tiles.tokens;
+    double cycles = (known(tokens) - rest) * getContextCycles(core, channels, values, tiles);
+    if (rest != 0)
+      cycles += rest * getContextCycles(core, channels, values, {rest, tiles.rows}) + core.rowBlock;
+    return cycles;
+  };
+  for (int64_t step = kMostTokens; step >= kLeastTokens; step = tokens < 0 ? step / 2 : step - 1)
     for (int64_t rows = kMostRows; rows >= 1; --rows) {
-      const double cycles = getContextCycles(core, channels, values, {tokens, rows});
+      const double cycles = getCycles({step, rows});
       if (cycles < least) {
         least = cycles;
-        best = {tokens, rows};
+        best = {step, rows};
       }
     }
   return best;

@@ -110,6 +110,16 @@ LogicalResult ElementwiseTerm::prepare(ArrayRef<unsigned> order, OpOperand *rows
   return success();
 }
 
+ElementwiseTerm ElementwiseTerm::ofColumns(Value first, int64_t width) const {
+  ElementwiseTerm part = *this;
+  part.columns = width;
+  part.output = columnsOf(ctx, output, first, width);
+  for (Input &input : part.inputs)
+    if (llvm::is_contained(input.positions, unsigned(numRowDims)))
+      input.view = columnsOf(ctx, input.view, first, width);
+  return part;
+}
+
 /// `scalar` in every element of a tile.
 Value ElementwiseTerm::onTile(Value scalar) {
   return formulas.splat(scalar, VectorType::get({ctx.params.rows, columns}, scalar.getType()));

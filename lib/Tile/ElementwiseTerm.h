@@ -33,6 +33,8 @@ public:
   /// `order` of `op`'s domain but the last, which holds the columns. `rows`, which may be
   /// null, is the operand whose elements the caller has in registers.
   llvm::LogicalResult prepare(llvm::ArrayRef<unsigned> order, mlir::OpOperand *rows);
+  /// The term of `width` columns from `first` on (CPU).
+  ElementwiseTerm ofColumns(mlir::Value first, int64_t width) const;
   /// The result for `block`; `rows` [rows, columns] are elements of the operand `rows`.
   mlir::Value apply(const RowBlock &block, mlir::Value rows);
   /// Asks for the operands' rows `distance` after those of `block`.

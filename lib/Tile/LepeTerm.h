@@ -26,6 +26,8 @@ public:
   bool isGridOfKeys(mlir::Operation *part);
   /// Reads V where `rows` [numRows, columns], all of the grid, hold it as well (CPU).
   void readFrom(mlir::Value rows);
+  /// The term of `width` columns from `first` on (CPU).
+  LepeTerm ofColumns(mlir::Value first, int64_t width) const;
   /// `rows` [rows, E] of the computation's type, with the term of `block` added.
   mlir::Value addTo(const RowBlock &block, mlir::Value rows);
 
@@ -41,6 +43,7 @@ public:
 private:
   mlir::Value origin(unsigned axis);
   mlir::Value readColumns(mlir::Value view);
+  void readWeights();
   mlir::Value readTap(const RowBlock &block, llvm::ArrayRef<int64_t> tap);
   mlir::Value rowsOnGrid(mlir::Value first, int64_t step, mlir::Value onGrid);
 
@@ -79,8 +82,8 @@ private:
   std::optional<unsigned> head;                 ///< of the worker's, where it has several
   int64_t axes = 0, columns = 0;                ///< columns of one head
   llvm::SmallVector<llvm::SmallVector<int64_t>> taps;
-  llvm::SmallVector<mlir::Value> weights; ///< a vector [E] a tap
-  mlir::Value bias;                       ///< a vector [E], or null
+  llvm::SmallVector<mlir::Value> weightViews, weights; ///< a view and a vector [E] a tap
+  mlir::Value biasView, bias;                          ///< the same, or null
   mlir::Value factors; ///< staged: [taps and, where there is one, the bias; E of all heads]
   /// Staged: a row [8] a tap and channel, of that channel's block of the diagonal matrix; null
   /// where taps are no products of tiles.

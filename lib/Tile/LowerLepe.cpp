@@ -93,11 +93,15 @@ Value LepeTerm::readTap(const RowBlock &block, ArrayRef<int64_t> tap) {
   };
   for (int64_t axis = 0; axis + 1 < axes; ++axis) {
     Value position = shifted(axis, block.outer[axis]);
-    indices.push_back(position);
-    if (tap[axis] == 1)
+    if (tap[axis] == 1) {
+      indices.push_back(position);
       continue;
+    }
     Value extent = ctx.index(memref::getMixedSize(b, b.getLoc(), value, axis));
     Value inside = b.createOrFold<arith::CmpIOp>(arith::CmpIPredicate::ult, position, extent);
+    // Memory beyond the grid may not be there: see TileRegisters.
+    Value own = b.createOrFold<arith::AddIOp>(origin(axis), block.outer[axis]);
+    indices.push_back(b.createOrFold<arith::SelectOp>(inside, position, own));
     onGrid = onGrid ? b.createOrFold<arith::AndIOp>(onGrid, inside) : inside;
   }
   Value first = shifted(axes - 1, block.inner);
@@ -154,11 +158,29 @@ LogicalResult LepeTerm::prepare(bool stageValue) {
       exprs.push_back(b.getAffineConstantExpr(index));
     llvm::append_range(exprs, maps[1].getResults());
     AffineMap map = AffineMap::get(numDims, 0, exprs, b.getContext());
-    weights.push_back(readColumns(projectView(b, op.getWeight(), map, {numDims - 1})));
+    weightViews.push_back(projectView(b, op.getWeight(), map, {numDims - 1}));
   }
   if (op.getBias())
-    bias = readColumns(projectView(b, op.getBias(), maps[2], {numDims - 1}));
+    biasView = projectView(b, op.getBias(), maps[2], {numDims - 1});
+  readWeights();
   return success();
+}
+
+void LepeTerm::readWeights() {
+  weights = llvm::map_to_vector(weightViews, [&](Value view) { return readColumns(view); });
+  bias = biasView ? readColumns(biasView) : Value();
+}
+
+LepeTerm LepeTerm::ofColumns(Value first, int64_t width) const {
+  LepeTerm part = *this;
+  part.columns = width;
+  for (Value *view : {&part.value, &part.biasView})
+    if (*view)
+      *view = columnsOf(ctx, *view, first, width);
+  for (Value &view : part.weightViews)
+    view = columnsOf(ctx, view, first, width);
+  part.readWeights();
+  return part;
 }
 
 /// The line after the block's is the one that no tap has touched yet.

@@ -40,8 +40,14 @@ public:
 
 private:
   LogicalResult runStaged();
-  void inPlaceBlock(Value firstToken);
-  void weigh(Value firstToken, Value first, int64_t width, Value valid);
+  void inPlaceBlock(Value firstToken, int64_t count);
+  /// Tokens of one step: from row `first` on of views that hold others too where it is not known
+  /// how many there are.
+  struct Tokens {
+    Value key, value, weights, first;
+    int64_t count;
+  };
+  void weigh(const Tokens &tokens, Value first, int64_t width, Value valid);
   Value stageTokens(Value firstToken);
   Value noTokens();
   Value fillScratch(ArrayRef<int64_t> shape, Value with);
@@ -77,12 +83,18 @@ LogicalResult ContextLowering::run() {
                     formulas.constant(-std::numeric_limits<double>::infinity(), ctx.type));
   sum = fillScratch({channels}, noTokens());
 
-  auto loop = scf::ForOp::create(b, ctx.index(0), numTokens, ctx.index(tokens));
-  {
+  // Where the number of tokens is known, no step has tokens to leave out.
+  const int64_t extent = typeOf(key).getDimSize(0);
+  const int64_t rest = ShapedType::isDynamic(extent) ? 0 : extent % tokens;
+  Value end = rest == 0 ? numTokens : ctx.index(extent - rest);
+  if (ShapedType::isDynamic(extent) || extent > rest) {
+    auto loop = scf::ForOp::create(b, ctx.index(0), end, ctx.index(tokens));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    inPlaceBlock(loop.getInductionVar());
+    inPlaceBlock(loop.getInductionVar(), tokens);
   }
+  if (rest != 0)
+    inPlaceBlock(end, rest);
 
   // C = acc / sum, a row per channel.
   TileContext rowCtx = ctx;
@@ -108,19 +120,12 @@ Value ContextLowering::noTokens() {
   return b.createOrFold<arith::UIToFPOp>(ctx.type, none);
 }
 
-/// The weights of the tokens from `firstToken` on in `width` channels from `first` on, and
-/// these channels' state with them.
-void ContextLowering::weigh(Value firstToken, Value first, int64_t width, Value valid) {
+/// The weights of `tokens` in `width` channels from `first` on, and these channels' state with
+/// them.
+void ContextLowering::weigh(const Tokens &tokens, Value first, int64_t width, Value valid) {
   Value zero = ctx.index(0);
   auto part = [&](Value view) -> Value {
-    if (width == channels)
-      return view;
-    const int64_t rank = typeOf(view).getRank();
-    SmallVector<OpFoldResult> offsets(rank, b.getIndexAttr(0)), strides(rank, b.getIndexAttr(1));
-    SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
-    offsets.back() = first;
-    sizes.back() = b.getIndexAttr(width);
-    return memref::SubViewOp::create(b, view, offsets, sizes, strides);
+    return width == channels ? view : columnsOf(ctx, view, first, width);
   };
   auto vector = VectorType::get({width}, ctx.type);
   auto read = [&](Value buffer) -> Value {
@@ -130,10 +135,11 @@ void ContextLowering::weigh(Value firstToken, Value first, int64_t width, Value 
   auto write = [&](Value value, Value buffer) {
     vector::TransferWriteOp::create(b, value, buffer, ValueRange{zero}, ArrayRef<bool>{true});
   };
-  Value keyTile = formulas.widen(readTile(ctx, part(key), firstToken, zero, tokens, width));
+  Value keyTile =
+      formulas.widen(readTile(ctx, part(tokens.key), tokens.first, zero, tokens.count, width));
   Value maxPart = part(max), sumPart = part(sum);
   // Weights pass through memory in any case; code for those of one token serves all.
-  Value inMemory = part(weights), pivots = part(rescale);
+  Value inMemory = part(tokens.weights), pivots = part(rescale);
   Formulas::ContextStep step =
       formulas.contextStep(read(maxPart), read(sumPart), keyTile, valid, inMemory, pivots);
   write(step.max, maxPart);
@@ -143,27 +149,32 @@ void ContextLowering::weigh(Value firstToken, Value first, int64_t width, Value 
 
 /// Tokens in rows, in place: the softmax's state is per column, the products in
 /// blocks of channels that fit registers.
-void ContextLowering::inPlaceBlock(Value firstToken) {
+void ContextLowering::inPlaceBlock(Value firstToken, int64_t count) {
   Value zero = ctx.index(0);
   Value valid;
-  int64_t extent = typeOf(key).getDimSize(0);
-  if (ShapedType::isDynamic(extent) || extent % tokens != 0) {
+  Tokens here{key, value, weights, firstToken, count};
+  if (typeOf(key).isDynamicDim(0)) {
     Value positions = formulas.indices(firstToken, tokens);
     Value bound = arith::IndexCastOp::create(b, b.getI32Type(), numTokens);
     valid = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, positions,
                                   formulas.splat(bound, cast<VectorType>(positions.getType())));
+  } else {
+    here.key = rowsOf(ctx, key, firstToken, ctx.index(count));
+    here.value = rowsOf(ctx, value, firstToken, ctx.index(count));
+    here.weights = rowsOf(ctx, weights, zero, ctx.index(count));
+    here.first = zero;
   }
   const int64_t width = std::min(ctx.params.contextColumns, channels), rest = channels % width;
   if (width == channels) {
-    weigh(firstToken, zero, width, valid);
+    weigh(here, zero, width, valid);
   } else {
     auto loop = scf::ForOp::create(b, zero, ctx.index(channels - rest), ctx.index(width));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    weigh(firstToken, loop.getInductionVar(), width, valid);
+    weigh(here, loop.getInductionVar(), width, valid);
   }
   if (rest != 0)
-    weigh(firstToken, ctx.index(channels - rest), rest, valid);
+    weigh(here, ctx.index(channels - rest), rest, valid);
 
   // acc[d,e] = r[d] acc[d,e] + sum_j P[j,d] V[j,e]
   TileContext rowCtx = ctx;
@@ -180,8 +191,8 @@ void ContextLowering::inPlaceBlock(Value firstToken) {
     Value scaled =
         arith::MulFOp::create(b, formulas.alongRows(readPerRow(rowCtx, rescale, block), values),
                               readRows(rowCtx, acc, block, values));
-    Value lhs = readTile(rowCtx, weights, zero, block.inner, tokens, rowCtx.params.rows);
-    Value rhs = formulas.widen(readTile(rowCtx, value, firstToken, zero, tokens, values));
+    Value lhs = readTile(rowCtx, here.weights, zero, block.inner, count, rowCtx.params.rows);
+    Value rhs = formulas.widen(readTile(rowCtx, here.value, here.first, zero, count, values));
     writeRows(rowCtx, formulas.product(Product::TN, lhs, rhs, scaled), acc, block);
   });
 }

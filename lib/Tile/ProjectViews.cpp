@@ -72,7 +72,7 @@ SmallVector<Value> elfatt::tile::projectHeads(const TileContext &ctx, Value buff
 }
 
 /// The columns of `matrix` that belong to view `index` of `count`.
-static Value columnsOf(const TileContext &ctx, Value matrix, int64_t index, int64_t count) {
+static Value columnsOfHead(const TileContext &ctx, Value matrix, int64_t index, int64_t count) {
   if (count == 1)
     return matrix;
   ImplicitLocOpBuilder &b = ctx.b;
@@ -87,18 +87,18 @@ static Value columnsOf(const TileContext &ctx, Value matrix, int64_t index, int6
 void elfatt::tile::stageIn(const TileContext &ctx, ArrayRef<Value> views, Value matrix,
                            Padding padding, Reuse reuse) {
   for (auto [index, view] : llvm::enumerate(views))
-    stageIn(ctx, view, columnsOf(ctx, matrix, index, views.size()), padding, reuse);
+    stageIn(ctx, view, columnsOfHead(ctx, matrix, index, views.size()), padding, reuse);
 }
 
 void elfatt::tile::stageRemainder(const TileContext &ctx, ArrayRef<Value> views, Value matrix) {
   for (auto [index, view] : llvm::enumerate(views))
-    stageRemainder(ctx, view, columnsOf(ctx, matrix, index, views.size()));
+    stageRemainder(ctx, view, columnsOfHead(ctx, matrix, index, views.size()));
 }
 
 void elfatt::tile::stageOut(const TileContext &ctx, Value matrix, ArrayRef<Value> views,
                             Reuse reuse) {
   for (auto [index, view] : llvm::enumerate(views))
-    stageOut(ctx, columnsOf(ctx, matrix, index, views.size()), view, reuse);
+    stageOut(ctx, columnsOfHead(ctx, matrix, index, views.size()), view, reuse);
 }
 
 Value RowBlock::firstColumn(const TileContext &ctx, int64_t columns) const {
@@ -111,4 +111,14 @@ RowBlock RowBlock::amongHeads() const {
     block.inner = block.linear = ofHeads;
   block.head = Value();
   return block;
+}
+
+Value elfatt::tile::columnsOf(const TileContext &ctx, Value view, Value first, int64_t width) {
+  ImplicitLocOpBuilder &b = ctx.b;
+  const int64_t rank = typeOf(view).getRank();
+  SmallVector<OpFoldResult> offsets(rank, b.getIndexAttr(0)), strides(rank, b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
+  offsets.back() = getAsOpFoldResult(first);
+  sizes.back() = b.getIndexAttr(width);
+  return memref::SubViewOp::create(b, view, offsets, sizes, strides);
 }

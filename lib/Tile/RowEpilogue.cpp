@@ -3,6 +3,9 @@
 
 #include "PartShape.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
+
 using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
@@ -48,7 +51,45 @@ void RowEpilogue::prefetchNext(const RowBlock &block) {
     elementwise->prefetchNext(block);
 }
 
+bool RowEpilogue::fitsRegisters(int64_t columns) const {
+  return ctx.params.rows * llvm::divideCeilSigned(columns, ctx.params.padTo) <=
+         ctx.limits.vectorRegisters;
+}
+
+/// Rows of more registers than there are pass through scratch, where panels of their product are
+/// stored as they end: some columns at a time, by the same code.
 void RowEpilogue::write(const RowBlock &block, Value rows, Value output) {
+  const int64_t columns = cast<VectorType>(rows.getType()).getDimSize(1);
+  if (ctx.params.staged || fitsRegisters(columns))
+    return finish(block, rows, output);
+  ImplicitLocOpBuilder &b = ctx.b;
+  Value scratch = ctx.scratch({ctx.params.rows, columns}, ctx.type), zero = ctx.index(0);
+  writeTile(ctx, rows, scratch, zero, zero);
+  const int64_t width = ctx.params.padTo, rest = columns % width;
+  if (columns > width) {
+    auto loop = scf::ForOp::create(b, zero, ctx.index(columns - rest), ctx.index(width));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    finishColumns(block, scratch, output, loop.getInductionVar(), width);
+  }
+  if (rest != 0)
+    finishColumns(block, scratch, output, ctx.index(columns - rest), rest);
+}
+
+void RowEpilogue::finishColumns(const RowBlock &block, Value scratch, Value output, Value first,
+                                int64_t width) {
+  RowEpilogue part = *this;
+  if (lepe)
+    part.lepe.emplace(lepe->ofColumns(first, width));
+  if (elementwise)
+    part.elementwise.emplace(elementwise->ofColumns(first, width));
+  else
+    output = columnsOf(ctx, output, first, width);
+  Value zero = ctx.index(0), made = columnsOf(ctx, scratch, first, width);
+  part.finish(block, readTile(ctx, made, zero, zero, ctx.params.rows, width), output);
+}
+
+void RowEpilogue::finish(const RowBlock &block, Value rows, Value output) {
   Formulas formulas(ctx.b, ctx.type);
   if (lepe)
     rows = lepe->addTo(block, rows);

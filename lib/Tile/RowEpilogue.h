@@ -34,6 +34,11 @@ public:
   void write(const RowBlock &block, mlir::Value rows, mlir::Value output);
 
 private:
+  bool fitsRegisters(int64_t columns) const;
+  void finish(const RowBlock &block, mlir::Value rows, mlir::Value output);
+  void finishColumns(const RowBlock &block, mlir::Value scratch, mlir::Value output,
+                     mlir::Value first, int64_t width);
+
   TileContext ctx;
   std::optional<LepeTerm> lepe;
   std::optional<ElementwiseTerm> elementwise;

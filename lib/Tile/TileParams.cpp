@@ -36,7 +36,7 @@ static TileParams cpuParams(const MachineLimits &limits, const TileExtents &exte
   params.manyRows = params.rows;
   params.rowsPerWorker = target::kRowBlocksOfWorker * params.rows;
   const target::ContextTiles context =
-      target::chooseContextTiles(core, extents.channels, extents.values);
+      target::chooseContextTiles(core, extents.channels, extents.values, extents.keys);
   params.contextTokens = context.tokens;
   params.contextRows = context.rows;
   params.contextColumns = target::getContextColumns(core, context.tokens);

@@ -98,6 +98,8 @@ void stageOut(const TileContext &ctx, mlir::Value matrix, llvm::ArrayRef<mlir::V
               Reuse reuse = Reuse::Later);
 /// `rows` rows of the matrix `matrix` from `first` on.
 mlir::Value rowsOf(const TileContext &ctx, mlir::Value matrix, mlir::Value first, mlir::Value rows);
+/// `width` columns of a view [rows.., columns] from `first` on.
+mlir::Value columnsOf(const TileContext &ctx, mlir::Value view, mlir::Value first, int64_t width);
 /// `view` [rows.., E] (`columns` 1) or [rows..] (0) with its rows flattened, if it is scratch and
 /// its rows are neighbours, else null.
 mlir::Value flattenScratch(const TileContext &ctx, mlir::Value view, int64_t columns);

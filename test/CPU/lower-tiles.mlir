@@ -221,3 +221,42 @@ func.func @integer_reductions_stay(%x: vector<2x16xi32>, %acc: vector<16xi32>) -
   %0 = vector.multi_reduction <add>, %x, %acc [0] : vector<2x16xi32> to vector<16xi32>
   return %0 : vector<16xi32>
 }
+
+// -----
+
+// Rows that may not exist are accessed where the first one is: memory beyond may not be there,
+// which costs a processor hundreds of cycles even if no lane is read.
+// CHECK-LABEL: func.func @rows_beyond_the_end
+// CHECK-SAME:    %[[A:[^:]*]]: memref<?x16xf32>, %[[B:[^:]*]]: memref<?x16xf32>, %[[I:[^:]*]]: index
+// CHECK:         %[[ROW:.*]] = arith.select %{{.*}}, %[[I]], %c0
+// CHECK:         vector.maskedload %[[A]][%[[ROW]], %c0]
+// CHECK:         %[[ROW:.*]] = arith.select %{{.*}}, %[[I]], %c0
+// CHECK:         vector.maskedstore %[[B]][%[[ROW]], %c0]
+func.func @rows_beyond_the_end(%a: memref<?x16xf32>, %b: memref<?x16xf32>, %i: index) {
+  %c0 = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %t = vector.transfer_read %a[%i, %c0], %z {in_bounds = [false, true]} : memref<?x16xf32>, vector<2x16xf32>
+  vector.transfer_write %t, %b[%i, %c0] {in_bounds = [false, true]} : vector<2x16xf32>, memref<?x16xf32>
+  return
+}
+
+// -----
+
+// Of rows with a mask, so are those whose bit no other row has: what many rows have in common is
+// no matter of their place.
+// CHECK-LABEL: func.func @rows_of_their_own_bit
+// CHECK-SAME:    %[[A:[^:]*]]: memref<8x16xf32>, %{{.*}}: memref<3x16xf32>, %[[I:[^:]*]]: index, %[[FIRST:[^:]*]]: i1
+// CHECK:         %[[ROW:.*]] = arith.select %[[FIRST]], %[[I]], %c0
+// CHECK:         vector.maskedload %[[A]][%[[ROW]], %c0]
+// CHECK:         %[[SECOND:.*]] = arith.addi %[[I]], %c1
+// CHECK:         vector.maskedload %[[A]][%[[SECOND]], %c0]
+func.func @rows_of_their_own_bit(%a: memref<8x16xf32>, %b: memref<3x16xf32>, %i: index, %first: i1, %others: i1) {
+  %c0 = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %bits = vector.from_elements %first, %others, %others : vector<3xi1>
+  %column = vector.shape_cast %bits : vector<3xi1> to vector<3x1xi1>
+  %mask = vector.broadcast %column : vector<3x1xi1> to vector<3x16xi1>
+  %t = vector.transfer_read %a[%i, %c0], %z, %mask {in_bounds = [true, true]} : memref<8x16xf32>, vector<3x16xf32>
+  vector.transfer_write %t, %b[%c0, %c0] {in_bounds = [true, true]} : vector<3x16xf32>, memref<3x16xf32>
+  return
+}

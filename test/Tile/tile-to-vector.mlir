@@ -95,7 +95,7 @@ func.func @score_region(%q: memref<1x16x16xf32>, %k: memref<1x32x16xf32>, %v: me
 // CHECK:         scf.for
 // GPU:           scf.forall (%{{.*}}) in (8)
 // GPU:             vector.transfer_read {{.*}}permutation_map = #{{.*}} : memref<{{[0-9]+}}x16xf16, {{.*}}>, vector<16x{{[0-9]+}}xf16>
-// CPU:             vector.multi_reduction <maxnumf>, {{.*}} [0] : vector<32x16xf32> to vector<16xf32>
+// CPU:             vector.multi_reduction <maxnumf>, {{.*}} [0] : vector<25x16xf32> to vector<16xf32>
 // GPU:             vector.multi_reduction <maxnumf>, {{.*}} [1] : vector<16x{{[0-9]+}}xf32> to vector<16xf32>
 // CHECK:           vector.contract
 // CHECK:         arith.divf

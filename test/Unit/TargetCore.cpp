@@ -109,6 +109,16 @@ TEST(TargetCore, ContextAmortizesItsState) {
   EXPECT_EQ(tiles.rows, 8);
 }
 
+TEST(TargetCore, StepsOfAContextLeaveNoRestIfThatCostsNoStep) {
+  EXPECT_EQ(chooseContextTiles(kAVX512, 32, 32, 196).tokens, 28);
+  EXPECT_EQ(chooseContextTiles(kAVX512, 32, 32, 50).tokens, 25);
+  EXPECT_EQ(chooseContextTiles(kAVX512, 64, 64, 3136).tokens, 32);
+  // Of 49 tokens 7 at a time would.
+  EXPECT_GT(chooseContextTiles(kAVX512, 32, 32, 49).tokens, 16);
+  for (int64_t tokens : {0, 1, 5, 31, 197})
+    EXPECT_GE(chooseContextTiles(kAVX512, 32, 32, tokens).tokens, 4) << tokens;
+}
+
 TEST(TargetCore, ContextOfWideHeadsAmortizesItsStateToo) {
   // Weights of so many channels are a loop over some of them.
   for (int64_t channels : {64, 80, 160, 256}) {

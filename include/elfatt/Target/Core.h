@@ -75,7 +75,9 @@ int64_t getContextColumns(const Core &core, int64_t tokens);
 /// Cycles of a token, on average.
 double getContextCycles(const Core &core, int64_t channels, int64_t values,
                         const ContextTiles &tiles);
-ContextTiles chooseContextTiles(const Core &core, int64_t channels, int64_t values);
+/// For a context of `tokens`, if not negative.
+ContextTiles chooseContextTiles(const Core &core, int64_t channels, int64_t values,
+                                int64_t tokens = -1);
 
 /// Rows of a tile that meets a context: a softmax over its channels and one product.
 double getApplyCycles(const Core &core, int64_t rows, int64_t channels, int64_t values,
