@@ -8,6 +8,8 @@
 #include "mlir/IR/Verifier.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Target/TargetMachine.h"
@@ -39,6 +41,43 @@ static void addEntries(llvm::Module &module) {
   }
 }
 
+/// Masked accesses of 16-bit floats become such of integers: where vectors of these floats are no
+/// type of the processor's, LLVM would convert each element to f32 and back.
+static void accessAsIntegers(llvm::Module &module) {
+  auto asIntegers = [](llvm::Type *type) -> llvm::Type * {
+    return type->isVectorTy() && type->getScalarSizeInBits() == 16 && type->isFPOrFPVectorTy()
+               ? type->getWithNewType(llvm::Type::getInt16Ty(type->getContext()))
+               : nullptr;
+  };
+  for (llvm::Function &function : module)
+    for (llvm::Instruction &instruction :
+         llvm::make_early_inc_range(llvm::instructions(function))) {
+      auto *access = llvm::dyn_cast<llvm::IntrinsicInst>(&instruction);
+      if (!access)
+        continue;
+      llvm::IRBuilder<> b(access);
+      if (access->getIntrinsicID() == llvm::Intrinsic::masked_load) {
+        llvm::Type *type = asIntegers(access->getType());
+        if (!type)
+          continue;
+        llvm::Value *rest = b.CreateBitCast(access->getArgOperand(2), type);
+        llvm::Value *loaded = b.CreateMaskedLoad(type, access->getArgOperand(0),
+                                                 access->getParamAlign(0).valueOrOne(),
+                                                 access->getArgOperand(1), rest);
+        access->replaceAllUsesWith(b.CreateBitCast(loaded, access->getType()));
+        access->eraseFromParent();
+      } else if (access->getIntrinsicID() == llvm::Intrinsic::masked_store) {
+        llvm::Value *stored = access->getArgOperand(0);
+        llvm::Type *type = asIntegers(stored->getType());
+        if (!type)
+          continue;
+        b.CreateMaskedStore(b.CreateBitCast(stored, type), access->getArgOperand(1),
+                            access->getParamAlign(1).valueOrOne(), access->getArgOperand(2));
+        access->eraseFromParent();
+      }
+    }
+}
+
 /// The same target on every function, so that the vectorizers see the
 /// registers as wide as they are.
 static void setTargetAttributes(llvm::Module &module, const llvm::TargetMachine &target,
@@ -63,6 +102,7 @@ Expected<std::unique_ptr<llvm::Module>> makeLLVMModule(ModuleOp module, llvm::LL
   code->setDataLayout(target.createDataLayout());
   code->setTargetTriple(target.getTargetTriple());
   addEntries(*code);
+  accessAsIntegers(*code);
   setTargetAttributes(*code, target, vectorBits);
   return code;
 }

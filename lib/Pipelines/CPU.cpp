@@ -66,7 +66,8 @@ void buildLoops(OpPassManager &pm, const tile::MachineLimits &limits) {
   pm.addPass(cpu::createCopiesToLinalgPass());
   pm.addPass(cpu::createDenseToLibraryPass());
   pm.addNestedPass<func::FuncOp>(cpu::createLinalgToLoopsPass());
-  pm.addNestedPass<func::FuncOp>(cpu::createExpandMathPass());
+  // Processors that multiply bf16 have instructions for it.
+  pm.addNestedPass<func::FuncOp>(cpu::createExpandMathPass({/*convertsBF16=*/!limits.dotsBF16}));
   pm.addPass(cpu::createLowerAssertionsPass());
   pm.addPass(cpu::createOutlineParallelPass());
   pm.addNestedPass<func::FuncOp>(createForallToForLoopPass());

@@ -313,14 +313,18 @@ def ExpandMathPass : Pass<"elfatt-cpu-expand-math"> {
   let description = [{
     exp, expm1, log, log1p, erf and tanh of f32 become upstream's polynomial
     approximations, so that no loop over a large tensor calls the C library for
-    each element.
+    each element. With `converts-bf16` conversions of f32 to bf16 and back are
+    integer ops: without an instruction for them, LLVM rounds an element at a time, and
+    what it does to numbers that were bf16 it does to elements of bf16.
 
     - Preconditions: none.
     - Postconditions: none of these on f32 is left.
-    - Changes numerics: yes, by a few units in the last place.
+    - Changes numerics: yes, by a few units in the last place; conversions do not.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::vector::VectorDialect"];
+  let options = [Option<"convertsBF16", "converts-bf16", "bool", "false",
+                        "convert f32 to bf16 and back by integer ops">];
 }
 
 def LowerAssertionsPass : Pass<"elfatt-cpu-lower-assertions", "::mlir::ModuleOp"> {
