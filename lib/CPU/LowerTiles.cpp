@@ -6,6 +6,7 @@
 
 #include "LaneReductions.h"
 #include "PairedProducts.h"
+#include "RowProduct.h"
 #include "TileMemory.h"
 #include "TileRegisters.h"
 
@@ -363,6 +364,11 @@ bool TileLowering::lowerProduct(vector::ContractionOp op) {
                        [&](size_t first, size_t count) { endPanel(op, first, count); });
     return true;
   }
+  if (isRowProduct(op) && cast<VectorType>(op.getAccType()).getDimSize(1) % lanes == 0)
+    if (std::optional<MemoryTile> rows = operandInMemory(op.getRhs(), op, /*converted=*/true)) {
+      lowerRowProduct(op, *rows, allocate(op.getResult(), op), registers, b);
+      return true;
+    }
   AffineExpr i, j, k;
   bindDims(op.getContext(), i, j, k);
   auto map = [&](AffineExpr x, AffineExpr y) {

@@ -55,6 +55,8 @@ private:
   KeyBlocks blocks;
   int64_t channels = 0, values = 0; ///< padded extents of D and E
   Value keyScratch, valueScratch;
+  bool takesKeysAsRows = false;             ///< one row pays for no transposition (CPU)
+  Value keyRows;                            ///< of the block, [keys, D], then
   std::optional<ScoreScratch> scoreScratch; ///< of a row block, where registers do not hold it
   Value queryPairs; ///< the query [rows.., D/2, 2] where scores are products of pairs, or null
   Value output;     ///< where rows are written: tile.output, or scratch before it
@@ -137,7 +139,7 @@ void SoftmaxLowering::allocate() {
   Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
   if (queryPairs)
     keyScratch = ctx.scratch({channels / 2, blocks.columns, 2}, typeOf(tile.key).getElementType());
-  else
+  else if (!takesKeysAsRows)
     keyScratch = ctx.params.staged ? ctx.staging(blocks.columns, ctx.heads * channels, keyType)
                                    : ctx.scratch({channels, blocks.columns}, keyType);
   if (sharesValue)
@@ -191,7 +193,9 @@ LogicalResult SoftmaxLowering::run() {
     return failure();
   if (ownState && failed(makeState()))
     return failure();
-  if (multipliesPairs(ctx, tile.query, tile.key))
+  takesKeysAsRows =
+      !ctx.params.staged && numTileRows == 1 && !tile.firstKey && typeOf(tile.key).getRank() == 2;
+  if (!takesKeysAsRows && multipliesPairs(ctx, tile.query, tile.key))
     queryPairs = inPairs(ctx, tile.query);
   allocate();
   Value log2e = formulas.constant(std::log2(std::exp(1.0)), ctx.type);
@@ -281,7 +285,10 @@ void SoftmaxLowering::lowerKeyBlock(Value firstLine) {
     return memref::SubViewOp::create(b, view, offsets, sizes, strides);
   };
   Value keyLines = linesOf(tile.key);
-  stageKeys(llvm::map_to_vector(ofHeads(tile.keys, tile.key), linesOf));
+  if (takesKeysAsRows)
+    keyRows = keyLines;
+  else
+    stageKeys(llvm::map_to_vector(ofHeads(tile.keys, tile.key), linesOf));
   SmallVector<Value> valueLines = llvm::map_to_vector(ofHeads(tile.values, tile.value), linesOf);
   Value valueRows = valueScratch;
   Value numKeys = numRows(ctx, keyLines);
@@ -369,12 +376,15 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   Value query = queryPairs ? readRowPairs(ctx, queryPairs, block)
                            : asOperand(readRows(ctx, tile.query, block, channels), tile.query);
   auto step = [&](Value start, const OnlineState *state) {
-    Value keys = queryPairs ? readTilePairs(ctx, keyScratch, start, blocks.tile)
-                 : ctx.params.staged
-                     ? readTile(ctx, keyScratch, start, keyColumn, blocks.tile, channels)
-                     : readTile(ctx, keyScratch, zero, start, channels, blocks.tile);
-    Value scores = queryPairs ? formulas.pairedScores(query, keys)
-                              : formulas.scores(query, keys, !ctx.params.staged);
+    Value keys =
+        takesKeysAsRows
+            ? asOperand(readTile(ctx, keyRows, start, zero, blocks.tile, channels), keyRows)
+        : queryPairs        ? readTilePairs(ctx, keyScratch, start, blocks.tile)
+        : ctx.params.staged ? readTile(ctx, keyScratch, start, keyColumn, blocks.tile, channels)
+                            : readTile(ctx, keyScratch, zero, start, channels, blocks.tile);
+    Value scores = queryPairs
+                       ? formulas.pairedScores(query, keys)
+                       : formulas.scores(query, keys, !ctx.params.staged && !takesKeysAsRows);
     prefetchNext(nextKey, block);
     if (!laterScale)
       scores = arith::MulFOp::create(

@@ -59,7 +59,8 @@ def tokens(dtype: str = "f32") -> List[Case]:
 def types() -> List[Case]:
     cases = []
     for dtype in ("f16", "bf16", "f64"):
-        for n, m, d, e in [(17, 49, 32, 32), (97, 257, 40, 20), (3, 5, 7, 1)]:
+        extents = [(17, 49, 32, 32), (97, 257, 40, 20), (3, 5, 7, 1), (1, 77, 40, 40)]
+        for n, m, d, e in extents:
             name = f"sdpa-{dtype}-n{n}-m{m}-d{d}-e{e}"
             cases.append(sdpa(name, *qkv(name, 2, 1, n, m, d, e), dtype=dtype))
         name = f"linear-{dtype}"
@@ -152,6 +153,10 @@ def masks(dtype: str = "f32") -> List[Case]:
             score=SOFTCAP,
             scored=lambda s: np.tanh(s * s.dtype.type(0.5)) * 2,
         )
+    # One query meets keys in rows.
+    seen = np.arange(77)[None] < np.array([[20], [77]])
+    add("padding", 1, 77, bias=[(seen, "bj", "i1")])
+    add("scale", 1, 77, scale=-0.75)
     add("causal-channels-first", 211, 49, causal=True, layout="channels first")
     for n, m in [(257, 257), (300, 17), (1, 1)]:
         add("causal", n, m, causal=True)

@@ -260,3 +260,56 @@ func.func @rows_of_their_own_bit(%a: memref<8x16xf32>, %b: memref<3x16xf32>, %i:
   vector.transfer_write %t, %b[%c0, %c0] {in_bounds = [true, true]} : vector<3x16xf32>, memref<3x16xf32>
   return
 }
+
+// -----
+
+#mk = affine_map<(i, j, k) -> (i, k)>
+#nk = affine_map<(i, j, k) -> (j, k)>
+#mn = affine_map<(i, j, k) -> (i, j)>
+
+// One row times rows, sixteen of them in a turn of a loop and the last three behind it: sums over
+// lanes, joined by shuffles. No row beyond the end is read.
+// CHECK-LABEL: func.func @row_times_rows
+// CHECK-SAME:    %{{[^:]*}}: memref<1x32xf32>, %[[B:[^:]*]]: memref<35x32xf32>
+// CHECK:         scf.for %{{.*}} = %c0 to %c32 step %c16
+// CHECK-COUNT-32:  vector.fma
+// CHECK:           vector.shuffle
+// CHECK:           vector.store
+// CHECK:         }
+// CHECK-COUNT-6: vector.load %[[B]]
+// CHECK-NOT:     %[[B]]
+// CHECK-NOT:     maskedload
+// CHECK:         return
+func.func @row_times_rows(%a: memref<1x32xf32>, %b: memref<35x32xf32>, %c: memref<1x48xf32>) {
+  %i = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.0> : vector<1x48xf32>
+  %l = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<1x32xf32>, vector<1x32xf32>
+  %r = vector.transfer_read %b[%i, %i], %z {in_bounds = [false, true]} : memref<35x32xf32>, vector<48x32xf32>
+  %0 = vector.contract {indexing_maps = [#mk, #nk, #mn], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %l, %r, %zero : vector<1x32xf32>, vector<48x32xf32> into vector<1x48xf32>
+  vector.transfer_write %0, %c[%i, %i] {in_bounds = [true, true]} : vector<1x48xf32>, memref<1x48xf32>
+  return
+}
+
+// -----
+
+#mk = affine_map<(i, j, k) -> (i, k)>
+#nk = affine_map<(i, j, k) -> (j, k)>
+#mn = affine_map<(i, j, k) -> (i, j)>
+
+// What a register does not fill is added to its first lanes; rows of no known number are masked.
+// CHECK-LABEL: func.func @row_times_rows_of_some_width
+// CHECK:         scf.for
+// CHECK:           arith.mulf {{.*}} : vector<8xf32>
+// CHECK:           vector.insert_strided_slice
+// CHECK:         vector.store
+func.func @row_times_rows_of_some_width(%a: memref<1x40xf32>, %b: memref<?x40xf32>, %c: memref<1x32xf32>) {
+  %i = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %zero = arith.constant dense<0.0> : vector<1x32xf32>
+  %l = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<1x40xf32>, vector<1x40xf32>
+  %r = vector.transfer_read %b[%i, %i], %z {in_bounds = [false, true]} : memref<?x40xf32>, vector<32x40xf32>
+  %0 = vector.contract {indexing_maps = [#mk, #nk, #mn], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %l, %r, %zero : vector<1x40xf32>, vector<32x40xf32> into vector<1x32xf32>
+  vector.transfer_write %0, %c[%i, %i] {in_bounds = [true, true]} : vector<1x32xf32>, memref<1x32xf32>
+  return
+}
