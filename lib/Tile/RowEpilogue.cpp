@@ -56,11 +56,11 @@ bool RowEpilogue::fitsRegisters(int64_t columns) const {
          ctx.limits.vectorRegisters;
 }
 
-/// Rows of more registers than there are pass through scratch, where panels of their product are
-/// stored as they end: some columns at a time, by the same code.
+/// Rows of more registers than there are pass through scratch where something joins them: panels of
+/// their product are stored as they end, and finished some columns at a time, by the same code.
 void RowEpilogue::write(const RowBlock &block, Value rows, Value output) {
   const int64_t columns = cast<VectorType>(rows.getType()).getDimSize(1);
-  if (ctx.params.staged || fitsRegisters(columns))
+  if (ctx.params.staged || fitsRegisters(columns) || (!lepe && !elementwise))
     return finish(block, rows, output);
   ImplicitLocOpBuilder &b = ctx.b;
   Value scratch = ctx.scratch({ctx.params.rows, columns}, ctx.type), zero = ctx.index(0);

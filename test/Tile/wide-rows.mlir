@@ -44,8 +44,23 @@ func.func @some_columns_at_a_time(%q: memref<1x8x8x160xf32>, %c: memref<1x160x16
 // CHECK:           vector.transfer_write {{.*}} : vector<[[R:[0-9]+]]x16xf32>
 // CHECK:         }
 // CHECK:         vector.transfer_write {{.*}} : vector<[[R]]x8xf32>
-func.func @rest_of_the_columns(%q: memref<1x8x8x72xf32>, %c: memref<1x72x72xf32>, %o: memref<1x8x8x72xf32>) {
+func.func @rest_of_the_columns(%q: memref<1x8x8x72xf32>, %c: memref<1x72x72xf32>,
+    %v: memref<1x8x8x72xf32>, %w: memref<3x3x72xf32>, %o: memref<1x8x8x72xf32>) {
   attention.apply indexing_maps = [#q, #c, #o]
     ins(%q, %c : memref<1x8x8x72xf32>, memref<1x72x72xf32>) outs(%o : memref<1x8x8x72xf32>)
+  attention.lepe indexing_maps = [#v, #w, #v]
+    ins(%v, %w : memref<1x8x8x72xf32>, memref<3x3x72xf32>)
+    outs(%o : memref<1x8x8x72xf32>) grid_dims = [1, 2]
+  return
+}
+
+// Nothing joins these: each register is stored as it is made.
+// CHECK-LABEL: func.func @rows_alone
+// CHECK:         vector.contract
+// CHECK-NOT:     scf.for
+// CHECK:         vector.transfer_write {{.*}}x160xf32>, memref
+func.func @rows_alone(%q: memref<1x8x8x160xf32>, %c: memref<1x160x160xf32>, %o: memref<1x8x8x160xf32>) {
+  attention.apply indexing_maps = [#q, #c, #o]
+    ins(%q, %c : memref<1x8x8x160xf32>, memref<1x160x160xf32>) outs(%o : memref<1x8x8x160xf32>)
   return
 }
