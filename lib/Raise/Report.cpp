@@ -2,6 +2,7 @@
 #include "elfatt/Raise/Passes.h"
 
 #include "elfatt/Raise/Sites.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace elfatt::raise {
@@ -13,6 +14,28 @@ using namespace mlir;
 using namespace elfatt;
 
 namespace {
+/// Writes all of a file or nothing: a temporary one is renamed once it is on disk. What is no plain
+/// file (a device, a pipe) cannot be replaced and is written as it is.
+llvm::Error write(StringRef path, StringRef text) {
+  llvm::sys::fs::file_status status;
+  bool isSpecial = !llvm::sys::fs::status(path, status) && llvm::sys::fs::exists(status) &&
+                   !llvm::sys::fs::is_regular_file(status) && !llvm::sys::fs::is_directory(status);
+  if (!isSpecial)
+    return llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+      os << text;
+      return llvm::Error::success();
+    });
+  std::error_code code;
+  llvm::raw_fd_ostream os(path, code, llvm::sys::fs::CD_OpenExisting);
+  if (!code) {
+    os << text;
+    os.close();
+    code = os.error();
+    os.clear_error();
+  }
+  return llvm::errorCodeToError(code);
+}
+
 struct ReportPass : raise::impl::ReportPassBase<ReportPass> {
   using Base::Base;
 
@@ -24,14 +47,10 @@ struct ReportPass : raise::impl::ReportPassBase<ReportPass> {
     llvm::json::Array records;
     for (raise::Site &site : raise::collectSites(getOperation()))
       records.push_back(std::move(site.record));
-    // A temporary file is renamed once all of it is on disk.
-    llvm::Error error = llvm::writeToOutput(file, [&](llvm::raw_ostream &os) -> llvm::Error {
-      os << llvm::formatv("{0:2}", llvm::json::Value(std::move(records))) << "\n";
-      return llvm::Error::success();
-    });
-    if (error) {
-      getOperation()->emitError() << "cannot write sites to '" << file
-                                  << "': " << llvm::toString(std::move(error));
+    std::string text = llvm::formatv("{0:2}\n", llvm::json::Value(std::move(records))).str();
+    if (llvm::Error error = write(file, text)) {
+      emitError(getOperation()->getLoc())
+          << "cannot write sites to '" << file << "': " << llvm::toString(std::move(error));
       signalPassFailure();
     }
   }
