@@ -35,6 +35,14 @@ void useDenseLibrary() {
 }
 
 /// What the code may call and read beyond the process's own libraries.
+/// Compiled code writes to what it is given.
+void *allocateOrFail(int64_t alignment, int64_t bytes) {
+  void *block = elfatt_alloc(alignment, bytes);
+  if (!block)
+    elfatt_fail(("no memory for " + std::to_string(bytes) + " bytes").c_str());
+  return block;
+}
+
 llvm::orc::SymbolMap getSymbols(ArrayRef<std::pair<llvm::StringRef, ArrayRef<char>>> constants,
                                 ArrayRef<JIT::Function> functions,
                                 llvm::orc::MangleAndInterner &mangle) {
@@ -46,7 +54,7 @@ llvm::orc::SymbolMap getSymbols(ArrayRef<std::pair<llvm::StringRef, ArrayRef<cha
   add("elfatt_parallel_for", reinterpret_cast<void *>(elfatt_parallel_for));
   add("elfatt_sgemm", reinterpret_cast<void *>(elfatt_sgemm));
   add("elfatt_fail", reinterpret_cast<void *>(elfatt_fail));
-  add("_mlir_memref_to_llvm_aligned_alloc", reinterpret_cast<void *>(elfatt_alloc));
+  add("_mlir_memref_to_llvm_aligned_alloc", reinterpret_cast<void *>(allocateOrFail));
   add("_mlir_memref_to_llvm_free", reinterpret_cast<void *>(elfatt_free));
   for (auto [name, address] : functions)
     add(name, address);

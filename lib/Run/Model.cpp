@@ -15,6 +15,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "llvm/ADT/APFloat.h"
+#include "llvm/Support/CheckedArithmetic.h"
 
 #include <cmath>
 #include <cstring>
@@ -115,7 +116,7 @@ Expected<Array> convert(const Array &array, RankedTensorType type, llvm::StringR
   return result;
 }
 
-Array makeRandom(RankedTensorType type, uint64_t seed) {
+Expected<Array> makeRandom(RankedTensorType type, uint64_t seed, const std::string &name) {
   Array array{{'f', 4}, type.getShape().vec(), {}};
   std::mt19937_64 random(seed);
   auto uniform = [&] { return (static_cast<double>(random() >> 11) + 0.5) * 0x1p-53; };
@@ -124,7 +125,12 @@ Array makeRandom(RankedTensorType type, uint64_t seed) {
   bool isFloat = isa<FloatType>(element);
   if (!isFloat || element.isF64())
     array.type = wanted;
-  array.data.resize(array.size() * array.type.bytes);
+  std::optional<int64_t> bytes = array.type.bytes;
+  for (int64_t extent : array.shape)
+    bytes = bytes ? llvm::checkedMul(*bytes, extent) : std::nullopt;
+  if (!bytes)
+    return makeError(name + ": no memory for an array of shape " + printShape(type.getShape()));
+  array.data.resize(*bytes);
   for (int64_t i = 0, e = array.size(); i < e; ++i) {
     if (!isFloat) {
       array.data[i * array.type.bytes] = random() >> 63;
@@ -311,7 +317,10 @@ Expected<std::vector<Array>> Model::prepareInputs(const ArrayMap &arrays) const 
       if (!type.hasStaticShape())
         return makeError(name + ": shape " + printShape(type.getShape()) +
                          " is not static: give the array in --inputs");
-      inputs.push_back(makeRandom(type, randomSeed + i));
+      auto random = makeRandom(type, randomSeed + i, name);
+      if (!random)
+        return random.takeError();
+      inputs.push_back(std::move(*random));
       continue;
     }
     auto array = convert(it->second, type, name);
