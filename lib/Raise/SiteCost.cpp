@@ -26,20 +26,29 @@ static SmallVector<unsigned> getDims(AffineMap map) {
   return dims;
 }
 
-/// Among batch dims the heads are the one that stands between the queries and the
-/// channels in the result, else the last of several.
-static std::optional<unsigned> getHeadDim(const attention::AttentionDims &dims,
-                                          ArrayRef<unsigned> result) {
+/// The last batch dim that stands between tokens and channels in an operand.
+static std::optional<unsigned> findHeadDim(const attention::AttentionDims &dims,
+                                           ArrayRef<unsigned> operand) {
   std::optional<unsigned> heads;
-  bool seenRow = false;
-  for (unsigned dim : result) {
-    seenRow |= llvm::is_contained(dims.rows, dim);
-    if (seenRow && llvm::is_contained(dims.batch, dim))
+  bool seenTokens = false;
+  for (unsigned dim : operand) {
+    if (dim == dims.channels || dim == dims.values)
+      break;
+    seenTokens |= llvm::is_contained(dims.rows, dim) || llvm::is_contained(dims.keys, dim);
+    if (seenTokens && llvm::is_contained(dims.batch, dim))
       heads = dim;
   }
-  if (!heads && dims.batch.size() > 1)
-    heads = dims.batch.back();
   return heads;
+}
+
+/// Among batch dims the heads are the one that stands between tokens and channels in the
+/// result, else in queries, keys or values, else the last of several.
+static std::optional<unsigned> getHeadDim(const attention::AttentionDims &dims,
+                                          ArrayRef<AffineMap> maps) {
+  for (AffineMap map : {maps.back(), maps[0], maps[1], maps[2]})
+    if (std::optional<unsigned> heads = findHeadDim(dims, getDims(map)))
+      return heads;
+  return dims.batch.size() > 1 ? std::optional(dims.batch.back()) : std::nullopt;
 }
 
 /// Heads that share keys are rows to the op: of more row dims than key dims, those that
@@ -80,8 +89,9 @@ static SmallVector<unsigned> getGroupDims(const attention::AttentionDims &dims,
 template <typename OpTy> static SiteShape getShape(OpTy op, bool hasPositions) {
   auto dims = attention::AttentionDims::get(op);
   SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
-  SmallVector<unsigned> result = getDims(op.getIndexingMapsArray().back());
-  std::optional<unsigned> heads = getHeadDim(dims, result);
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<unsigned> result = getDims(maps.back());
+  std::optional<unsigned> heads = getHeadDim(dims, maps);
   SmallVector<unsigned> groups = getGroupDims(dims, ranges, result, heads, hasPositions);
   SiteShape shape;
   for (unsigned dim : dims.batch)

@@ -24,6 +24,21 @@ func.func @grouped(%q: tensor<5x2x3x7x8xf32>, %k: tensor<5x2x9x8xf32>, %o: tenso
 
 // -----
 
+// The result does not say which of the batch dims are heads; the queries do, where they
+// stand between the tokens and the channels.
+func.func @heads_by_queries(%q: tensor<7x5x3x8xf32>, %k: tensor<9x5x3x8xf32>,
+                            %o: tensor<3x8x5x7xf32>) -> tensor<3x8x5x7xf32> {
+  // expected-remark @below {{B=5 H=3 N=7 M=9 D=8 Dv=8, bias none}}
+  %a = attention.sdpa indexing_maps = [
+      affine_map<(h, b, i, j, d, e) -> (i, b, h, d)>, affine_map<(h, b, i, j, d, e) -> (j, b, h, d)>,
+      affine_map<(h, b, i, j, d, e) -> (j, b, h, e)>, affine_map<(h, b, i, j, d, e) -> (h, e, b, i)>]
+    ins(%q, %k, %k : tensor<7x5x3x8xf32>, tensor<9x5x3x8xf32>, tensor<9x5x3x8xf32>)
+    outs(%o : tensor<3x8x5x7xf32>) -> tensor<3x8x5x7xf32>
+  return %a : tensor<3x8x5x7xf32>
+}
+
+// -----
+
 // All heads share one, and the groups are as many as the keys: tokens are told by
 // their place.
 func.func @one_key_head(%q: tensor<5x9x9x8xf32>, %k: tensor<5x9x8xf32>, %o: tensor<5x9x9x8xf32>) -> tensor<5x9x9x8xf32> {
