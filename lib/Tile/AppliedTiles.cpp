@@ -15,9 +15,7 @@ using namespace elfatt::tile;
 
 /// Bytes of the sectors that a row of `bytes` bytes touches, among rows that lie one after the
 /// other.
-static double countSectorBytes(int64_t bytes, bool areWhole) {
-  if (areWhole)
-    return bytes;
+static double countSectorBytes(int64_t bytes) {
   int64_t sectors = 0;
   for (int64_t row = 0; row < target::kSectorBytes; ++row)
     sectors +=
@@ -40,8 +38,8 @@ AppliedTiles elfatt::tile::chooseAppliedTiles(const MachineLimits &limits, TileE
     extents.heads = taken;
     extents.hasProcessor = taken > 1;
     const int64_t stored = extents.storageBits / 8;
-    const double query = countSectorBytes(taken * extents.channels * stored, taken == heads);
-    const double value = countSectorBytes(taken * extents.values * stored, taken == heads);
+    const double query = countSectorBytes(taken * extents.channels * stored);
+    const double value = countSectorBytes(taken * extents.values * stored);
     const double states =
         taken * rows.segments * extents.channels * (extents.values + 2) * extents.bits / 8;
     const int64_t most =

@@ -24,10 +24,10 @@ struct HeadsPart {
   int64_t rowsOfLine = 1;
 };
 
-/// Heads that a worker of `chain` (the last part first, on tensors) takes at once: as many as
-/// whole sectors need, if `mayTake`, where all parts have room for them and no multiprocessor is
-/// left without work; else one. An error at the last part where it cannot have those that a user
-/// asked for.
+/// Heads that a worker of `chain` (the last part first, on tensors) takes at once, if `mayTake`:
+/// the fewest that use nearly all bytes of the sectors that they fetch, or else what uses the most,
+/// where all parts have room for them and no multiprocessor is left without work. An error at the
+/// last part where it cannot have those that a user asked for.
 llvm::FailureOr<int64_t> chooseHeads(llvm::ArrayRef<HeadsPart> chain, const MachineLimits &limits,
                                      bool mayTake);
 

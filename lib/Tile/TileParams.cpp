@@ -402,6 +402,14 @@ int64_t elfatt::tile::getHeadsOfSectors(int64_t channels, int64_t values, int64_
                   sector / std::gcd(values * bits, sector));
 }
 
+int64_t elfatt::tile::getSectorBytes(int64_t bytes, bool isAligned) {
+  constexpr int64_t chunk = 16;
+  if (isAligned || bytes / chunk % 2 != 0)
+    return roundUp(isAligned ? bytes : bytes + chunk, target::kSectorBytes);
+  // A warp copies four chunks of each of eight rows.
+  return bytes + llvm::divideCeil(bytes, 4 * chunk) * target::kSectorBytes;
+}
+
 bool elfatt::tile::fitsHeads(const MachineLimits &limits, TileExtents extents, int64_t heads,
                              int64_t rows) {
   const TileParams one = getTileParams(limits, extents);
@@ -412,6 +420,9 @@ bool elfatt::tile::fitsHeads(const MachineLimits &limits, TileExtents extents, i
   // Lanes of 128 registers have none for another head beside the state of keys in tiles.
   const int64_t widest = std::max(extents.channels, extents.values);
   if (all.keys > all.keyTile && all.occupancy != 0 && widest > kHeadOfTiles)
+    return false;
+  // Of more than two only where two blocks are the warps that a multiprocessor should have.
+  if (heads > 2 && extents.keys != 0 && !all.fillsWarps)
     return false;
   // Rows that come in turns find the keys there.
   const bool inTurns = extents.keys != 0 && rows <= kWholeRow && limits.overrides.rowsPerBlock == 0;

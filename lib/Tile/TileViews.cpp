@@ -62,8 +62,10 @@ int64_t TileContext::warpsOf(int64_t rows) const {
   // No more than the fewest that need as many turns.
   int64_t turns = llvm::divideCeil(blocks, params.warps);
   const int64_t fewest = llvm::divideCeil(blocks, turns);
-  // One that is idle now and then rather than a multiprocessor that is not full.
-  return fewest + 1 == params.warps && params.fillsWarps ? params.warps : fewest;
+  // One that is idle now and then rather than a multiprocessor that is not full; of the few blocks
+  // with more than two heads several.
+  const bool isFull = fewest + 1 >= params.warps || heads > 2;
+  return isFull && params.fillsWarps ? params.warps : fewest;
 }
 
 Type TileContext::operandType(Type stored) const {

@@ -181,7 +181,7 @@ def beside(name: str, d: int, b: int, dtype: str) -> Case:
 
 
 def three(name: str, d: int, b: int, dtype: str) -> Case:
-    """No twos: a block each."""
+    """No twos: all three, or of wide heads a block each."""
     inputs = qkv(name, 2 * b, 3, 17, 33, d)
     return sdpa(name, *inputs, dtype=dtype, layout="tokens first")
 
@@ -219,6 +219,12 @@ def halves_beside(name: str, d: int, b: int, dtype: str) -> Case:
     return elfatt(name, *inputs, *grids, 2, dtype=dtype, lepe=True, layout=PACKED)
 
 
+def threes_beside(name: str, d: int, b: int, dtype: str) -> Case:
+    """Three heads a half."""
+    inputs, grids = qkv(name, 2 * b, 6, 40, 40, d), ((10, 4), (5, 4))
+    return elfatt(name, *inputs, *grids, 3, dtype=dtype, lepe=True, layout=PACKED)
+
+
 def segments_beside(name: str, dtype: str) -> Case:
     """Contexts of two heads at once, summed in segments, and their rows."""
     inputs, grids = qkv(name, 1, 8, 256, 256, 24), ((16, 16), (4, 8))
@@ -244,6 +250,7 @@ BESIDE = (
     inside,
     windows_beside,
     halves_beside,
+    threes_beside,
 )
 
 

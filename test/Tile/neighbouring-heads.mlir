@@ -70,8 +70,11 @@ func.func @not_aligned(%x: tensor<8x64x8x40xf16>, %o: tensor<8x64x4x40xf16>) -> 
 #o = affine_map<(b, h, i, j, d, e) -> (b, i, h, e)>
 #bias = affine_map<(b, h, i, j, d, e) -> (h, i, j)>
 
+// Rows of all three waste half a sector.
 // CHECK-LABEL: func.func @three_heads
-// CHECK:       scf.forall (%{{.*}}, %{{.*}}) in (16, 3)
+// ONE:         scf.forall (%{{.*}}, %{{.*}}) in (16, 3)
+// CHOSEN:      scf.forall (%{{.*}}, %{{.*}}) = (0, 0) to (16, 3) step (1, 3)
+// CHOSEN:        attention.sdpa {{.*}} tensor<1x64x3x40xf16>
 func.func @three_heads(%x: tensor<16x64x3x40xf16>, %o: tensor<16x64x3x40xf16>) -> tensor<16x64x3x40xf16> {
   %r = attention.sdpa indexing_maps = [#q, #k, #v, #o]
        ins(%x, %x, %x : tensor<16x64x3x40xf16>, tensor<16x64x3x40xf16>, tensor<16x64x3x40xf16>)
@@ -96,6 +99,16 @@ func.func @bias_of_a_head(%x: tensor<16x64x4x40xf16>, %b: tensor<4x64x64xf16>, %
        bias(%b : tensor<4x64x64xf16>)
        outs(%o : tensor<16x64x4x40xf16>) -> tensor<16x64x4x40xf16>
   return %r : tensor<16x64x4x40xf16>
+}
+
+// Three wide heads leave a multiprocessor few warps.
+// CHECK-LABEL: func.func @three_wide_heads
+// CHECK:       scf.forall (%{{.*}}, %{{.*}}) in (16, 3)
+func.func @three_wide_heads(%x: tensor<16x64x3x72xf16>, %o: tensor<16x64x3x72xf16>) -> tensor<16x64x3x72xf16> {
+  %r = attention.sdpa indexing_maps = [#q, #k, #v, #o]
+       ins(%x, %x, %x : tensor<16x64x3x72xf16>, tensor<16x64x3x72xf16>, tensor<16x64x3x72xf16>)
+       outs(%o : tensor<16x64x3x72xf16>) -> tensor<16x64x3x72xf16>
+  return %r : tensor<16x64x3x72xf16>
 }
 
 // Keys in blocks: half as many rows of twice as many heads would read them twice as often.

@@ -301,6 +301,24 @@ TEST(TileParams, HeadsOfSectorsAreTheFewest) {
   EXPECT_EQ(getHeadsOfSectors(kDynamic, 40, 16), 1);
 }
 
+TEST(TileParams, RowsThatBeginWithinASectorFetchMore) {
+  for (auto [bytes, aligned, any] :
+       {std::array{64, 64, 96}, {80, 96, 96}, {160, 160, 256}, {240, 256, 256}, {144, 160, 160}})
+    EXPECT_EQ(std::pair(getSectorBytes(bytes, true), getSectorBytes(bytes, false)),
+              std::pair(int64_t(aligned), int64_t(any)))
+        << bytes;
+}
+
+TEST(TileParams, ManyHeadsShareABlockOnlyIfWarpsAreEnough) {
+  const MachineLimits limits = MachineLimits::gpu(80 * 1024);
+  for (auto [channels, most] : {std::pair{24, 5}, {40, 5}, {72, 2}}) {
+    TileExtents extents{7, 49, channels, channels};
+    extents.storageBits = 16;
+    for (int64_t heads : {2, 3, 5})
+      EXPECT_EQ(fitsHeads(limits, extents, heads, 49), heads <= most) << channels << ", " << heads;
+  }
+}
+
 TEST(TileParams, HeadsShareABlockOnlyIfRowsStayAsMany) {
   TileExtents extents{8, 64, 40, 40};
   extents.storageBits = 16;

@@ -187,6 +187,10 @@ bool fitsBlock(const MachineLimits &limits, PartKind kind, const TileExtents &ex
 /// memory (GPU).
 int64_t getHeadsOfSectors(int64_t channels, int64_t values, int64_t bits);
 
+/// Bytes of the sectors that warps ask for to copy a row of `bytes` bytes, chunks of 16 bytes: one
+/// that begins with a sector, or at any chunk (GPU).
+int64_t getSectorBytes(int64_t bytes, bool isAligned);
+
 /// Whether a worker of `heads` heads takes all keys of each at once, where there are keys, and of
 /// `rows` rows, which may then come in turns, as many as a worker of one head would (GPU).
 bool fitsHeads(const MachineLimits &limits, TileExtents extents, int64_t heads, int64_t rows);
