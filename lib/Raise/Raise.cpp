@@ -57,6 +57,7 @@ struct RaisePass : raise::impl::RaisePassBase<RaisePass> {
     buildToLinalg(pipeline, getOperation());
     pipeline.addPass(raise::createRaiseAttentionPass({strict}));
     pipeline.addPass(raise::createRaiseElfattPass());
+    pipeline.addPass(raise::createSimplifySizesPass());
     if (failed(runPipeline(pipeline, getOperation())))
       return signalPassFailure();
     if (remarks)

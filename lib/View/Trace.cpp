@@ -102,11 +102,34 @@ Size SizeAnalysis::readValueSize(Value value, unsigned depth) {
       if (quotient)
         return *quotient;
     }
+    // What broadcasts takes the larger of two sizes.
+    if (Operation *max = value.getDefiningOp(); max && isa<arith::MaxSIOp, arith::MaxUIOp>(max)) {
+      Size size = getValueSize(max->getOperand(0), depth + 1);
+      if (size == getValueSize(max->getOperand(1), depth + 1))
+        return size;
+    }
+    // What takes a size of -1 for another asks whether it is negative.
+    if (auto select = value.getDefiningOp<arith::SelectOp>())
+      if (std::optional<bool> isNegative = readIsNegative(select.getCondition(), depth + 1))
+        return getValueSize(*isNegative ? select.getTrueValue() : select.getFalseValue(),
+                            depth + 1);
     if (Operation *cast = value.getDefiningOp();
         cast && isa<arith::IndexCastOp>(cast) && cast->getNumOperands() == 1)
       return getValueSize(cast->getOperand(0), depth + 1);
   }
   return getSymbol(value, -1);
+}
+
+std::optional<bool> SizeAnalysis::readIsNegative(Value condition, unsigned depth) {
+  auto compare = condition.getDefiningOp<arith::CmpIOp>();
+  if (!compare || compare.getPredicate() != arith::CmpIPredicate::slt ||
+      getConstantIntValue(compare.getRhs()) != 0)
+    return std::nullopt;
+  Size size = getValueSize(compare.getLhs(), depth);
+  // Other symbols may be any integer.
+  bool areDims =
+      llvm::all_of(size.getSymbols(), [&](unsigned symbol) { return getOrigin(symbol).dim >= 0; });
+  return areDims && size.getNumber() >= 0 ? std::optional(false) : std::nullopt;
 }
 
 Size SizeAnalysis::getSize(OpFoldResult value) {

@@ -29,6 +29,32 @@ def RaisePass : Pass<"elfatt-raise", "::mlir::ModuleOp"> {
     "::mlir::tensor::TensorDialect"];
 }
 
+def SimplifySizesPass : Pass<"elfatt-raise-simplify-sizes"> {
+  let summary = "Replace sizes that are computed there and back by what they are";
+  let description = [{
+    What importers make of a batch whose size is open: dims are merged for a product of
+    matrices and divided again, the larger of two is taken where they broadcast, and a
+    negative one would stand for another. Quotients, maxima and selects that are a number
+    or the size of one dim become that.
+
+    - Preconditions: none. Integers that are no sizes are divided as they are where a
+      quotient is not exact.
+    - Postconditions: none.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    %d = tensor.dim %x, %c0 : tensor<?x50x64xf32>
+    %m = arith.muli %d, %c2 : index
+    %q = arith.divsi %m, %c2 : index
+    ```
+    After: `%d` in place of `%q`.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numSimplified", "num-simplified", "Number of sizes replaced">];
+}
+
 def ReportPass : Pass<"elfatt-report", "::mlir::ModuleOp"> {
   let summary = "Write the sites of a module as JSON";
   let description = [{

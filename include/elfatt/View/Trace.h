@@ -47,6 +47,8 @@ private:
   Size getDimSize(mlir::Value tensor, int64_t dim, unsigned depth);
   Size getValueSize(mlir::Value value, unsigned depth);
   Size readValueSize(mlir::Value value, unsigned depth);
+  /// Whether what `condition` compares is below 0, if it is a size.
+  std::optional<bool> readIsNegative(mlir::Value condition, unsigned depth);
 
   llvm::SmallVector<Origin> origins;
   /// Symbols that are known to be another size.

@@ -28,8 +28,9 @@ from elfatt.importer.dynamic_views import is_wrong_cast, merge_views
 
 LINALG_PIPELINE = (
     "builtin.module(torch-backend-to-linalg-on-tensors-backend-pipeline"
-    # lower-affine: dynamic sizes come as affine.apply.
-    "{allow-non-finites=true},lower-affine)"
+    # lower-affine: dynamic sizes come as affine.apply. Then sizes are compared with 0, and
+    # asserted to be none less.
+    "{allow-non-finites=true},lower-affine,int-range-optimizations,canonicalize)"
 )
 
 # What an imported module may hold. cf.assert and scf come with gathers and with

@@ -3,7 +3,8 @@
 
 Exporters compute shapes, scales and masks in the graph: ``Shape -> Gather -> Concat ->
 Reshape``, ``1 / sqrt(Cast(Shape))``, ``Where(Range <= Range, 0, -inf)``. With sizes
-known, most of it is constant. It is evaluated here, by ONNX's own reference, and then
+known, most of it is constant. It is evaluated here, by ONNX's own reference (and, where
+some sizes are open, by ``onnx_sizes``), and then
 
 - shapes, scalars and tensors with one value are constants,
 - an element-wise op with its neutral element is its other operand
@@ -27,6 +28,7 @@ from onnx import GraphProto, ModelProto, NodeProto
 from onnx.reference import ReferenceEvaluator
 
 from elfatt.importer.onnx_model import opset_of
+from elfatt.importer.onnx_sizes import KnownSizes
 
 # Constants are evaluated and mostly thrown away: bound memory and time.
 _MAX_ELEMENTS = 1 << 22
@@ -52,12 +54,17 @@ Shape = Optional[Tuple[int, ...]]
 
 def fold(model: ModelProto) -> ModelProto:
     """Folds the main graph; see the module's docstring."""
-    while True:
-        changed = _Folder(model).run()
-        if not _refine_slices(model.graph) and not changed:
-            return model
+    changed = True
+    while changed:
+        folder = _Folder(model)
+        changed = folder.run()
+        changed |= folder.sizes.write(model.graph)
+        changed |= _refine_slices(model.graph)
         # A size that is a constant now makes others known.
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    # With all that can be known.
+    _Folder(model).run(is_last=True)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
 class _Folder:
@@ -70,11 +77,20 @@ class _Folder:
             tensor.name: onnx.numpy_helper.to_array(tensor)
             for tensor in model.graph.initializer
         }
+        self.sizes = KnownSizes(model.graph)
+        for name, value in self.values.items():
+            self.sizes.set_constant(name, value)
+        # Open sizes, by an input and a dimension of it that has them.
+        self.opened: Dict[str, Tuple[str, int]] = {}
+        for value in model.graph.input:
+            for i, dim in enumerate(value.type.tensor_type.shape.dim):
+                if dim.dim_param:
+                    self.opened.setdefault(dim.dim_param, (value.name, i))
         # What stands for a value that was folded away.
         self.instead: Dict[str, str] = {}
         self.returned = {value.name for value in model.graph.output}
 
-    def run(self) -> bool:
+    def run(self, is_last: bool = False) -> bool:
         """Folds once; whether that changed the graph."""
         kept: List[NodeProto] = []
         sliced = False
@@ -82,8 +98,12 @@ class _Folder:
         for node in self.graph.node:
             self._rename_inputs(node)
             self._evaluate(node)
+            self._follow_sizes(node)
             if self._is_constant(node):
                 continue
+            if is_last:
+                self._fix_reshape(node)
+                kept += self._fix_expand(node)
             other = self._other_operand(node)
             # The name of a result is part of the model.
             if other is not None and node.output[0] not in self.returned:
@@ -136,6 +156,53 @@ class _Folder:
         for name, value in zip(node.output, results):
             if name and isinstance(value, (numpy.ndarray, numpy.generic)):
                 self.values[name] = numpy.asarray(value)
+
+    def _follow_sizes(self, node: NodeProto) -> None:
+        for name in node.output:
+            if name in self.values:
+                self.sizes.set_constant(name, self.values[name])
+                return
+        self.sizes.follow(node)
+        name = node.output[0]
+        numbers = self.sizes.get_numbers(name)
+        element, shape = self.types.get(name, (0, None))
+        if numbers is not None and shape in ((), (len(numbers),)):
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(element)
+            if dtype.kind in "ib":
+                self.values[name] = numpy.array(numbers, dtype).reshape(shape)
+
+    def _fix_reshape(self, node: NodeProto) -> None:
+        """Gives a ``Reshape`` to a computed shape the numbers that are known of it."""
+        if node.op_type == "Reshape" and node.input[1] not in self.values:
+            numbers = self.sizes.get_reshape(node)
+            if numbers is not None:
+                node.input[1] = f"{node.output[0]}/sizes"
+                self.values[node.input[1]] = numpy.array(numbers, numpy.int64)
+
+    def _fix_expand(self, node: NodeProto) -> List[NodeProto]:
+        """Takes the open sizes of an ``Expand`` from the model's inputs; the nodes that it
+        needs for that."""
+        if node.op_type != "Expand" or node.input[1] in self.values:
+            return []
+        sizes = self.sizes.get_opened(node.input[1])
+        if sizes is None or any(s.open and s.open[0] not in self.opened for s in sizes):
+            return []
+        name = f"{node.output[0]}/sizes"
+        nodes, parts = [], []
+        for i, size in enumerate(sizes):
+            parts.append(f"{name}/{i}")
+            if not size.open:
+                self.values[parts[-1]] = numpy.array([size.factor], numpy.int64)
+                continue
+            source, dim = self.opened[size.open[0]]
+            whole, at = f"{parts[-1]}/shape", f"{parts[-1]}/at"
+            self.values[at] = numpy.array([dim], numpy.int64)
+            nodes.append(onnx.helper.make_node("Shape", [source], [whole], whole))
+            nodes.append(
+                onnx.helper.make_node("Gather", [whole, at], [parts[-1]], parts[-1])
+            )
+        node.input[1] = name
+        return [*nodes, onnx.helper.make_node("Concat", parts, [name], name, axis=0)]
 
     def _is_constant(self, node: NodeProto) -> bool:
         return all(
