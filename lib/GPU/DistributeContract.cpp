@@ -169,17 +169,21 @@ Value Distributor::sumRowsByMma(const Fragment &tile, Value acc) {
   return fromElements(sums, b.getF32Type());
 }
 
-/// Multiply-adds of a lane that stand in a row: of more ptxas holds more of what it loads than
-/// there are registers for, and takes seconds.
-constexpr int64_t kMultiplyAdds = 512;
+/// Multiply-adds of a lane that stand in a row, and what they take of others and of memory: of more
+/// ptxas holds more of that than there are registers for, and takes seconds.
+constexpr int64_t kMultiplyAdds = 512, kOperands = 256;
 
-/// How many of `sums` terms, `multiplyAdds` each, one turn of a loop takes: whole steps of a
+/// How many of `sums` terms one turn of a loop takes, of a sum of `layout`: whole steps of a
 /// layout, and the same in each turn.
-static int64_t getTurn(int64_t sums, int64_t multiplyAdds) {
-  if (sums * multiplyAdds <= kMultiplyAdds || sums % kLaneDimExtent != 0)
+static int64_t getTurn(int64_t sums, const FragmentLayout &layout) {
+  auto isShort = [&](int64_t terms) {
+    return terms * layout.numLocal() <= kMultiplyAdds &&
+           terms * (layout.localSize(0) + layout.localSize(1)) <= kOperands;
+  };
+  if (isShort(sums) || sums % kLaneDimExtent != 0)
     return sums;
   int64_t turn = kLaneDimExtent;
-  for (int64_t next = turn; next * multiplyAdds <= kMultiplyAdds; next += kLaneDimExtent)
+  for (int64_t next = turn; isShort(next); next += kLaneDimExtent)
     if (sums % next == 0)
       turn = next;
   return turn;
@@ -188,11 +192,10 @@ static int64_t getTurn(int64_t sums, int64_t multiplyAdds) {
 /// A sum of `sums` terms in turns. Operands that lanes hold pass by: what a turn takes is always
 /// first, since registers have no index. `emitTerm` adds term `first` + k.
 Value Distributor::emitInTurns(
-    int64_t sums, Value acc, ArrayRef<HeldOperand> held,
+    int64_t sums, const Fragment &acc, ArrayRef<HeldOperand> held,
     function_ref<void(Value first, int64_t k, ValueRange held, SmallVector<Value> &results)>
         emitTerm) {
-  const int64_t count = cast<VectorType>(acc.getType()).getNumElements();
-  const int64_t turn = getTurn(sums, count);
+  const int64_t count = acc.layout.numLocal(), turn = getTurn(sums, acc.layout);
   auto emitTurn = [&](Value first, Value before, ValueRange operands) {
     SmallVector<Value> results;
     for (int64_t flat = 0; flat < count; ++flat)
@@ -201,11 +204,11 @@ Value Distributor::emitInTurns(
       emitTerm(first, k, operands, results);
     return fromElements(results, b.getF32Type());
   };
-  SmallVector<Value> inits{acc};
+  SmallVector<Value> inits{acc.value};
   for (const HeldOperand &operand : held)
     inits.push_back(operand.fragment.value);
   if (turn == sums)
-    return emitTurn(constant(0), acc, ArrayRef(inits).drop_front());
+    return emitTurn(constant(0), acc.value, ArrayRef(inits).drop_front());
   auto loop = scf::ForOp::create(b, loc, constant(0), constant(sums), constant(turn), inits);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToEnd(loop.getBody());
@@ -256,7 +259,7 @@ Value Distributor::emitFma(const Fragment &lhs, const Fragment &rhs, const Fragm
         sum = math::FmaOp::create(b, loc, left[i], right[n], sum);
       }
   };
-  return emitInTurns(sums, acc.value, {{lhs, swapped[0]}, {rhs, swapped[1]}}, emitTerm);
+  return emitInTurns(sums, acc, {{lhs, swapped[0]}, {rhs, swapped[1]}}, emitTerm);
 }
 
 /// Whether what `read` reads is still there in the loops between it and `contract`: they write
@@ -392,7 +395,7 @@ Value Distributor::emitFmaOfRight(const Fragment &lhs, const Access &rhs, const 
         }
     }
   };
-  return emitInTurns(rhs.layout.getShape()[0], acc.value, {{lhs, swapped[0]}}, emitTerm);
+  return emitInTurns(rhs.layout.getShape()[0], acc, {{lhs, swapped[0]}}, emitTerm);
 }
 
 int64_t Distributor::getMmaK(Type element) const {

@@ -145,7 +145,7 @@ private:
     bool swapped;
   };
   mlir::Value
-  emitInTurns(int64_t sums, mlir::Value acc, mlir::ArrayRef<HeldOperand> held,
+  emitInTurns(int64_t sums, const Fragment &acc, mlir::ArrayRef<HeldOperand> held,
               mlir::function_ref<void(mlir::Value first, int64_t k, mlir::ValueRange held,
                                       mlir::SmallVector<mlir::Value> &results)>
                   emitTerm);

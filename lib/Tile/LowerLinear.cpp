@@ -307,6 +307,8 @@ LogicalResult ContextLowering::runStaged() {
   });
   TileContext rowCtx = ctx;
   rowCtx.heads = 1;
+  // A block has registers for no more than sum them.
+  rowCtx.params.warps = std::min(ctx.params.warps, state.params.warps);
   forEachRowBlock(rowCtx, output, [&](const RowBlock &block) {
     RowBlock first = block;
     first.outer.clear();

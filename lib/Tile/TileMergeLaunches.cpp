@@ -30,9 +30,31 @@ bool isMovable(Operation *op) {
   return op->getNumRegions() == 0 && (isMemoryEffectFree(op) || isa<memref::AllocOp>(op));
 }
 
+/// Warps of a worker, and the most that would have registers for it.
+struct Warps {
+  int64_t count = 1, most = std::numeric_limits<int64_t>::max();
+
+  static Warps of(scf::ForallOp loop) {
+    Warps warps;
+    loop.walk([&](scf::ForallOp inner) {
+      if (inner != loop)
+        for (OpFoldResult bound : inner.getMixedUpperBound())
+          warps.count = std::max(warps.count, getConstantIntValue(bound).value_or(1));
+    });
+    if (auto most = loop->getAttrOfType<IntegerAttr>(attention::kMostWarpsAttr))
+      warps.most = most.getInt();
+    return warps;
+  }
+  /// Of a launch that has both.
+  Warps with(const Warps &other) const {
+    return {std::max(count, other.count), std::min(most, other.most)};
+  }
+};
+
 /// Loops that become one launch, in the order of the program.
 struct Group {
   SmallVector<scf::ForallOp> loops;
+  Warps warps;
   scf::ForallOp first() const { return loops.front(); }
 };
 
@@ -65,7 +87,7 @@ public:
     for (Group &group : groups)
       if (succeeded(join(loop, group)))
         return;
-    groups.push_back({{loop}});
+    groups.push_back({{loop}, Warps::of(loop)});
   }
 
   SmallVector<Group> groups;
@@ -83,6 +105,10 @@ private:
     if (anchor->getBlock() != loop->getBlock() ||
         anchor.getMapping().has_value() != loop.getMapping().has_value())
       return failure();
+    // Of the warps that one has the other would spill.
+    const Warps all = group.warps.with(Warps::of(loop));
+    if (all.count > all.most)
+      return failure();
     FailureOr<SetVector<Operation *>> needs = collectNeeds(loop, anchor);
     if (failed(needs))
       return failure();
@@ -94,6 +120,7 @@ private:
       op->moveBefore(anchor);
     loop->moveAfter(group.loops.back());
     group.loops.push_back(loop);
+    group.warps = all;
     return success();
   }
 

@@ -252,10 +252,14 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   params.warps = wholeRow && !isNarrow ? kWarps : kLongRowWarps;
   if (hasProcessor)
     params.warps = kOccupancy;
-  if (!hasRegistersForWarps(limits, values, keyTile, extents.hasLepe || noKeys))
+  // Rows that meet a context have as many warps as its sum, with which they may share a worker.
+  const bool hasFew = noKeys ? getFewContextWarps(limits) != 0
+                             : !hasRegistersForWarps(limits, values, keyTile, extents.hasLepe);
+  if (hasFew)
     params.warps = kWarps;
+  params.mostWarps = hasFew ? kWarps : kWarpsPerBlock;
   if (wanted.warpsPerBlock != 0)
-    params.warps = wanted.warpsPerBlock;
+    params.warps = params.mostWarps = wanted.warpsPerBlock;
   const int64_t mostRows =
       wholeRow || noKeys ? kWholeRow : kFragmentRows * (params.warps / extents.heads);
   params.keys = wholeRow ? allKeys : isNarrow ? kKeyBlockOfNarrowHeads : kKeyTile;

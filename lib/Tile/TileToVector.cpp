@@ -90,19 +90,31 @@ struct TileToVectorPass : TilingPass<impl::TileToVectorPassBase<TileToVectorPass
     return true;
   }
 
-  /// Says on each worker's loop how many warps are to share a multiprocessor with its own.
-  static void noteOccupancy(ArrayRef<Operation *> ops, const MachineLimits &limits) {
-    llvm::MapVector<Operation *, int64_t> loops;
+  /// Says on each worker's loop how many warps are to share a multiprocessor with its own, and how
+  /// many of a block have registers for it.
+  static void noteWarps(ArrayRef<Operation *> ops, const MachineLimits &limits) {
+    struct Warps {
+      int64_t occupancy = std::numeric_limits<int64_t>::max(), most = kWarpsPerBlock;
+    };
+    llvm::MapVector<Operation *, Warps> loops;
     for (Operation *op : ops)
       if (auto loop = op->getParentOfType<scf::ForallOp>()) {
-        int64_t occupancy = getTileParams(limits, getPartShape(op).extents).occupancy;
-        auto [it, isNew] = loops.try_emplace(loop, occupancy);
-        it->second = std::min(it->second, occupancy);
+        TileExtents extents = getPartShape(op).extents;
+        // Contexts take what rows take that meet them.
+        if (isa<ContextOp, PartialContextOp>(op))
+          extents.keys = 0;
+        const TileParams params = getTileParams(limits, extents);
+        Warps &warps = loops[loop];
+        warps.occupancy = std::min(warps.occupancy, params.occupancy);
+        warps.most = std::min(warps.most, params.mostWarps);
       }
-    for (auto [loop, occupancy] : loops)
-      if (occupancy != 0)
-        loop->setAttr(attention::kOccupancyAttr,
-                      Builder(loop->getContext()).getI64IntegerAttr(occupancy));
+    for (auto [loop, warps] : loops) {
+      Builder b(loop->getContext());
+      if (warps.occupancy != 0)
+        loop->setAttr(attention::kOccupancyAttr, b.getI64IntegerAttr(warps.occupancy));
+      if (limits.machine == Machine::GPU && warps.most < kWarpsPerBlock)
+        loop->setAttr(attention::kMostWarpsAttr, b.getI64IntegerAttr(warps.most));
+    }
   }
 
   void runOnOperation() override {
@@ -117,7 +129,7 @@ struct TileToVectorPass : TilingPass<impl::TileToVectorPassBase<TileToVectorPass
     joinTerms(ops, followers);
     SmallVector<linalg::GenericOp> alone;
     findElementwise(ops, followers, alone);
-    noteOccupancy(ops, limits);
+    noteWarps(ops, limits);
     // Workers that sum a context.
     SmallPtrSet<Operation *, 4> makers;
     for (Operation *op : ops)

@@ -192,3 +192,29 @@ func.func @mapped_and_not(%a: memref<4xf32>, %b: memref<4xf32>, %x: f32) {
   }
   return
 }
+
+// -----
+
+// A block of five warps has no registers for the second loop; one of four has.
+// CHECK-LABEL: func.func @registers_of_few_warps
+// CHECK: scf.forall ({{.*}}) in (12)
+// CHECK: scf.index_switch
+// CHECK: scf.forall ({{.*}}) in (5)
+// CHECK-NOT: scf.index_switch
+func.func @registers_of_few_warps(%a: memref<4xf32>, %b: memref<8xf32>, %c: memref<4x5xf32>,
+                                  %x: f32) {
+  scf.forall (%i) in (4) {
+    scf.forall (%w) in (4) {
+      memref.store %x, %a[%i] : memref<4xf32>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
+  } {mapping = [#gpu.block<linear_dim_0>]}
+  scf.forall (%i) in (8) {
+    memref.store %x, %b[%i] : memref<8xf32>
+  } {elfatt.most_warps = 4 : i64, mapping = [#gpu.block<linear_dim_0>]}
+  scf.forall (%i) in (4) {
+    scf.forall (%w) in (5) {
+      memref.store %x, %c[%i, %w] : memref<4x5xf32>
+    } {mapping = [#gpu.warp<linear_dim_0>]}
+  } {mapping = [#gpu.block<linear_dim_0>]}
+  return
+}

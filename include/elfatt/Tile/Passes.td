@@ -261,7 +261,8 @@ def TileMergeLaunchesPass : Pass<"elfatt-tile-merge-launches"> {
     that write disjoint parts of memory, become one loop over their iterations in a
     row, with an `scf.index_switch` around the bodies. Loops of few iterations come
     first, since each of those takes long. What a loop needs, and nothing else, moves
-    with it: views, numbers, allocations.
+    with it: views, numbers, allocations. A loop with `elfatt.most_warps` stays out of a launch of
+    more warps.
 
     Whether parts of one buffer are disjoint is read from the layouts of their views:
     heads of a row, tokens of a batch. Distinct arguments of a function are distinct

@@ -116,6 +116,9 @@ struct TileParams {
   int64_t contextTiles;
   /// Warps that share a worker's row blocks, at most (GPU).
   int64_t warps;
+  /// Warps of a block that has registers for these tiles, at most: its launch can have no more,
+  /// whatever else is in it (GPU).
+  int64_t mostWarps;
   /// Extents of staged matrices are padded to a multiple of this.
   int64_t padTo;
   /// Q, V and O pass through scratch, with row and key dims flattened.
