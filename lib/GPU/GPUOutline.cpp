@@ -2,6 +2,7 @@
 #include "elfatt/GPU/Passes.h"
 
 #include "Alignment.h"
+#include "KernelText.h"
 #include "ScratchPlacement.h"
 #include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 #include "elfatt/GPU/FragmentLayout.h"
@@ -276,13 +277,21 @@ SmallVector<Value> Outliner::placeScratch(OpBuilder &b, mg::GPUFuncOp func, bool
   return buffers;
 }
 
+/// Warps that hide each other's waits: a multiprocessor needs no more.
+static constexpr int64_t kEnoughWarps = 16;
+
 /// Of the warps that a multiprocessor should hold as many as shared memory leaves room for: the
-/// compiler would take more registers for code that waits a little less.
+/// compiler would take more registers for code that waits a little less. Where nothing says that
+/// they will do, ptxas is to try.
 void Outliner::limitRegisters(mg::GPUFuncOp func, int64_t warps) {
   auto occupancy = loop->getAttrOfType<IntegerAttr>(attention::kOccupancyAttr);
-  if (!occupancy)
-    return;
   int64_t blocks = chip.sharedPerSM / (placement.bytes + target::kReservedSharedPerBlock);
+  if (!occupancy) {
+    const int64_t enough = llvm::divideCeil(kEnoughWarps, warps);
+    func->setAttr(kBlocksAttr,
+                  Builder(func.getContext()).getI64IntegerAttr(std::min(blocks, enough)));
+    return;
+  }
   int64_t resident = std::min(occupancy.getInt() / warps, blocks);
   if (resident == 0)
     return;

@@ -64,7 +64,7 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
     const TextOptions options{cudaPath, /*assemble=*/format != "ptx", fitRegisters,
                               /*dropLocations=*/false};
     for (mg::GPUModuleOp kernels : all) {
-      FailureOr<KernelText> text = makeText(kernels, options, relaxed);
+      FailureOr<KernelText> text = makeText(kernels, options, counts);
       if (failed(text))
         return failure();
       mg::BinaryOp binary = text->binary;
@@ -75,7 +75,8 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
       if (llvm::Error error = addCode(binary, text->assemblies))
         return emitError(binary.getLoc()) << llvm::toString(std::move(error));
     }
-    numRelaxed += relaxed;
+    numRelaxed += counts.relaxed;
+    numTightened += counts.tightened;
     return success();
   }
 
@@ -132,7 +133,7 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
     Builder b(&getContext());
     NamedAttrList usage;
     for (mg::GPUModuleOp kernels : all) {
-      FailureOr<KernelText> text = makeText(kernels, options, relaxed);
+      FailureOr<KernelText> text = makeText(kernels, options, counts);
       if (failed(text))
         return nullptr;
       for (const Assembly &assembly : text->assemblies) {
@@ -141,7 +142,8 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
         usage.append(toProperties(b, assembly.usage).getValue());
       }
     }
-    numRelaxed += relaxed;
+    numRelaxed += counts.relaxed;
+    numTightened += counts.tightened;
     return usage.getDictionary(&getContext());
   }
 
@@ -156,7 +158,7 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
     binary.setObjectsAttr(b.getArrayAttr(objects));
   }
 
-  unsigned relaxed = 0;
+  FitCounts counts;
 };
 } // namespace
 } // namespace elfatt::gpu

@@ -14,47 +14,110 @@ using namespace elfatt::gpu;
 namespace mg = mlir::gpu;
 
 namespace {
-/// How a kernel's registers are limited; nothing where they are not.
+/// How a kernel's registers are limited, as directives of PTX.
 struct Limits {
-  Attribute registers, blocks;
+  int64_t registers = 0; ///< 0: not limited
+  int64_t blocks = 0;    ///< that a multiprocessor has to hold; one: all registers of a block
 
-  static Limits of(LLVM::LLVMFuncOp kernel) {
-    return {kernel->getAttr(NVVM::NVVMDialect::getMaxnregAttrName()),
-            kernel->getAttr(NVVM::NVVMDialect::getMinctasmAttrName())};
-  }
-  void set(LLVM::LLVMFuncOp kernel) const {
-    auto setOne = [&](StringRef name, Attribute value) {
-      if (value)
-        kernel->setAttr(name, value);
-      else
-        kernel->removeAttr(name);
-    };
-    setOne(NVVM::NVVMDialect::getMaxnregAttrName(), registers);
-    setOne(NVVM::NVVMDialect::getMinctasmAttrName(), blocks);
+  bool areNone() const { return registers == 0 && blocks == 0; }
+  std::string str() const {
+    return (registers ? ".maxnreg " + std::to_string(registers) + "\n" : "") +
+           (blocks ? ".minnctapersm " + std::to_string(blocks) + "\n" : "");
   }
 };
+
+/// A kernel, and what ptxas makes of it within its limits.
+struct Kernel {
+  int64_t threads = 0;
+  int64_t wantedBlocks = 0; ///< that a multiprocessor should have registers for
+  Limits given, limits;     ///< as it came, and now
+  int64_t registers = 0, spills = 0;
+  enum class Fit { Asked, Relaxed, Tightened, Settled } fit = Fit::Asked;
+
+  std::optional<Limits> relax(const target::Chip &chip) const;
+  std::optional<Limits> tighten(const target::Chip &chip) const;
+};
+
+/// The kernels of a text by their names.
+using Kernels = std::map<std::string, Kernel>;
 } // namespace
 
 /// The limits of one block less, or nothing where there are no more registers.
-static std::optional<Limits> relax(LLVM::LLVMFuncOp kernel, const target::Chip &chip) {
-  auto threads = kernel->getAttrOfType<DenseI32ArrayAttr>(NVVM::NVVMDialect::getMaxntidAttrName());
-  const Limits limits = Limits::of(kernel);
-  if (!threads || limits.blocks)
+std::optional<Limits> Kernel::relax(const target::Chip &chip) const {
+  if (spills == 0 || limits.blocks != 0 || fit == Fit::Settled)
     return std::nullopt;
-  Builder b(kernel.getContext());
-  const Limits all{{}, b.getI32IntegerAttr(1)};
-  auto registers = dyn_cast_or_null<IntegerAttr>(limits.registers);
-  if (!registers)
+  const Limits all{0, 1};
+  if (limits.registers == 0)
     return all;
-  const int64_t more = target::getRegistersOfFewerBlocks(
-      chip, llvm::product_of(threads.asArrayRef()), registers.getInt());
-  if (more <= registers.getInt())
+  const int64_t more = target::getRegistersOfFewerBlocks(chip, threads, limits.registers);
+  if (more <= limits.registers)
     return std::nullopt;
-  return more == target::kRegistersPerThread ? all : Limits{b.getI32IntegerAttr(more), {}};
+  return more == target::kRegistersPerThread ? all : Limits{more, 0};
 }
 
-static Assembly assembleObject(mg::ObjectAttr object, StringRef cudaPath) {
-  auto nvvm = cast<NVVM::NVVMTargetAttr>(object.getTarget());
+/// Of the registers that a kernel takes without a limit it can often do without a fourth: ptxas
+/// spends what is there, or leaves a few unspent and spills.
+static constexpr int64_t kNeededOfFour = 3;
+
+/// The limits of one block more, where that is wanted and likely. A kernel that came with a limit
+/// has as many as there is room for, or spilled with it.
+std::optional<Limits> Kernel::tighten(const target::Chip &chip) const {
+  if (spills != 0 || !given.areNone() || fit == Fit::Settled)
+    return std::nullopt;
+  const int64_t blocks = target::getBlocksPerSM(chip, {threads, registers, /*sharedBytes=*/0});
+  const int64_t fewer = target::getMostRegisters(chip, llvm::divideCeil(threads, 32), blocks + 1);
+  if (blocks == 0 || blocks >= wantedBlocks || 4 * fewer < kNeededOfFour * registers)
+    return std::nullopt;
+  return Limits{fewer, 0};
+}
+
+static Kernels listKernels(mg::GPUModuleOp kernels) {
+  Kernels list;
+  for (auto op : kernels.getOps<LLVM::LLVMFuncOp>()) {
+    auto number = [&](StringRef name) {
+      auto attr = op->getAttrOfType<IntegerAttr>(name);
+      return attr ? attr.getInt() : int64_t(0);
+    };
+    auto threads = op->getAttrOfType<DenseI32ArrayAttr>(NVVM::NVVMDialect::getMaxntidAttrName());
+    if (!threads)
+      continue;
+    Kernel &kernel = list[op.getName().str()];
+    kernel.threads = llvm::product_of(threads.asArrayRef());
+    kernel.wantedBlocks = number(kBlocksAttr);
+    kernel.limits = {number(NVVM::NVVMDialect::getMaxnregAttrName()),
+                     number(NVVM::NVVMDialect::getMinctasmAttrName())};
+    kernel.given = kernel.limits;
+  }
+  return list;
+}
+
+/// `ptx` with the limits of `kernels`: directives between an entry's parameters and its body.
+static std::string withLimits(StringRef ptx, const Kernels &kernels) {
+  std::string text;
+  while (true) {
+    constexpr StringLiteral kEntry = ".entry ";
+    const size_t entry = ptx.find(kEntry);
+    if (entry == StringRef::npos)
+      return text + ptx.str();
+    const size_t parameters = ptx.find(')', entry), body = ptx.find('{', entry);
+    auto found = kernels.find(ptx.substr(entry + kEntry.size()).split('(').first.str());
+    if (found == kernels.end() || parameters >= body) {
+      text += ptx.take_front(entry + kEntry.size());
+      ptx = ptx.drop_front(entry + kEntry.size());
+      continue;
+    }
+    text += ptx.take_front(parameters + 1);
+    SmallVector<StringRef> lines;
+    ptx.slice(parameters + 1, body).split(lines, '\n');
+    for (StringRef line : lines)
+      if (!line.starts_with(".maxnreg") && !line.starts_with(".minnctapersm"))
+        text += line.str() + (line.data() == lines.back().data() ? "" : "\n");
+    text += found->second.limits.str();
+    ptx = ptx.drop_front(body);
+  }
+}
+
+static Assembly assemble(NVVM::NVVMTargetAttr nvvm, StringRef ptx, StringRef cudaPath) {
   Assembly assembly;
   auto chip = target::findChip(nvvm.getChip().rtrim("af"));
   llvm::Error error = chip.takeError();
@@ -63,7 +126,6 @@ static Assembly assembleObject(mg::ObjectAttr object, StringRef cudaPath) {
         target::findToolkit(**chip, cudaPath, target::parsePtxFeature(nvvm.getFeatures()));
     error = toolkit.takeError();
     if (!error) {
-      StringRef ptx = object.getObject().getValue().rtrim('\0');
       auto usage = target::assemble(*toolkit, **chip, ptx, &assembly.cubin);
       error = usage.takeError();
       if (!error)
@@ -74,7 +136,77 @@ static Assembly assembleObject(mg::ObjectAttr object, StringRef cudaPath) {
   return assembly;
 }
 
-static FailureOr<KernelText> compile(mg::GPUModuleOp kernels, const TextOptions &options) {
+/// Takes what ptxas says of `kernels`; those whose limits in `before` were better have them again.
+/// Whether some and whether all are as they were asked for.
+static std::pair<bool, bool> judge(Kernels &kernels, const Kernels &before,
+                                   ArrayRef<target::KernelUsage> usage) {
+  bool some = false, all = true;
+  for (const target::KernelUsage &of : usage) {
+    auto found = kernels.find(of.name);
+    if (found == kernels.end())
+      continue;
+    Kernel &kernel = found->second;
+    const int64_t spills = of.spillStoreBytes + of.spillLoadBytes;
+    auto old = before.find(of.name);
+    const bool isTried = old != before.end();
+    const bool isBetter =
+        kernel.fit == Kernel::Fit::Tightened ? spills == 0 : spills < kernel.spills;
+    if (isTried && !isBetter) {
+      kernel = old->second;
+      kernel.fit = Kernel::Fit::Settled;
+      all = false;
+      continue;
+    }
+    some |= isTried;
+    kernel.registers = of.registers;
+    kernel.spills = spills;
+  }
+  return {some, all};
+}
+
+/// Text and assembly of one object with the limits that its kernels do best with.
+static void fit(NVVM::NVVMTargetAttr nvvm, Kernels kernels, StringRef cudaPath, std::string &ptx,
+                Assembly &assembly, FitCounts &counts) {
+  const target::Chip *chip = llvm::cantFail(target::findChip(nvvm.getChip().rtrim("af")));
+  judge(kernels, {}, assembly.usage);
+  // Whether the text is of other limits than kernels have.
+  bool isStale = false;
+  while (true) {
+    Kernels before;
+    for (auto &[name, kernel] : kernels) {
+      const std::optional<Limits> more = kernel.relax(*chip), fewer = kernel.tighten(*chip);
+      if (!more && !fewer)
+        continue;
+      before[name] = kernel;
+      kernel.limits = more ? *more : *fewer;
+      kernel.fit = more ? Kernel::Fit::Relaxed : Kernel::Fit::Tightened;
+    }
+    if (before.empty())
+      break;
+    std::string next = withLimits(ptx, kernels);
+    Assembly made = assemble(nvvm, next, cudaPath);
+    auto [some, all] = judge(kernels, before, made.usage);
+    if (!made.error.empty())
+      return;
+    if (!some)
+      continue;
+    ptx = std::move(next);
+    assembly = std::move(made);
+    isStale = !all;
+  }
+  for (const auto &[name, kernel] : kernels) {
+    const bool isTightened = kernel.given.areNone() && kernel.limits.registers != 0;
+    counts.tightened += isTightened;
+    counts.relaxed += !isTightened && kernel.limits.str() != kernel.given.str();
+  }
+  if (!isStale)
+    return;
+  ptx = withLimits(ptx, kernels);
+  assembly = assemble(nvvm, ptx, cudaPath);
+}
+
+FailureOr<KernelText> elfatt::gpu::makeText(mg::GPUModuleOp kernels, const TextOptions &options,
+                                            FitCounts &counts) {
   MLIRContext *context = kernels.getContext();
   KernelText text;
   text.holder = ModuleOp::create(UnknownLoc::get(context));
@@ -85,62 +217,21 @@ static FailureOr<KernelText> compile(mg::GPUModuleOp kernels, const TextOptions 
   if (failed(mg::transformGpuModulesToBinaries(*text.holder, nullptr, toPtx)))
     return failure();
   text.binary = *text.holder->getOps<mg::BinaryOp>().begin();
-  if (options.assemble || options.fitRegisters)
-    for (Attribute object : text.binary.getObjects())
-      text.assemblies.push_back(assembleObject(cast<mg::ObjectAttr>(object), options.cudaPath));
-  return text;
-}
-
-/// What each kernel spills, in bytes, by its first target; nothing where that is not known.
-static std::map<std::string, int64_t> countSpills(const KernelText &text) {
-  std::map<std::string, int64_t> spills;
-  for (const target::KernelUsage &kernel : text.assemblies.front().usage)
-    spills[kernel.name] = kernel.spillStoreBytes + kernel.spillLoadBytes;
-  return spills;
-}
-
-FailureOr<KernelText> elfatt::gpu::makeText(mg::GPUModuleOp kernels, const TextOptions &options,
-                                            unsigned &numRelaxed) {
-  FailureOr<KernelText> text = compile(kernels, options);
-  if (failed(text) || !options.fitRegisters)
+  if (!options.assemble && !options.fitRegisters)
     return text;
-  auto nvvm = cast<NVVM::NVVMTargetAttr>(kernels.getTargetsAttr()[0]);
-  const target::Chip *chip = llvm::cantFail(target::findChip(nvvm.getChip().rtrim("af")));
-  std::map<std::string, int64_t> spills = countSpills(*text);
-  // Whether the text is of other limits than kernels have.
-  bool isStale = false;
-  while (true) {
-    std::map<std::string, Limits> tried;
-    for (auto kernel : kernels.getOps<LLVM::LLVMFuncOp>()) {
-      auto found = spills.find(kernel.getName().str());
-      if (found == spills.end() || found->second == 0)
-        continue;
-      std::optional<Limits> next = relax(kernel, *chip);
-      if (!next)
-        continue;
-      tried[found->first] = Limits::of(kernel);
-      next->set(kernel);
-    }
-    if (tried.empty())
-      return isStale ? compile(kernels, options) : std::move(text);
-    FailureOr<KernelText> next = compile(kernels, options);
-    if (failed(next))
-      return failure();
-    std::map<std::string, int64_t> after = countSpills(*next);
-    size_t numKept = 0;
-    for (const auto &[name, limits] : tried) {
-      if (after.count(name) && after[name] < spills[name]) {
-        spills[name] = after[name];
-        ++numRelaxed;
-        ++numKept;
-        continue;
-      }
-      limits.set(cast<LLVM::LLVMFuncOp>(SymbolTable::lookupSymbolIn(kernels, name)));
-      spills[name] = 0;
-    }
-    if (numKept != 0) {
-      text = std::move(next);
-      isStale = numKept != tried.size();
-    }
+  SmallVector<Attribute> objects;
+  for (auto object : text.binary.getObjects().getAsRange<mg::ObjectAttr>()) {
+    auto nvvm = cast<NVVM::NVVMTargetAttr>(object.getTarget());
+    std::string ptx = object.getObject().getValue().rtrim('\0').str();
+    Assembly assembly = assemble(nvvm, ptx, options.cudaPath);
+    if (options.fitRegisters && assembly.error.empty())
+      fit(nvvm, listKernels(kernels), options.cudaPath, ptx, assembly, counts);
+    objects.push_back(
+        mg::ObjectAttr::get(context, nvvm, object.getFormat(),
+                            StringAttr::get(context, StringRef(ptx.c_str(), ptx.size() + 1)),
+                            object.getProperties(), object.getKernels()));
+    text.assemblies.push_back(std::move(assembly));
   }
+  text.binary.setObjectsAttr(ArrayAttr::get(context, objects));
+  return text;
 }

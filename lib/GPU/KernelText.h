@@ -13,6 +13,10 @@
 
 namespace elfatt::gpu {
 
+/// On a kernel, an integer: blocks that a multiprocessor should have registers for; shared memory
+/// has room for as many.
+inline constexpr char kBlocksAttr[] = "elfatt.blocks";
+
 /// What ptxas made of one object.
 struct Assembly {
   std::string cubin;
@@ -30,18 +34,23 @@ struct KernelText {
 struct TextOptions {
   llvm::StringRef cudaPath; ///< a CUDA Toolkit; empty: search
   bool assemble = false;
-  /// Kernels that spill get more registers; nothing where no ptxas says so.
+  /// Kernels that spill get more registers, others fewer that do; nothing where no ptxas says so.
   bool fitRegisters = false;
   /// Without places in the source, which would be debug information: ptxas spills more with it.
   bool dropLocations = false;
 };
 
+/// Kernels that have other limits than they came with.
+struct FitCounts {
+  unsigned relaxed = 0, tightened = 0;
+};
+
 /// The text of `kernels` and its assembly. With `fitRegisters` a kernel that spills gets the
-/// registers of one block less (`nvvm.maxnreg`), or all that a block has (`nvvm.minctasm`), as
-/// long as it spills fewer bytes with them; `numRelaxed` counts these. Errors of LLVM are at
-/// `kernels`.
+/// registers of one block less (`.maxnreg`), or all that a block has (`.minnctapersm`), as long as
+/// it spills fewer bytes with them; and a kernel that has no limit those of one block more, as long
+/// as `elfatt.blocks` asks for it and it spills none. Errors of LLVM are at `kernels`.
 llvm::FailureOr<KernelText> makeText(mlir::gpu::GPUModuleOp kernels, const TextOptions &options,
-                                     unsigned &numRelaxed);
+                                     FitCounts &counts);
 
 } // namespace elfatt::gpu
 

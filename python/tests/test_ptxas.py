@@ -244,9 +244,14 @@ awk '/\\.entry/ { name = $0; sub(/.*entry /, "", name); sub(/[^a-z_].*/, "", nam
      /^{/ { spills = 8
        if (name == "fits" || limit ~ /168/ && name != "hopeless") spills = 0
        if (name == "unlimited" && limit ~ /minnctapersm 1/) spills = 4
+       takes = 100
+       if (name ~ /large|tight|wasteful/) {
+         takes = limit ~ /maxnreg/ ? 128 : 153
+         spills = name == "tight" && limit ~ /maxnreg/ || name == "wasteful" && limit == "" ? 8 : 0
+       }
        print "ptxas info : Compiling entry function '\\''" name "'\\'' for '\\''sm_87'\\''"
        print spills " bytes stack frame, " spills " bytes spill stores, " spills " bytes spill loads"
-       print "ptxas info : Used 100 registers" }' "$3"
+       print "ptxas info : Used " takes " registers" }' "$3"
 """
 
 
@@ -260,7 +265,7 @@ def serialize(
     ptxas.chmod(0o755)
     kernels = "".join(
         f"llvm.func @{name}() attributes {{gpu.kernel, nvvm.kernel, "
-        f"{f'nvvm.maxnreg = {limit} : i32, ' if limit else ''}"
+        f"{f'nvvm.maxnreg = {limit} : i32, ' if limit else 'elfatt.blocks = 4 : i64, '}"
         f"nvvm.maxntid = array<i32: 128, 1, 1>}} {{ llvm.return }}\n"
         for name, limit in limits.items()
     )
@@ -289,6 +294,20 @@ def test_kernels_that_spill_get_the_registers_of_a_block_less(tmp_path: Path) ->
     assert ".maxnreg 128" in found["hopeless"]
     assert ".minnctapersm 1" in found["unlimited"]
     assert "maxnreg" not in found["unlimited"]
+
+
+def test_kernels_that_need_fewer_registers_leave_them_to_another_block(
+    tmp_path: Path,
+) -> None:
+    # Three blocks of 153 registers, four of 128: one does with these, one spills, and one
+    # spilled before it was told how many there are.
+    limits = {"large": 0, "tight": 0, "wasteful": 0}
+    done, runs = serialize(tmp_path, limits, "fit-registers=true")
+    found = dict(re.findall(r"\.entry (\w+)\(.*?\)(.*?)\{", done.stdout))
+    assert ".maxnreg 128" in found["large"]
+    assert "maxnreg" not in found["tight"] and "minnctapersm" not in found["tight"]
+    assert ".maxnreg 128" in found["wasteful"] and "minnctapersm" not in found["wasteful"]
+    assert runs <= 4
 
 
 @pytest.mark.parametrize("form", ["ptx", "cubin"])

@@ -267,7 +267,9 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     What a kernel takes of registers ptxas alone knows. With `fit-registers` a kernel that
     spills gets those of one block less on a multiprocessor (`.maxnreg`) or, where it had no
     limit or has none any more, all that a block has (`.minnctapersm`: left alone ptxas rather
-    spills a few), until it does not or nothing is gained. PTX and cubins are of one text. Where
+    spills a few), until it does not or nothing is gained. A kernel without a limit gets the
+    registers of one block more, as far as `elfatt.blocks` says and it takes at most a third more
+    than those, if it does not spill with them. PTX and cubins are of one text. Where
     there is no ptxas for the chip, PTX has the limits of the `gpu.module`.
 
     Before: `gpu.module @kernels [#nvvm.target<...>] { llvm.func ... }`
@@ -282,8 +284,10 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     Option<"countRegisters", "count-registers", "bool", "false",
            "with format=llvm: figures of ptxas too, where there is one">,
     Option<"fitRegisters", "fit-registers", "bool", "false",
-           "kernels that spill have more registers, where ptxas is there to say so">];
-  let statistics = [Statistic<"numRelaxed", "relaxed", "kernels with more registers">];
+           "kernels that spill have more registers and others, for another block, fewer, where "
+           "ptxas is there to say so">];
+  let statistics = [Statistic<"numRelaxed", "relaxed", "kernels with more registers">,
+                    Statistic<"numTightened", "tightened", "kernels with fewer registers">];
   let dependentDialects = ["::mlir::NVVM::NVVMDialect", "::mlir::gpu::GPUDialect"];
 }
 
