@@ -104,6 +104,10 @@ std::variant<Plan, Refusal> approximate::makePlan(attention::SdpaOp op, const Re
   auto dims = attention::AttentionDims::get(op);
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
+  // Heads that share keys are row dims beside that of the tokens.
+  if (dims.keys.size() == 1 && dims.rows.size() > 1 &&
+      llvm::any_of(dims.rows, [&](unsigned dim) { return ranges[dim] == ranges[dims.keys[0]]; }))
+    return Refusal{Reason::SharedHeads, ""};
   if (dims.rows.size() != 1 || dims.keys.size() != 1)
     return Refusal{Reason::TokenDims,
                    llvm::formatv("got {0} and {1}", dims.rows.size(), dims.keys.size())};

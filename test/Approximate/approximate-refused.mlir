@@ -89,6 +89,21 @@ func.func @cross_attention(%q: tensor<2x4x49x8xf32>, %k: tensor<2x4x77x8xf32>, %
 
 // -----
 
+// CHECK-LABEL: func.func @heads_that_share_keys
+// CHECK:         attention.sdpa
+func.func @heads_that_share_keys(%q: tensor<2x4x49x8xf32>, %k: tensor<2x49x8xf32>, %v: tensor<2x49x8xf32>, %init: tensor<2x4x49x8xf32>) -> tensor<2x4x49x8xf32> {
+  // expected-remark @below {{attention not approximated (approximate-shared-heads): query, key, value and result do not all have the same batch and head dims}}
+  %o = attention.sdpa indexing_maps = [
+      affine_map<(b, h, i, j, d, e) -> (b, h, i, d)>,
+      affine_map<(b, h, i, j, d, e) -> (b, j, d)>,
+      affine_map<(b, h, i, j, d, e) -> (b, j, e)>,
+      affine_map<(b, h, i, j, d, e) -> (b, h, i, e)>]
+    ins(%q, %k, %v : tensor<2x4x49x8xf32>, tensor<2x49x8xf32>, tensor<2x49x8xf32>) outs(%init : tensor<2x4x49x8xf32>) -> tensor<2x4x49x8xf32>
+  return %o : tensor<2x4x49x8xf32>
+}
+
+// -----
+
 // CHECK-LABEL: func.func @two_row_dims
 // CHECK:         attention.sdpa
 // CHECK:           attention.refused = {message = "expected one dim of query and one of key tokens: got 2 and 1", reason = "approximate-token-dims"}
