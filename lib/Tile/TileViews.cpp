@@ -442,18 +442,26 @@ void elfatt::tile::writeTile(const TileContext &ctx, Value tile, Value matrix, V
                                   ArrayRef<bool>(inBounds));
 }
 
-Value elfatt::tile::withColumn(const TileContext &ctx, Value view) {
+/// `view` with its last dim as two, the inner of which has the extent `inner`.
+static Value splitLastDim(const TileContext &ctx, Value view, int64_t inner) {
   ImplicitLocOpBuilder &b = ctx.b;
-  MemRefType type = typeOf(view);
-  SmallVector<ReassociationIndices> groups;
-  SmallVector<int64_t> shape(type.getShape());
+  SmallVector<int64_t> shape(typeOf(view).getShape());
   SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
-  for (int64_t dim = 0; dim < type.getRank(); ++dim)
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0, rank = shape.size(); dim < rank; ++dim)
     groups.push_back({dim});
-  groups.back().push_back(type.getRank());
-  shape.push_back(1);
-  sizes.push_back(b.getIndexAttr(1));
+  groups.back().push_back(shape.size());
+  if (inner != 1) {
+    shape.back() /= inner;
+    sizes.back() = b.getIndexAttr(shape.back());
+  }
+  shape.push_back(inner);
+  sizes.push_back(b.getIndexAttr(inner));
   return memref::ExpandShapeOp::create(b, shape, view, groups, sizes);
+}
+
+Value elfatt::tile::withColumn(const TileContext &ctx, Value view) {
+  return splitLastDim(ctx, view, 1);
 }
 
 bool elfatt::tile::multipliesPairs(const TileContext &ctx, Value query, Value key) {
@@ -463,18 +471,7 @@ bool elfatt::tile::multipliesPairs(const TileContext &ctx, Value query, Value ke
 }
 
 Value elfatt::tile::inPairs(const TileContext &ctx, Value view) {
-  ImplicitLocOpBuilder &b = ctx.b;
-  SmallVector<int64_t> shape(typeOf(view).getShape());
-  SmallVector<OpFoldResult> sizes = memref::getMixedSizes(b, b.getLoc(), view);
-  SmallVector<ReassociationIndices> groups;
-  for (int64_t dim = 0, rank = shape.size(); dim < rank; ++dim)
-    groups.push_back({dim});
-  groups.back().push_back(shape.size());
-  shape.back() /= 2;
-  sizes.back() = b.getIndexAttr(shape.back());
-  shape.push_back(2);
-  sizes.push_back(b.getIndexAttr(2));
-  return memref::ExpandShapeOp::create(b, shape, view, groups, sizes);
+  return splitLastDim(ctx, view, 2);
 }
 
 static Value readPairs(const TileContext &ctx, Value pairs, ValueRange indices, int64_t rows,

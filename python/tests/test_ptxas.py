@@ -306,7 +306,9 @@ def test_kernels_that_need_fewer_registers_leave_them_to_another_block(
     found = dict(re.findall(r"\.entry (\w+)\(.*?\)(.*?)\{", done.stdout))
     assert ".maxnreg 128" in found["large"]
     assert "maxnreg" not in found["tight"] and "minnctapersm" not in found["tight"]
-    assert ".maxnreg 128" in found["wasteful"] and "minnctapersm" not in found["wasteful"]
+    assert (
+        ".maxnreg 128" in found["wasteful"] and "minnctapersm" not in found["wasteful"]
+    )
     assert runs <= 4
 
 
