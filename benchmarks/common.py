@@ -51,6 +51,10 @@ def machine() -> Dict[str, Any]:
     flags = _first_match("/proc/cpuinfo", "flags").split()
     return {
         "cpu": _first_match("/proc/cpuinfo", "model name"),
+        # Virtual machines give generations the same name.
+        "cpu_model": "/".join(
+            _first_match("/proc/cpuinfo", key) for key in ("cpu family", "model\t")
+        ),
         "cores": len(os.sched_getaffinity(0)),
         "simd": [f for f in ("avx2", "avx512f", "amx_tile", "asimd") if f in flags],
         "memory": _first_match("/proc/meminfo", "MemTotal"),

@@ -242,8 +242,11 @@ def main() -> None:
     is_whole &= benchmark.elements == list(WIDTHS)
     is_whole &= arguments.tables == list(TABLES)
     folder = common.RESULTS if is_whole or arguments.update else CACHE
-    if arguments.update:
+    if arguments.update and not is_whole:
         old = json.loads((folder / "cpu-attention.json").read_text())
+        here = common.machine()
+        if any(old["machine"].get(k) != here[k] for k in ("cpu", "cpu_model", "cores")):
+            sys.exit("error: the committed results are of another machine: measure all")
         figures = replace_lines(old, figures)
     record = common.write_results("cpu-attention", figures, sys.argv, folder)
     report.write(record, folder)
