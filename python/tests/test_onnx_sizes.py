@@ -133,7 +133,9 @@ def test_an_exported_attention_of_open_batch_and_tokens_compiles() -> None:
     assert site["status"] == "raised"
     assert (site["shape"]["H"], site["shape"]["D"]) == (HEADS, DIM // HEADS)
     run = module.compile()
-    weights = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    weights = {
+        i.name: onnx.numpy_helper.to_array(i).copy() for i in model.graph.initializer
+    }
     for B, N in ((1, 5), (3, 17)):
         x = np.random.default_rng(B).standard_normal((B, N, DIM), np.float32)
         q, k, v = (
