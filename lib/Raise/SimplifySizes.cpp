@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Passes.h"
 
-#include "elfatt/View/Trace.h"
+#include "ViewPlan.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -23,12 +23,13 @@ static Value buildSize(OpBuilder &builder, Operation *op, const view::Size &size
     return arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(type, *number));
   if (size.getSymbols().size() != 1 || size.getNumber() != 1)
     return {};
-  auto [value, dim] = sizes.getOrigin(size.getSymbols().front());
-  if (value == op->getResult(0))
+  const view::SizeAnalysis::Origin &origin = sizes.getOrigin(size.getSymbols().front());
+  if (origin.value == op->getResult(0))
     return {};
-  if (dim >= 0)
-    value = tensor::DimOp::create(builder, loc, value, dim);
-  if (value.getType() != type)
+  if (origin.dim < 0 && origin.value.getType() == type)
+    return origin.value;
+  Value value = raise::buildSymbol(builder, loc, origin);
+  if (!type.isIndex())
     value = arith::IndexCastOp::create(builder, loc, type, value);
   return value;
 }

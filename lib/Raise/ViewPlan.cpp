@@ -318,6 +318,15 @@ std::optional<OutputPlan> raise::planOutput(ScalarReader &reader, Value result,
 // ViewBuilder
 //===----------------------------------------------------------------------===//
 
+Value elfatt::raise::buildSymbol(OpBuilder &builder, Location loc,
+                                 const view::SizeAnalysis::Origin &origin) {
+  if (origin.dim >= 0)
+    return tensor::DimOp::create(builder, loc, origin.value, origin.dim);
+  if (origin.value.getType().isIndex())
+    return origin.value;
+  return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), origin.value);
+}
+
 OpFoldResult ViewBuilder::buildSize(const Size &size) {
   if (std::optional<int64_t> number = size.getStatic())
     return builder.getIndexAttr(*number);
@@ -326,13 +335,7 @@ OpFoldResult ViewBuilder::buildSize(const Size &size) {
     result = result ? arith::MulIOp::create(builder, loc, result, value).getResult() : value;
   };
   for (unsigned symbol : size.getSymbols()) {
-    const view::SizeAnalysis::Origin &origin = reader.getSizes().getOrigin(symbol);
-    Value value = origin.value;
-    if (origin.dim >= 0)
-      value = tensor::DimOp::create(builder, loc, value, origin.dim);
-    else if (!value.getType().isIndex())
-      value = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
-    multiply(value);
+    multiply(buildSymbol(builder, loc, reader.getSizes().getOrigin(symbol)));
   }
   if (size.getNumber() != 1)
     multiply(arith::ConstantIndexOp::create(builder, loc, size.getNumber()));

@@ -88,6 +88,10 @@ planOutput(ScalarReader &reader, mlir::Value result, llvm::ArrayRef<view::Index>
            llvm::ArrayRef<unsigned> whole,
            llvm::function_ref<bool(const OutputPlan &)> isWanted = nullptr);
 
+/// What a symbol of a size stands for, as an index.
+mlir::Value buildSymbol(mlir::OpBuilder &builder, mlir::Location loc,
+                        const view::SizeAnalysis::Origin &origin);
+
 /// Creates the ops of a plan at `builder`'s insertion point.
 class ViewBuilder {
 public:

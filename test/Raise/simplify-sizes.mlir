@@ -44,6 +44,20 @@ func.func @negative(%x: tensor<?x64xf32>, %other: i64) -> i64 {
   return %result : i64
 }
 
+// An index passes between two types of integers.
+// CHECK-LABEL: @widths
+func.func @widths(%n: i32) -> i64 {
+  // CHECK: %[[INDEX:.*]] = arith.index_cast %{{.*}} : i32 to index
+  // CHECK: %[[WIDE:.*]] = arith.index_cast %[[INDEX]] : index to i64
+  // CHECK: return %[[WIDE]]
+  %c2 = arith.constant 2 : i64
+  %index = arith.index_cast %n : i32 to index
+  %wide = arith.index_cast %index : index to i64
+  %twice = arith.muli %wide, %c2 : i64
+  %half = arith.divsi %twice, %c2 : i64
+  return %half : i64
+}
+
 // No quotient of these is a size for all that is open.
 // CHECK-LABEL: @left
 func.func @left(%x: tensor<?x?xf32>, %n: index) -> (index, index, index, index) {

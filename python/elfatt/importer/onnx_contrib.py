@@ -138,7 +138,7 @@ def _key_mask(b: _Body, name: str, scores: str) -> str:
     """What is added to scores: [B, M] are 1 where a key counts, [B] are numbers of keys."""
     rank = b.get_rank(name)
     if rank == 1:
-        if _first_size(b, name) == "other":
+        if _is_of_other_batch(b, name):
             b.refuse(f"with '{name}' of cumulated lengths")
         zero, one = (b.constant(i, numpy.int64) for i in (0, 1))
         keys = b("Squeeze", b.size(scores, -1), b.integers(0))
@@ -155,14 +155,14 @@ def _key_mask(b: _Body, name: str, scores: str) -> str:
     return b("Unsqueeze", added, b.integers(1) if rank == 3 else b.integers(1, 2))
 
 
-def _first_size(b: _Body, name: str) -> str:
-    """Whether a mask [B] has the size of the batch, as far as both are known."""
+def _is_of_other_batch(b: _Body, name: str) -> bool:
+    """Whether a mask [B] has not the size of the batch, as far as both are known."""
     sizes = []
     for operand in (name, b.inputs[0]):
         type_ = b.types.get(b.call.input[b.inputs.index(operand)])
         dims = type_.tensor_type.shape.dim if type_ is not None else []
         sizes.append(dims[0].dim_value if dims else 0)
-    return "other" if all(sizes) and sizes[0] != sizes[1] else "batch"
+    return all(sizes) and sizes[0] != sizes[1]
 
 
 def _attend(b: _Body, q: str, k: str, v: str, mask: str, bias: str) -> List[str]:

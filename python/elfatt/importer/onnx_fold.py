@@ -185,16 +185,16 @@ class _Folder:
         if node.op_type != "Expand" or node.input[1] in self.values:
             return []
         sizes = self.sizes.get_opened(node.input[1])
-        if sizes is None or any(s.open and s.open[0] not in self.opened for s in sizes):
+        if sizes is None or any(s.name and s.name not in self.opened for s in sizes):
             return []
         name = f"{node.output[0]}/sizes"
         nodes, parts = [], []
         for i, size in enumerate(sizes):
             parts.append(f"{name}/{i}")
-            if not size.open:
+            if size.name is None:
                 self.values[parts[-1]] = numpy.array([size.factor], numpy.int64)
                 continue
-            source, dim = self.opened[size.open[0]]
+            source, dim = self.opened[size.name]
             whole, at = f"{parts[-1]}/shape", f"{parts[-1]}/at"
             self.values[at] = numpy.array([dim], numpy.int64)
             nodes.append(onnx.helper.make_node("Shape", [source], [whole], whole))

@@ -32,6 +32,11 @@ class Size(NamedTuple):
     factor: int
     open: Tuple[str, ...] = ()
 
+    @property
+    def name(self) -> Optional[str]:
+        """Of the open size that this is, if it is one for itself."""
+        return self.open[0] if self == Size(1, self.open[:1]) and self.open else None
+
     def __mul__(self, other: "Size") -> "Size":  # type: ignore[override]
         names = tuple(sorted(self.open + other.open))
         return Size(self.factor * other.factor, names if self.factor else ())
@@ -133,9 +138,8 @@ class KnownSizes:
         vector = self.vectors.get(name)
         if vector is None:
             return None
-        sizes = [s for s in vector if s is not None and s == Size(s.factor, s.open[:1])]
-        alone = all(size.factor == 1 for size in sizes if size.open)
-        return sizes if alone and len(sizes) == len(vector) else None
+        sizes = [s for s in vector if s is not None and (s.name or not s.open)]
+        return sizes if len(sizes) == len(vector) else None
 
     def write(self, graph: GraphProto) -> bool:
         """Adds what is known to the graph's types; whether the inference knew less."""
@@ -151,9 +155,9 @@ class KnownSizes:
                 if not size.open:
                     dim.dim_value = size.factor
                     changed = True
-                elif size == Size(1, size.open[:1]) and not dim.dim_param:
-                    if not size.open[0].startswith(_INFERRED):
-                        dim.dim_param = size.open[0]
+                elif size.name and not dim.dim_param:
+                    if not size.name.startswith(_INFERRED):
+                        dim.dim_param = size.name
                         changed = True
         return changed
 
