@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Cuda.h"
 
+#include "elfatt/Runtime/CudaFunctions.h"
 #include "elfatt/Target/Ptxas.h"
 
-#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/DynamicLibrary.h"
 
 using llvm::Error;
@@ -11,15 +11,7 @@ using llvm::Expected;
 
 namespace elfatt::run {
 
-namespace {
-// Of cuda.h.
-constexpr int kComputeCapabilityMajor = 75, kComputeCapabilityMinor = 76;
-constexpr int kStaticSharedBytes = 1, kRegisters = 4, kMaxDynamicSharedBytes = 8;
-} // namespace
-
-/// The functions of libcuda that are called. Names and parameters are the driver API's; handles
-/// are pointers, results 0 for success.
-class CudaDriver {
+class CudaDriver : public runtime::CudaFunctions {
 public:
   static Expected<std::unique_ptr<CudaDriver>> open() {
     std::string why;
@@ -27,39 +19,8 @@ public:
     if (!library.isValid())
       return llvm::createStringError("no CUDA driver: " + why);
     auto driver = std::make_unique<CudaDriver>();
-    const char *missing = nullptr;
-    auto find = [&](auto &function, const char *name) {
-      function =
-          reinterpret_cast<std::decay_t<decltype(function)>>(library.getAddressOfSymbol(name));
-      if (!function && !missing)
-        missing = name;
-    };
-    find(driver->init, "cuInit");
-    find(driver->getVersion, "cuDriverGetVersion");
-    find(driver->deviceGet, "cuDeviceGet");
-    find(driver->deviceGetAttribute, "cuDeviceGetAttribute");
-    find(driver->contextPush, "cuCtxPushCurrent_v2");
-    find(driver->contextPop, "cuCtxPopCurrent_v2");
-    find(driver->contextSynchronize, "cuCtxSynchronize");
-    find(driver->primaryContextRetain, "cuDevicePrimaryCtxRetain");
-    find(driver->primaryContextRelease, "cuDevicePrimaryCtxRelease");
-    find(driver->moduleLoadData, "cuModuleLoadData");
-    find(driver->moduleUnload, "cuModuleUnload");
-    find(driver->moduleGetFunction, "cuModuleGetFunction");
-    find(driver->functionGetAttribute, "cuFuncGetAttribute");
-    find(driver->functionSetAttribute, "cuFuncSetAttribute");
-    find(driver->occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
-    find(driver->memoryAllocate, "cuMemAlloc_v2");
-    find(driver->memoryFree, "cuMemFree_v2");
-    find(driver->copyToDevice, "cuMemcpyHtoD_v2");
-    find(driver->copyToHost, "cuMemcpyDtoH_v2");
-    find(driver->eventCreate, "cuEventCreate");
-    find(driver->eventRecord, "cuEventRecord");
-    find(driver->eventSynchronize, "cuEventSynchronize");
-    find(driver->eventElapsed, "cuEventElapsedTime");
-    find(driver->eventDestroy, "cuEventDestroy_v2");
-    find(driver->launchKernel, "cuLaunchKernel");
-    find(driver->getErrorName, "cuGetErrorName");
+    const char *missing =
+        driver->find([&](const char *name) { return library.getAddressOfSymbol(name); });
     if (missing)
       return llvm::createStringError("the CUDA driver lacks " + llvm::Twine(missing));
     return driver;
@@ -72,34 +33,6 @@ public:
     getErrorName(result, &name);
     return llvm::createStringError(what + ": " + (name ? name : "error " + std::to_string(result)));
   }
-
-  int (*init)(unsigned);
-  int (*getVersion)(int *);
-  int (*deviceGet)(int *, int);
-  int (*deviceGetAttribute)(int *, int, int);
-  int (*contextPush)(void *);
-  int (*contextPop)(void **);
-  int (*contextSynchronize)();
-  int (*primaryContextRetain)(void **, int);
-  int (*primaryContextRelease)(int);
-  int (*moduleLoadData)(void **, const void *);
-  int (*moduleUnload)(void *);
-  int (*moduleGetFunction)(void **, void *, const char *);
-  int (*functionGetAttribute)(int *, int, void *);
-  int (*functionSetAttribute)(void *, int, int);
-  int (*occupancy)(int *, void *, int, size_t);
-  int (*memoryAllocate)(DevicePointer *, size_t);
-  int (*memoryFree)(DevicePointer);
-  int (*copyToDevice)(DevicePointer, const void *, size_t);
-  int (*copyToHost)(void *, DevicePointer, size_t);
-  int (*eventCreate)(void **, unsigned);
-  int (*eventRecord)(void *, void *);
-  int (*eventSynchronize)(void *);
-  int (*eventElapsed)(float *, void *, void *);
-  int (*eventDestroy)(void *);
-  int (*launchKernel)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
-                      void *, void **, void **);
-  int (*getErrorName)(int, const char **);
 };
 
 /// The newest release whose PTX a driver of that version (12060) loads.
@@ -124,13 +57,13 @@ Expected<std::unique_ptr<Cuda>> Cuda::open() {
     return std::move(error);
   if (Error error = driver.check(driver.deviceGet(&device, 0), "the CUDA driver has no device"))
     return std::move(error);
-  for (auto [value, attribute] :
-       {std::pair(&major, kComputeCapabilityMajor), std::pair(&minor, kComputeCapabilityMinor)})
+  for (auto [value, attribute] : {std::pair(&major, runtime::kComputeCapabilityMajor),
+                                  std::pair(&minor, runtime::kComputeCapabilityMinor)})
     if (Error error = driver.check(driver.deviceGetAttribute(value, attribute, device),
                                    "cannot ask the device for its compute capability"))
       return std::move(error);
   if (Error error =
-          driver.check(driver.getVersion(&version), "cannot ask for the driver's version"))
+          driver.check(driver.driverGetVersion(&version), "cannot ask for the driver's version"))
     return std::move(error);
 
   const int architecture = major * 10 + minor;
@@ -212,8 +145,9 @@ Expected<Cuda::Kernel> Cuda::find(void *module, const std::string &name) const {
   if (Error error = driver->check(driver->moduleGetFunction(&kernel.function, module, name.c_str()),
                                   "cannot find " + what))
     return std::move(error);
-  for (auto [value, attribute] : {std::pair(&kernel.usage.registers, kRegisters),
-                                  std::pair(&kernel.usage.staticShared, kStaticSharedBytes)})
+  for (auto [value, attribute] :
+       {std::pair(&kernel.usage.registers, runtime::kRegisters),
+        std::pair(&kernel.usage.staticShared, runtime::kStaticSharedBytes)})
     if (Error error = driver->check(driver->functionGetAttribute(value, attribute, kernel.function),
                                     "cannot ask " + what))
       return std::move(error);
@@ -225,7 +159,7 @@ Expected<double> Cuda::launch(const Kernel &kernel, sim::Dim3 grid, sim::Dim3 bl
   std::vector<void *> pointers = arguments.vec();
   float ms = 0;
   if (Error error = driver->check(
-          driver->functionSetAttribute(kernel.function, kMaxDynamicSharedBytes,
+          driver->functionSetAttribute(kernel.function, runtime::kMaxDynamicSharedBytes,
                                        static_cast<int>(dynamicShared)),
           "cannot have " + llvm::Twine(dynamicShared) + " bytes of shared memory a block"))
     return std::move(error);

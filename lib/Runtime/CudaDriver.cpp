@@ -7,19 +7,7 @@
 
 namespace elfatt::runtime {
 namespace {
-
-// Of cuda.h.
-constexpr int kComputeCapabilityMajor = 75;
-constexpr int kComputeCapabilityMinor = 76;
-constexpr int kMaxDynamicSharedBytes = 8;
-constexpr int kOutOfMemory = 2;
-
-template <typename Function> void find(void *library, Function &function, const char *name) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  if (!function)
-    throw Error(ELFATT_NO_DEVICE, std::string("the CUDA driver lacks ") + name);
-}
-
+constexpr int kOutOfMemory = 2; // CUDA_ERROR_OUT_OF_MEMORY
 } // namespace
 
 CudaDriver::CudaDriver() {
@@ -27,22 +15,8 @@ CudaDriver::CudaDriver() {
   void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (!library)
     throw Error(ELFATT_NO_DEVICE, std::string("no CUDA driver: ") + dlerror());
-  find(library, init, "cuInit");
-  find(library, driverGetVersion, "cuDriverGetVersion");
-  find(library, deviceGet, "cuDeviceGet");
-  find(library, deviceGetAttribute, "cuDeviceGetAttribute");
-  find(library, contextGetCurrent, "cuCtxGetCurrent");
-  find(library, contextGetDevice, "cuCtxGetDevice");
-  find(library, contextPush, "cuCtxPushCurrent_v2");
-  find(library, contextPop, "cuCtxPopCurrent_v2");
-  find(library, primaryContextRetain, "cuDevicePrimaryCtxRetain");
-  find(library, primaryContextRelease, "cuDevicePrimaryCtxRelease");
-  find(library, moduleLoadData, "cuModuleLoadData");
-  find(library, moduleUnload, "cuModuleUnload");
-  find(library, moduleGetFunction, "cuModuleGetFunction");
-  find(library, functionSetAttribute, "cuFuncSetAttribute");
-  find(library, launchKernel, "cuLaunchKernel");
-  find(library, getErrorName, "cuGetErrorName");
+  if (const char *missing = find([&](const char *name) { return dlsym(library, name); }))
+    throw Error(ELFATT_NO_DEVICE, std::string("the CUDA driver lacks ") + missing);
   if (int result = init(0))
     throw Error(ELFATT_NO_DEVICE,
                 "the CUDA driver does not start: error " + std::to_string(result));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The few functions of libcuda that the runtime calls, found when it is first
-// used: the library is not linked, and its header is not needed.
+// The CUDA driver as the runtime uses it, opened when it is first wanted.
 #ifndef ELFATT_LIB_RUNTIME_CUDADRIVER_H
 #define ELFATT_LIB_RUNTIME_CUDADRIVER_H
 
-#include <cstdint>
+#include "elfatt/Runtime/CudaFunctions.h"
+
 #include <string>
 
 namespace elfatt::runtime {
 
-class CudaDriver {
+class CudaDriver : public CudaFunctions {
 public:
   /// The driver. Throws ELFATT_NO_DEVICE where there is none.
   static const CudaDriver &get();
@@ -43,26 +43,6 @@ public:
   };
 
   int functionSetSharedBytes(void *function, uint32_t bytes) const;
-
-  // Names and parameters are the driver API's; handles are pointers, results 0
-  // for success.
-  int (*init)(unsigned);
-  int (*driverGetVersion)(int *);
-  int (*deviceGet)(int *, int);
-  int (*deviceGetAttribute)(int *, int, int);
-  int (*contextGetCurrent)(void **);
-  int (*contextGetDevice)(int *);
-  int (*contextPush)(void *);
-  int (*contextPop)(void **);
-  int (*primaryContextRetain)(void **, int);
-  int (*primaryContextRelease)(int);
-  int (*moduleLoadData)(void **, const void *);
-  int (*moduleUnload)(void *);
-  int (*moduleGetFunction)(void **, void *, const char *);
-  int (*functionSetAttribute)(void *, int, int);
-  int (*launchKernel)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
-                      void *, void **, void **);
-  int (*getErrorName)(int, const char **);
 
 private:
   CudaDriver();
