@@ -299,6 +299,9 @@ std::optional<MemoryTile> TileLowering::scalarsInMemory(vector::ContractionOp op
   return lhs && lhs->rowsInBounds ? lhs : std::nullopt;
 }
 
+/// Longer sums are made in parts of equal length: what rounds a sum grows with its length.
+static constexpr int64_t kLongestSum = 128;
+
 /// C[i,j] += sum_k A[i,k] B[k,j] for the columns j of `pieces`, as a loop over k: a
 /// broadcast of each A[i,k] times a row of B, accumulators in registers.
 void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece,
@@ -310,7 +313,22 @@ void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t first
     for (size_t at = 0; at < pieces.size(); ++at)
       accs.push_back(registers.get(init, row, firstPiece + at));
   Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
-  auto loop = scf::ForOp::create(b, zero, bound, one, accs);
+  OpBuilder::InsertionGuard guard(b);
+  scf::ForOp parts;
+  Value first = zero;
+  if (const int64_t count = llvm::divideCeil(product.depth, kLongestSum); count > 1) {
+    const int64_t length = llvm::divideCeil(product.depth, count);
+    Value step = arith::ConstantIndexOp::create(b, length);
+    parts = scf::ForOp::create(b, zero, bound, step, accs);
+    b.setInsertionPointToStart(parts.getBody());
+    first = parts.getInductionVar();
+    Value end = arith::AddIOp::create(b, first, step);
+    const bool whole = product.rhs.rowsInBounds && length * count == product.depth;
+    bound = whole ? end : arith::MinSIOp::create(b, bound, end);
+    for (Value &acc : accs)
+      acc = arith::ConstantOp::create(b, b.getZeroAttr(acc.getType()));
+  }
+  auto loop = scf::ForOp::create(b, first, bound, one, accs);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -349,6 +367,14 @@ void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t first
       }
     }
     scf::YieldOp::create(b, next);
+  }
+  if (parts) {
+    SmallVector<Value> sums;
+    for (auto [sum, part] : llvm::zip_equal(parts.getRegionIterArgs(), loop.getResults()))
+      sums.push_back(arith::AddFOp::create(b, sum, part));
+    scf::YieldOp::create(b, sums);
+    b.setInsertionPointAfter(parts);
+    loop = parts;
   }
   for (int64_t row = 0; row < product.rows; ++row)
     for (size_t at = 0; at < pieces.size(); ++at)

@@ -122,3 +122,32 @@ func.func @loop_of_registers(%a: memref<8x32xf32>, %o: memref<1x32xf32>) {
   vector.transfer_write %0, %o[%i, %i] {in_bounds = [true, true]} : vector<1x32xf32>, memref<1x32xf32>
   return
 }
+
+// -----
+
+#mk = affine_map<(i, j, k) -> (i, k)>
+#kn = affine_map<(i, j, k) -> (k, j)>
+#mn = affine_map<(i, j, k) -> (i, j)>
+
+// A sum of 200 is two of 100, each from zero, where the buffer has so many rows.
+// CHECK-LABEL:     func.func @long_sum
+// CHECK-DAG:         %[[ZERO:.*]] = arith.constant dense<0.000000e+00> : vector<16xf32>
+// CHECK-DAG:         %[[PART:.*]] = arith.constant 100 : index
+// CHECK:             %[[BOUND:.*]] = arith.minsi
+// CHECK:             %[[SUM:.*]] = scf.for %[[FIRST:.*]] = %{{.*}} to %[[BOUND]] step %[[PART]] iter_args(%[[ACC:.*]] = %{{.*}})
+// CHECK:               %[[END:.*]] = arith.addi %[[FIRST]], %[[PART]]
+// CHECK:               %[[LAST:.*]] = arith.minsi %[[BOUND]], %[[END]]
+// CHECK:               %[[OF_PART:.*]] = scf.for %{{.*}} = %[[FIRST]] to %[[LAST]] {{.*}} iter_args(%{{.*}} = %[[ZERO]])
+// CHECK:                 vector.fma
+// CHECK:               %[[NEXT:.*]] = arith.addf %[[ACC]], %[[OF_PART]]
+// CHECK:               scf.yield %[[NEXT]]
+func.func @long_sum(%a: memref<1x200xf32>, %b: memref<?x16xf32>, %c: memref<1x16xf32>) {
+  %i = arith.constant 0 : index
+  %z = arith.constant 0.0 : f32
+  %l = vector.transfer_read %a[%i, %i], %z {in_bounds = [true, true]} : memref<1x200xf32>, vector<1x200xf32>
+  %r = vector.transfer_read %b[%i, %i], %z {in_bounds = [false, true]} : memref<?x16xf32>, vector<200x16xf32>
+  %acc = vector.transfer_read %c[%i, %i], %z {in_bounds = [true, true]} : memref<1x16xf32>, vector<1x16xf32>
+  %0 = vector.contract {indexing_maps = [#mk, #kn, #mn], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %l, %r, %acc : vector<1x200xf32>, vector<200x16xf32> into vector<1x16xf32>
+  vector.transfer_write %0, %c[%i, %i] {in_bounds = [true, true]} : vector<1x16xf32>, memref<1x16xf32>
+  return
+}

@@ -51,7 +51,7 @@ def LowerTilesPass : Pass<"elfatt-cpu-lower-tiles"> {
       were just read from memory are read there again, in the loop; others pass
       through scratch. Columns that would need more accumulators than there are
       registers are done in panels. Rows of the right operand that lie beyond its
-      buffer are skipped.
+      buffer are skipped. Sums of more than 128 products are made in parts.
     - Products of bf16 in pairs, `(i,k,p),(k,j,p)->(i,j)` with p < 2: the same with pairs
       for elements and `x86vector.avx512.dot`.
     - Reductions: whole registers first; then the lanes of all rows together, two
