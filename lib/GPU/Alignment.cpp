@@ -45,8 +45,8 @@ bool elfatt::gpu::hasRowsAlignedTo(Value memref, int64_t n) {
       return false;
     return isKnownMultipleOf(subview.getMixedOffsets().back(), n);
   }
-  if (isa_and_nonnull<memref::CastOp, memref::ExpandShapeOp, memref::CollapseShapeOp>(
-          memref.getDefiningOp()))
+  if (isa_and_nonnull<memref::CastOp, memref::ExpandShapeOp, memref::CollapseShapeOp,
+                      memref::TransposeOp>(memref.getDefiningOp()))
     return hasRowsAlignedTo(memref.getDefiningOp()->getOperand(0), n);
   return false;
 }

@@ -24,6 +24,16 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // The rows of several dims in another order are aligned as those are.
+  // CHECK-LABEL: gpu.func @rows_in_another_order
+  // CHECK: vector.load {{.*}} {alignment = 16 : i64} : {{.*}}, vector<8xf16>
+  gpu.func @rows_in_another_order(%a: memref<64x4x32xf16>, %x: index) workgroup(%s: memref<4x16x32xf16, 3>) kernel {
+    %rows = memref.subview %a[%x, 0, 0] [16, 4, 32] [1, 1, 1] : memref<64x4x32xf16> to memref<16x4x32xf16, strided<[128, 32, 1], offset: ?>>
+    %groups = memref.transpose %rows (i, g, d) -> (g, i, d) : memref<16x4x32xf16, strided<[128, 32, 1], offset: ?>> to memref<4x16x32xf16, strided<[32, 128, 1], offset: ?>>
+    linalg.copy ins(%groups : memref<4x16x32xf16, strided<[32, 128, 1], offset: ?>>) outs(%s : memref<4x16x32xf16, 3>)
+    gpu.return
+  }
+
   // A dynamic extent is read from the buffer.
   // CHECK-LABEL: gpu.func @dynamic_fill
   // CHECK: memref.dim
