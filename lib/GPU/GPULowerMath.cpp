@@ -147,11 +147,62 @@ void lowerShapeCasts(Operation *module) {
   }
 }
 
+/// The element of a load that `value` is, or a null load.
+std::pair<vector::LoadOp, int64_t> findLoaded(Value value) {
+  auto extract = value.getDefiningOp<vector::ExtractOp>();
+  if (!extract || extract.getStaticPosition().size() != 1 || !extract.getDynamicPosition().empty())
+    return {};
+  return {extract.getSource().getDefiningOp<vector::LoadOp>(), extract.getStaticPosition()[0]};
+}
+
+/// An element of bf16 as f32: where it was loaded with another, from the word that holds both in
+/// its halves. They are upper halves of f32, and need not be taken out of the word first.
+Value widen(OpBuilder &b, Location loc, Value element) {
+  auto [load, at] = findLoaded(element);
+  if (!load || load.getVectorType().getNumElements() % 2 != 0)
+    return arith::ExtFOp::create(b, loc, b.getF32Type(), element);
+  auto words = VectorType::get(load.getVectorType().getNumElements() / 2, b.getI32Type());
+  Value bits = vector::BitCastOp::create(b, loc, words, load);
+  Value word = vector::ExtractOp::create(b, loc, bits, at / 2);
+  auto constant = [&](uint32_t value) {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(static_cast<int32_t>(value)));
+  };
+  Value upper = at % 2 == 0 ? arith::ShLIOp::create(b, loc, word, constant(16)).getResult()
+                            : arith::AndIOp::create(b, loc, word, constant(0xffff0000));
+  return arith::BitcastOp::create(b, loc, b.getF32Type(), upper);
+}
+
+/// Widens vectors of bf16 an element at a time.
+void lowerWidenedVectors(Operation *module) {
+  SmallVector<arith::ExtFOp> ops;
+  module->walk([&](arith::ExtFOp op) {
+    auto from = dyn_cast<VectorType>(op.getIn().getType());
+    if (from && from.getRank() == 1 && from.getElementType().isBF16() &&
+        getElementTypeOrSelf(op.getType()).isF32())
+      ops.push_back(op);
+  });
+  for (arith::ExtFOp op : ops) {
+    OpBuilder b(op);
+    auto type = cast<VectorType>(op.getType());
+    auto from = op.getIn().getDefiningOp<vector::FromElementsOp>();
+    SmallVector<Value> elements;
+    for (int64_t i = 0; i < type.getNumElements(); ++i) {
+      Value element = from ? from.getElements()[i]
+                           : vector::ExtractOp::create(b, op.getLoc(), op.getIn(), i).getResult();
+      elements.push_back(widen(b, op.getLoc(), element));
+    }
+    op.replaceAllUsesWith(
+        vector::FromElementsOp::create(b, op.getLoc(), type, elements).getResult());
+    op.erase();
+  }
+}
+
 struct GPULowerMathPass : impl::GPULowerMathPassBase<GPULowerMathPass> {
   void runOnOperation() override {
     if (failed(expandFunctions(getOperation())))
       return signalPassFailure();
     lowerShapeCasts(getOperation());
+    lowerWidenedVectors(getOperation());
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
       if (isa_and_nonnull<math::MathDialect>(op->getDialect()) ||

@@ -9,6 +9,27 @@ gpu.module @kernels {
     %y = math.exp2 %x : vector<2xf32>
     gpu.return %y : vector<2xf32>
   }
+
+  // Two numbers of bf16 that were loaded together are the halves of a word; one alone is none.
+  // CHECK-LABEL: gpu.func @widened
+  // CHECK: %[[PAIR:.*]] = vector.load %{{.*}} : memref<8xbf16>, vector<2xbf16>
+  // CHECK: %[[BITS:.*]] = vector.bitcast %[[PAIR]] : vector<2xbf16> to vector<1xi32>
+  // CHECK: %[[WORD:.*]] = vector.extract %[[BITS]][0]
+  // CHECK: %[[SIXTEEN:.*]] = arith.constant 16 : i32
+  // CHECK: arith.shli %[[WORD]], %[[SIXTEEN]]
+  // CHECK: %[[UPPER:.*]] = arith.constant -65536 : i32
+  // CHECK: arith.andi %{{.*}}, %[[UPPER]]
+  // CHECK: arith.extf %{{.*}} : bf16 to f32
+  // CHECK: vector.from_elements {{.*}} : vector<3xf32>
+  gpu.func @widened(%a: memref<8xbf16>, %i: index) -> vector<3xf32> {
+    %pair = vector.load %a[%i] : memref<8xbf16>, vector<2xbf16>
+    %x = vector.extract %pair[0] : bf16 from vector<2xbf16>
+    %y = vector.extract %pair[1] : bf16 from vector<2xbf16>
+    %z = memref.load %a[%i] : memref<8xbf16>
+    %all = vector.from_elements %x, %y, %z : vector<3xbf16>
+    %wide = arith.extf %all : vector<3xbf16> to vector<3xf32>
+    gpu.return %wide : vector<3xf32>
+  }
 }
 
 // -----

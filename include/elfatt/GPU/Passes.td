@@ -185,7 +185,8 @@ def GPULowerMathPass : Pass<"elfatt-gpu-lower-math", "::mlir::gpu::GPUModuleOp">
     ceil, floor, fma, sqrt, `arith.maxnumf` and `minnumf` are LLVM's intrinsics.
     Other functions that would call a device library are an error: kernels link
     with nothing. No `vector.shape_cast` either, which upstream's conversion to
-    NVVM leaves as it is (LLVM 22.1).
+    NVVM leaves as it is (LLVM 22.1), and no vector of bf16 that is widened: elements that
+    were loaded in pairs are the halves of a word, by a shift and a mask.
 
     Before: `math.exp2 %x : vector<2xf32>`
     After: two `llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"`
