@@ -61,16 +61,19 @@ private:
   void stageRows(int64_t rowBound);
   void makeDiagonals();
   mlir::Value addStaged(const RowBlock &block, mlir::Value rows);
-  mlir::Value addTaps(const RowBlock &block, mlir::Value part, mlir::Value column, bool byProducts);
-  mlir::Value addTap(mlir::Value sum, mlir::Value tile, int64_t index, mlir::Value column);
+  mlir::Value addTaps(const RowBlock &block, mlir::Value part, mlir::Value column);
+  mlir::Value addTapsInTurns(const RowBlock &block, mlir::Value part, mlir::Value column);
+  mlir::Value addTap(mlir::Value sum, mlir::Value tile, mlir::Value index, mlir::Value column);
   mlir::Value addProduct(mlir::Value sum, mlir::Value tile, int64_t index, mlir::Value column);
-  /// The tile of V [rows, width] from `column` on that the tap of `block` reads which goes
-  /// `way` along the inner axes and is in line `outer` of three.
-  mlir::Value readAround(const RowBlock &block, int64_t way, int64_t outer, mlir::Value column,
+  /// The tile of V [rows, width] from `column` on that begins `distance` rows of scratch behind
+  /// the first tap of `block`.
+  mlir::Value readAround(const RowBlock &block, mlir::Value distance, mlir::Value column,
                          int64_t width);
   /// Which rows of `block` have their taps that go `way` on their line; null where all have.
   mlir::Value rowsOnLine(const RowBlock &block, int64_t way);
   mlir::Value readFactor(mlir::Value row, mlir::Value column, int64_t width);
+  mlir::Value positionAlong(const RowBlock &block, int64_t axis);
+  mlir::Value splatI32(int64_t number, mlir::Value vector);
   mlir::Value onGridAlong(const RowBlock &block, int64_t axis, int64_t step);
 
   attention::LepeOp op;

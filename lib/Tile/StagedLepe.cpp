@@ -230,22 +230,28 @@ Value LepeTerm::readFactor(Value row, Value column, int64_t width) {
                                                        ArrayRef<bool>{true}));
 }
 
-/// Which rows of the block stay within their line when they move `step` along an inner axis.
-Value LepeTerm::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
+/// Where the rows of the block are along an inner axis: i32 [rows].
+Value LepeTerm::positionAlong(const RowBlock &block, int64_t axis) {
   Value position = formulas.indices(block.linear, ctx.params.rows);
-  auto vector = cast<VectorType>(position.getType());
-  auto splat = [&](int64_t x) {
-    return formulas.splat(arith::ConstantIntOp::create(b, x, 32), vector);
-  };
   int64_t inside = 1;
   for (int64_t inner = axis + 1; inner < axes; ++inner)
     inside *= typeOf(value).getDimSize(inner);
-  int64_t extent = typeOf(value).getDimSize(axis);
   if (inside != 1)
-    position = arith::DivUIOp::create(b, position, splat(inside));
-  position = arith::RemUIOp::create(b, position, splat(extent));
-  return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, position,
-                               splat(step < 0 ? 0 : extent - 1));
+    position = arith::DivUIOp::create(b, position, splatI32(inside, position));
+  return arith::RemUIOp::create(b, position, splatI32(typeOf(value).getDimSize(axis), position));
+}
+
+/// `number` in each element of a vector like `vector`.
+Value LepeTerm::splatI32(int64_t number, Value vector) {
+  return formulas.splat(arith::ConstantIntOp::create(b, number, 32),
+                        cast<VectorType>(vector.getType()));
+}
+
+/// Which rows of the block stay within their line when they move `step` along an inner axis.
+Value LepeTerm::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
+  Value position = positionAlong(block, axis);
+  Value last = splatI32(step < 0 ? 0 : typeOf(value).getDimSize(axis) - 1, position);
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, position, last);
 }
 
 /// Channels of one block of a diagonal matrix: columns of a product of tensor cores.
@@ -274,13 +280,9 @@ void LepeTerm::makeDiagonals() {
   });
 }
 
-Value LepeTerm::readAround(const RowBlock &block, int64_t way, int64_t outer, Value column,
-                           int64_t width) {
-  int64_t distance = outer - 1;
-  for (int64_t axis = 1; axis < axes; ++axis)
-    distance = distance * typeOf(value).getDimSize(axis) + (taps[way][axis] - 1);
+Value LepeTerm::readAround(const RowBlock &block, Value distance, Value column, int64_t width) {
   Value row = b.createOrFold<arith::AddIOp>(block.linear, firstRow);
-  row = b.createOrFold<arith::AddIOp>(row, ctx.index(margin + distance));
+  row = b.createOrFold<arith::AddIOp>(row, distance);
   // Rows of scratch go on beyond those of the block.
   Type element = typeOf(around).getElementType();
   Value padding = arith::ConstantOp::create(b, b.getZeroAttr(element));
@@ -304,15 +306,19 @@ Value LepeTerm::rowsOnLine(const RowBlock &block, int64_t way) {
 /// part + sum_t weight[t] V[g + t - 1] for the channels from `column` on that `part` has. The
 /// taps that go the same way along the inner axes are added together, so that one choice a row
 /// leaves them out.
-Value LepeTerm::addTaps(const RowBlock &block, Value part, Value column, bool byProducts) {
+Value LepeTerm::addTaps(const RowBlock &block, Value part, Value column) {
   const int64_t waysInside = taps.size() / 3;
   const int64_t width = cast<VectorType>(part.getType()).getDimSize(1);
   for (int64_t way = 0; way < waysInside; ++way) {
     Value sum = part;
     for (int64_t outer = 0; outer < 3; ++outer) {
       const int64_t index = outer * waysInside + way;
-      Value tile = readAround(block, way, outer, column, width);
-      sum = byProducts ? addProduct(sum, tile, index, column) : addTap(sum, tile, index, column);
+      int64_t distance = outer - 1;
+      for (int64_t axis = 1; axis < axes; ++axis)
+        distance = distance * typeOf(value).getDimSize(axis) + (taps[way][axis] - 1);
+      Value tile = readAround(block, ctx.index(margin + distance), column, width);
+      sum = diagonals ? addProduct(sum, tile, index, column)
+                      : addTap(sum, tile, ctx.index(index), column);
     }
     Value onLine = rowsOnLine(block, way);
     part = onLine ? arith::SelectOp::create(b, formulas.alongRows(onLine, width), sum, part) : sum;
@@ -320,10 +326,42 @@ Value LepeTerm::addTaps(const RowBlock &block, Value part, Value column, bool by
   return part;
 }
 
+/// The same lane by lane, a tap in each turn of a loop: short, since it hardly ever runs.
+Value LepeTerm::addTapsInTurns(const RowBlock &block, Value part, Value column) {
+  const int64_t width = cast<VectorType>(part.getType()).getDimSize(1);
+  auto loop = scf::ForOp::create(b, ctx.index(0), ctx.index(taps.size()), ctx.index(1), part);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value distance = ctx.index(margin), onLine, rest = loop.getInductionVar();
+  for (int64_t axis = axes - 1, rows = 1; axis >= 0; rows *= typeOf(value).getDimSize(axis--)) {
+    Value step =
+        arith::SubIOp::create(b, arith::RemUIOp::create(b, rest, ctx.index(3)), ctx.index(1));
+    rest = arith::DivUIOp::create(b, rest, ctx.index(3));
+    distance = arith::AddIOp::create(b, distance, arith::MulIOp::create(b, step, ctx.index(rows)));
+    if (axis == 0)
+      break;
+    Value position = positionAlong(block, axis);
+    Value moved =
+        arith::AddIOp::create(b, position,
+                              formulas.splat(arith::IndexCastOp::create(b, b.getI32Type(), step),
+                                             cast<VectorType>(position.getType())));
+    Value along = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, moved,
+                                        splatI32(typeOf(value).getDimSize(axis), moved));
+    onLine = onLine ? arith::AndIOp::create(b, onLine, along).getResult() : along;
+  }
+  Value before = loop.getRegionIterArg(0);
+  Value sum =
+      addTap(before, readAround(block, distance, column, width), loop.getInductionVar(), column);
+  if (onLine)
+    sum = arith::SelectOp::create(b, formulas.alongRows(onLine, width), sum, before);
+  scf::YieldOp::create(b, sum);
+  return loop.getResult(0);
+}
+
 /// sum + weight[index] tile, lane by lane.
-Value LepeTerm::addTap(Value sum, Value tile, int64_t index, Value column) {
+Value LepeTerm::addTap(Value sum, Value tile, Value index, Value column) {
   const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
-  Value factor = readFactor(ctx.index(index), column, width);
+  Value factor = readFactor(index, column, width);
   factor = formulas.alongColumns(factor, ctx.params.rows);
   Value product = arith::MulFOp::create(b, formulas.widen(tile), factor, formulas.fused());
   return arith::AddFOp::create(b, sum, product, formulas.fused());
@@ -358,12 +396,12 @@ Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
   for (int64_t column = 0; column < columns; column += group) {
     Value part = formulas.slice(rows, 0, column, numRows, std::min(group, columns - column));
     Value first = b.createOrFold<arith::AddIOp>(block.firstColumn(ctx, columns), ctx.index(column));
-    Value sum = addTaps(block, part, first, /*byProducts=*/diagonals != nullptr);
+    Value sum = addTaps(block, part, first);
     if (diagonals)
       sum = scf::IfOp::create(
                 b, formulas.anyNaN(sum),
                 [&](OpBuilder &builder, Location loc) {
-                  Value exact = addTaps(block, part, first, /*byProducts=*/false);
+                  Value exact = addTapsInTurns(block, part, first);
                   scf::YieldOp::create(builder, loc, exact);
                 },
                 [&](OpBuilder &builder, Location loc) { scf::YieldOp::create(builder, loc, sum); })
