@@ -85,21 +85,35 @@ Value getThread(OpBuilder &b, Location loc, int64_t threads, ThreadNumber number
   return arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, warp, width), lane);
 }
 
-/// Emits `body` for each chunk of the extents, spread over the threads of the block.
+/// The least multiple of `n` that is not less than `value`, over `n`.
+Value divideUp(OpBuilder &b, Location loc, Value value, int64_t n) {
+  if (n == 1)
+    return value;
+  Value divisor = arith::ConstantIndexOp::create(b, loc, n);
+  if (std::optional<int64_t> known = getConstantIntValue(value))
+    return arith::ConstantIndexOp::create(b, loc, llvm::divideCeil(*known, n));
+  return arith::CeilDivUIOp::create(b, loc, value, divisor);
+}
+
+/// Emits `body` for each chunk of the extents, spread over the threads of the block. These take
+/// `ahead` places of a row of `places` at once, in groups of rows: of chunks, or of pairs of them.
+/// Where one of the two divides the other, the chunks of a thread lie a constant apart.
 void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, int64_t chunk,
                   ChunkOrder order, function_ref<void(OpBuilder &, ValueRange)> body,
                   ThreadNumber number = ThreadNumber::Known) {
-  constexpr int64_t kGroup = 8;
   const int64_t rank = extents.size();
+  const int64_t group = order == ChunkOrder::AlongRows ? 1 : 8;
+  const int64_t pair = order == ChunkOrder::PairsAcrossRows ? 2 : 1;
   auto func = b.getInsertionBlock()->getParentOp()->getParentOfType<mg::GPUFuncOp>();
   if (!func)
     func = cast<mg::GPUFuncOp>(b.getInsertionBlock()->getParentOp());
-  int64_t threads = func.getKnownBlockSize().value_or(SmallVector<int32_t>{kWarpSize})[0];
-  auto constant = [&](OpBuilder &at, int64_t value) {
-    return arith::ConstantIndexOp::create(at, loc, value).getResult();
+  const int64_t threads = func.getKnownBlockSize().value_or(SmallVector<int32_t>{kWarpSize})[0];
+  const int64_t ahead = std::max<int64_t>(1, threads / (group * pair));
+  auto constant = [&](int64_t value) {
+    return arith::ConstantIndexOp::create(b, loc, value).getResult();
   };
   SmallVector<Value> counts;
-  Value rows = constant(b, 1);
+  Value rows = constant(1);
   for (auto [d, extent] : llvm::enumerate(extents)) {
     OpFoldResult size = extent;
     bool isLast = static_cast<int64_t>(d) == rank - 1;
@@ -109,68 +123,74 @@ void forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents, in
     if (!isLast)
       rows = b.createOrFold<arith::MulIOp>(loc, rows, counts.back());
   }
-  Value columns = rank == 0 ? constant(b, 1) : counts.back(), rowsInGroups = rows;
-  std::optional<int64_t> knownRows = getConstantIntValue(rows);
-  if (order != ChunkOrder::AlongRows)
-    rowsInGroups = knownRows
-                       ? constant(b, llvm::alignTo(*knownRows, kGroup))
-                       : b.createOrFold<arith::MulIOp>(
-                             loc, arith::CeilDivUIOp::create(b, loc, rows, constant(b, kGroup)),
-                             constant(b, kGroup));
-  Value total = b.createOrFold<arith::MulIOp>(loc, rowsInGroups, columns);
+  const Value columns = rank == 0 ? constant(1) : counts.back();
+  const Value places = b.createOrFold<arith::DivUIOp>(loc, columns, constant(pair));
+  const Value groups = divideUp(b, loc, rows, group);
+  const std::optional<int64_t> knownRows = getConstantIntValue(rows);
+  const std::optional<int64_t> knownPlaces = getConstantIntValue(places);
+
+  const Value thread = getThread(b, loc, threads, number);
+  auto split = [&](Value value, int64_t by) {
+    if (by == 1)
+      return std::pair(value, constant(0));
+    Value divisor = constant(by);
+    return std::pair(arith::DivUIOp::create(b, loc, value, divisor).getResult(),
+                     arith::RemUIOp::create(b, loc, value, divisor).getResult());
+  };
+  auto [ofPair, inPair] = split(thread, pair);
+  auto [place, inGroup] = split(ofPair, group);
+
   // Every thread makes the same number of turns, so that a short loop unrolls.
-  Value thread = getThread(b, loc, threads, number);
-  std::optional<int64_t> known = getConstantIntValue(total);
-  Value turns = known ? constant(b, llvm::divideCeil(*known, threads))
-                      : arith::CeilDivUIOp::create(b, loc, total, constant(b, threads)).getResult();
-  auto loop = scf::ForOp::create(b, loc, constant(b, 0), turns, constant(b, 1));
-  OpBuilder inner = OpBuilder::atBlockTerminator(loop.getBody());
-  Value position = arith::AddIOp::create(
-      inner, loc, thread,
-      arith::MulIOp::create(inner, loc, loop.getInductionVar(), constant(inner, threads)));
-  Value inside;
-  if (!known || *known % threads != 0)
-    inside = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::ult, position, total);
-  Value row, column;
-  if (order == ChunkOrder::AlongRows) {
-    row = arith::DivUIOp::create(inner, loc, position, columns);
-    column = arith::RemUIOp::create(inner, loc, position, columns);
+  OpBuilder::InsertionGuard guard(b);
+  auto forEach = [&](Value count) {
+    auto loop = scf::ForOp::create(b, loc, constant(0), count, constant(1));
+    b.setInsertionPointToStart(loop.getBody());
+    return loop.getInductionVar();
+  };
+  auto plus = [&](Value value, Value turn, int64_t by) {
+    Value far = b.createOrFold<arith::MulIOp>(loc, turn, constant(by));
+    return b.createOrFold<arith::AddIOp>(loc, value, far);
+  };
+  Value row, column, inside;
+  int64_t rowsAtOnce = group;
+  if (knownPlaces && *knownPlaces > 0 && ahead % *knownPlaces == 0) {
+    auto [first, at] = split(place, *knownPlaces);
+    rowsAtOnce *= ahead / *knownPlaces;
+    row = plus(first, forEach(divideUp(b, loc, rows, rowsAtOnce)), ahead / *knownPlaces);
+    column = *knownPlaces == 1 ? constant(0) : at;
+  } else if (knownPlaces && *knownPlaces % ahead == 0) {
+    row = forEach(groups);
+    column = plus(place, forEach(constant(*knownPlaces / ahead)), ahead);
   } else {
-    const bool inPairs = order == ChunkOrder::PairsAcrossRows;
-    Value two = constant(inner, 2), rest = position, groups = columns;
-    if (inPairs) {
-      rest = arith::DivUIOp::create(inner, loc, position, two);
-      groups = inner.createOrFold<arith::DivUIOp>(loc, columns, two);
-    }
-    Value inGroup = arith::RemUIOp::create(inner, loc, rest, constant(inner, kGroup));
-    rest = arith::DivUIOp::create(inner, loc, rest, constant(inner, kGroup));
-    column = arith::RemUIOp::create(inner, loc, rest, groups);
-    if (inPairs)
-      column = arith::AddIOp::create(inner, loc, arith::MulIOp::create(inner, loc, column, two),
-                                     arith::RemUIOp::create(inner, loc, position, two));
-    row = arith::DivUIOp::create(inner, loc, rest, groups);
-    row = arith::MulIOp::create(inner, loc, row, constant(inner, kGroup));
-    row = arith::AddIOp::create(inner, loc, row, inGroup);
-    if (!knownRows || *knownRows % kGroup != 0) {
-      Value isRow = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::ult, row, rows);
-      inside = inside ? arith::AndIOp::create(inner, loc, inside, isRow).getResult() : isRow;
-    }
+    Value total = b.createOrFold<arith::MulIOp>(loc, groups, places);
+    std::optional<int64_t> known = getConstantIntValue(total);
+    Value position = plus(place, forEach(divideUp(b, loc, total, ahead)), ahead);
+    if (!known || *known % ahead != 0)
+      inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, position, total);
+    row = arith::DivUIOp::create(b, loc, position, places);
+    column = arith::RemUIOp::create(b, loc, position, places);
+  }
+  row = b.createOrFold<arith::MulIOp>(loc, row, constant(group));
+  row = b.createOrFold<arith::AddIOp>(loc, row, inGroup);
+  column = b.createOrFold<arith::MulIOp>(loc, column, constant(pair));
+  column = b.createOrFold<arith::AddIOp>(loc, column, inPair);
+  if (rowsAtOnce != 1 && (!knownRows || *knownRows % rowsAtOnce != 0)) {
+    Value isRow = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, row, rows);
+    inside = inside ? arith::AndIOp::create(b, loc, inside, isRow).getResult() : isRow;
   }
   if (inside) {
-    auto branch = scf::IfOp::create(inner, loc, inside, /*withElseRegion=*/false);
-    inner.setInsertionPointToStart(branch.thenBlock());
+    auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);
+    b.setInsertionPointToStart(branch.thenBlock());
   }
   SmallVector<Value> indices(rank);
   if (rank > 0)
-    indices[rank - 1] =
-        chunk > 1 ? arith::MulIOp::create(inner, loc, column, constant(inner, chunk)).getResult()
-                  : column;
+    indices[rank - 1] = b.createOrFold<arith::MulIOp>(loc, column, constant(chunk));
   for (int64_t d = rank - 2; d >= 0; --d) {
-    indices[d] = d == 0 ? row : arith::RemUIOp::create(inner, loc, row, counts[d]).getResult();
+    indices[d] = d == 0 ? row : arith::RemUIOp::create(b, loc, row, counts[d]).getResult();
     if (d > 0)
-      row = arith::DivUIOp::create(inner, loc, row, counts[d]);
+      row = arith::DivUIOp::create(b, loc, row, counts[d]);
   }
-  body(inner, indices);
+  body(b, indices);
 }
 
 Value load(OpBuilder &b, Location loc, Value memref, ValueRange indices, int64_t chunk) {

@@ -1,13 +1,18 @@
 // RUN: elfatt-opt %s -split-input-file -verify-diagnostics -pass-pipeline='builtin.module(gpu.module(gpu.func(elfatt-gpu-distribute-staging{chip=sm_75})))' | FileCheck %s
 
 gpu.module @kernels {
-  // Rows of 32 halves: four chunks of 16 bytes each, 256 in all, 64 at a time.
+  // Rows of 32 halves: four chunks of 16 bytes each. 64 threads take 16 rows at a time, so that what
+  // one of them takes lies a constant apart.
   // CHECK-LABEL: gpu.func @aligned_copy
   // CHECK: %[[THREAD:.*]] = gpu.thread_id  x
-  // CHECK: %[[TURNS:.*]] = arith.constant 4 : index
-  // CHECK: scf.for %{{.*}} = %{{.*}} to %[[TURNS]] step
-  // CHECK: arith.addi %[[THREAD]]
-  // CHECK: vector.load {{.*}} {alignment = 16 : i64} : memref<64x32xf16>, vector<8xf16>
+  // CHECK: %[[ROW:.*]] = arith.divui %[[THREAD]], %[[CHUNKS:.*]] : index
+  // CHECK: %[[CHUNK:.*]] = arith.remui %[[THREAD]], %[[CHUNKS]] : index
+  // CHECK: scf.for %[[TURN:.*]] = %{{.*}} to %{{.*}} step
+  // CHECK: %[[ROWS:.*]] = arith.constant 16 : index
+  // CHECK: %[[FAR:.*]] = arith.muli %[[TURN]], %[[ROWS]]
+  // CHECK: %[[I:.*]] = arith.addi %[[ROW]], %[[FAR]]
+  // CHECK: %[[J:.*]] = arith.muli %[[CHUNK]]
+  // CHECK: vector.load %{{.*}}[%[[I]], %[[J]]] {alignment = 16 : i64} : memref<64x32xf16>, vector<8xf16>
   // CHECK: vector.store {{.*}} {alignment = 16 : i64}
   gpu.func @aligned_copy(%a: memref<64x32xf16>) workgroup(%s: memref<64x32xf16, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
     linalg.copy ins(%a : memref<64x32xf16>) outs(%s : memref<64x32xf16, 3>)
@@ -62,16 +67,31 @@ gpu.module @kernels {
 
   // Rows of f32 that lie ten chunks apart, eight of them used: eight lanes have two of each of four.
   // CHECK-LABEL: gpu.func @rows_in_fourths_of_the_banks
-  // CHECK: %[[POSITION:.*]] = arith.addi
-  // CHECK: %[[REST:.*]] = arith.divui %[[POSITION]], %[[TWO:c2.*]] : index
+  // CHECK: %[[THREAD:.*]] = gpu.thread_id
+  // CHECK: %[[REST:.*]] = arith.divui %[[THREAD]], %[[TWO:c2.*]] : index
+  // CHECK: %[[FIRST:.*]] = arith.remui %[[THREAD]], %[[TWO]]
   // CHECK: %[[ROW:.*]] = arith.remui %[[REST]], %{{.*}} : index
-  // CHECK: %[[PAIR:.*]] = arith.muli %{{.*}}, %[[TWO]]
-  // CHECK: %[[FIRST:.*]] = arith.remui %[[POSITION]], %[[TWO]]
+  // CHECK: scf.for %[[ROWS:.*]] = {{.*}} to %c8
+  // CHECK: scf.for %{{.*}} to %c2
+  // CHECK: %[[EIGHT:.*]] = arith.muli %[[ROWS]], %c8
+  // CHECK: %[[I:.*]] = arith.addi %[[EIGHT]], %[[ROW]]
+  // CHECK: %[[PAIR:.*]] = arith.muli %{{.*}}, %c2
   // CHECK: arith.addi %[[PAIR]], %[[FIRST]]
-  // CHECK: arith.addi %{{.*}}, %[[ROW]]
+  // CHECK: vector.load %{{.*}}[%[[I]], %{{.*}}]
   gpu.func @rows_in_fourths_of_the_banks(%a: memref<64x32xf32>) workgroup(%s: memref<64x40xf32, #gpu.address_space<workgroup>>) kernel {
     %rows = memref.subview %s[0, 0] [64, 32] [1, 1] : memref<64x40xf32, #gpu.address_space<workgroup>> to memref<64x32xf32, strided<[40, 1]>, #gpu.address_space<workgroup>>
     linalg.copy ins(%a : memref<64x32xf32>) outs(%rows : memref<64x32xf32, strided<[40, 1]>, #gpu.address_space<workgroup>>)
+    gpu.return
+  }
+
+  // Rows of three chunks, of which 64 threads take 21 and a third at a time.
+  // CHECK-LABEL: gpu.func @rows_of_three
+  // CHECK: scf.for
+  // CHECK: %[[POSITION:.*]] = arith.addi
+  // CHECK: arith.divui %[[POSITION]], %[[THREE:c3.*]] : index
+  // CHECK: arith.remui %[[POSITION]], %[[THREE]] : index
+  gpu.func @rows_of_three(%a: memref<64x24xf16>) workgroup(%s: memref<64x24xf16, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    linalg.copy ins(%a : memref<64x24xf16>) outs(%s : memref<64x24xf16, 3>)
     gpu.return
   }
 
@@ -115,7 +135,7 @@ gpu.module @kernels {
   // CHECK:         vector.load %{{.*}}[%{{.*}}, %{{.*}}] {{.*}} : memref<112x32xbf16, strided<[192, 1]>>
   // CHECK:         %[[LANE:.*]] = gpu.lane_id
   // CHECK:         %[[OUT:.*]] = arith.addi %{{.*}}, %[[LANE]]
-  // CHECK:         arith.addi %[[OUT]]
+  // CHECK:         arith.divui %[[OUT]]
   // CHECK:         vector.store {{.*}} : memref<112x32xbf16, strided<[64, 1]>>
   gpu.func @in_and_out(%q: memref<2x56x32xbf16, strided<[10752, 192, 1]>>, %o: memref<2x56x32xbf16, strided<[3584, 64, 1]>>)
       workgroup(%s: memref<2x56x32xbf16, strided<[2240, 40, 1]>, #gpu.address_space<workgroup>>)
