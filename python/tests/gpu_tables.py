@@ -18,6 +18,10 @@ from kernel_tables import qkv
 
 CHIPS = ("sm_53", "sm_72", "sm_75", "sm_87", "sm_90")
 """One of each family: products by FMA, m8n8k4, m16n8k8, m16n8k16, and a chip of servers."""
+ALL_CHIPS = (
+    *("sm_53", "sm_72", "sm_75", "sm_80", "sm_86", "sm_87", "sm_89", "sm_90", "sm_100"),
+    *("sm_103", "sm_110", "sm_120", "sm_121"),
+)
 TYPES = ("f32", "f16", "bf16")
 CHANNELS = (1, 8, 16, 20, 24, 32, 40, 64, 72, 80, 96, 128, 160, 256)
 TOKENS = (17, 49, 61, 97)

@@ -165,7 +165,12 @@ def sdpa(
         case, (q, k, v), ("bhid", "bhjd", "bhje"), layout, [dtype] * 3, dynamic, sliced
     )
     out = "bihe" if layout == PACKED else LAYOUTS[layout][3]
-    extra = [case.argument(a, t, (), sliced) for a, _, t in bias]
+    extra = [
+        case.argument(
+            a, t, [i for i, c in enumerate(d) if dynamic and c in "bij"], sliced
+        )
+        for a, d, t in bias
+    ]
     attributes = ""
     if extra:
         attributes += " bias({} : {})".format(*(", ".join(x) for x in zip(*extra)))
@@ -191,15 +196,12 @@ def sdpa(
             by = kind(scale) if scale is not None else 1 / np.sqrt(kind(q.shape[3]))
             p = reference.softmax(scored(by * raw), -1, masked_rows, kind)
             return np.einsum("bhij,bhjd->bhid", p, v.astype(kind))
-        added = sum(
-            (to_scores(rounded(a, t), d, t).astype(kind) for a, d, t in bias), kind(0)
-        )
-        return reference.sdpa(
-            q, k, v, scale, added if bias else None, causal, masked_rows, kind
-        )
+        biases = [to_scores(rounded(a, t), d) for a, d, t in bias]
+        return reference.sdpa(q, k, v, scale, biases, causal, masked_rows, kind)
 
     def in_torch() -> Array:
-        added = [to_scores(rounded(a, t), d, t) for a, d, t in bias]
+        added = [to_scores(rounded(a, t), d) for a, d, t in bias]
+        added = [np.where(x, 0, -np.inf) if x.dtype == bool else x for x in added]
         total = sum(added[1:], added[0]) if added else None
         return eager.sdpa(q, k, v, dtype, scale, total, causal, masked_rows, scored)
 
@@ -210,10 +212,8 @@ def sdpa(
     return case
 
 
-def to_scores(array: Array, dims: str, dtype: str) -> Array:
-    """A bias with the dims `dims` as an addend of [b,h,i,j]."""
-    if dtype == "i1":
-        array = np.where(array, 0.0, -np.inf)
+def to_scores(array: Array, dims: str) -> Array:
+    """A bias with the dims `dims`, to be broadcast over [b,h,i,j]."""
     kept = "".join(c for c in dims if c != "0")
     array = array.reshape([n for n, c in zip(array.shape, dims) if c != "0"])
     array = array.transpose([kept.index(c) for c in "bhij" if c in kept])

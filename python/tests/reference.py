@@ -13,7 +13,7 @@ row-major: token ``P + y * W + x`` behind P prefix tokens.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def sdpa(
     k: Array,
     v: Array,
     scale: Optional[float] = None,
-    bias: Optional[Array] = None,
+    bias: Union[Array, Sequence[Array], None] = None,
     causal: bool = False,
     masked_rows: str = "zero",
     dtype: Any = np.float64,
@@ -57,7 +57,8 @@ def sdpa(
     Args:
         q: [B,H,N,D]; ``k``: [B,H,M,D]; ``v``: [B,H,M,Dv].
         scale: 1/sqrt(D) when None.
-        bias: anything that broadcasts to [B,H,N,M]; -inf masks.
+        bias: anything that broadcasts to [B,H,N,M], or several, in order. Numbers are
+            added, -inf masks; of bool, False makes any score -inf.
         causal: query i sees keys 0..i (counted from the first key).
         masked_rows: what a query that sees nothing gives: "zero" or "nan".
     """
@@ -65,8 +66,11 @@ def sdpa(
     if scale is None:
         scale = 1 / np.sqrt(dtype(q.shape[-1]))
     scores = dtype(scale) * np.einsum("bhid,bhjd->bhij", q, k)
-    if bias is not None:
-        scores = scores + np.asarray(bias, dtype)
+    for added in [bias] if isinstance(bias, np.ndarray) else bias or []:
+        if added.dtype == bool:
+            scores = np.where(added, scores, dtype(-np.inf))
+        else:
+            scores = scores + np.asarray(added, dtype)
     if causal:
         i, j = np.indices(scores.shape[-2:])
         scores = np.where(j <= i, scores, dtype(-np.inf))

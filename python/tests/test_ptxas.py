@@ -12,8 +12,7 @@ from typing import Any, Callable, Dict, Tuple
 
 import pytest
 from elfatt.tools import find_tool
-
-CHIPS = "sm_53 sm_72 sm_75 sm_80 sm_86 sm_87 sm_89 sm_90 sm_100 sm_103 sm_110 sm_120 sm_121".split()
+from gpu_tables import ALL_CHIPS
 
 SDPA = """
 func.func @main(%q: tensor<1x1x16x16xf16>, %k: tensor<1x1x16x16xf16>, %v: tensor<1x1x16x16xf16>)
@@ -44,7 +43,7 @@ def lower(options: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("chip", ALL_CHIPS)
 def test_cubin_of_every_chip(chip: str) -> None:
     done = lower(f"chip={chip} format=cubin")
     if f"no ptxas for {chip}" in done.stderr:

@@ -78,6 +78,15 @@ def test_masked_row_gives_zero_or_nan() -> None:
     np.testing.assert_array_equal(zero[0, 0, [0, 2]], nan[0, 0, [0, 2]])
 
 
+def test_what_a_mask_hides_may_be_anything() -> None:
+    q, k, v = qkv(0, 1, 1, 3, 4)
+    k[..., 1, :] = np.inf
+    seen = np.array([True, False, True])
+    with np.errstate(invalid="ignore"):
+        got = reference.sdpa(q, k, v, bias=seen)
+    np.testing.assert_allclose(got, reference.sdpa(q, k[:, :, seen], v[:, :, seen]))
+
+
 def test_linear_is_the_formula_in_torch() -> None:
     q, k, v = qkv(0, 2, 3, 9, 4, dv=6)
     tq, tk, tv = torch_of(q, k, v)
