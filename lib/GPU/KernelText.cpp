@@ -5,6 +5,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/SymbolTable.h"
+#include "llvm/IR/Module.h"
 
 #include <map>
 
@@ -213,7 +214,22 @@ FailureOr<KernelText> elfatt::gpu::makeText(mg::GPUModuleOp kernels, const TextO
   text.holder->push_back(kernels->clone());
   if (options.dropLocations)
     text.holder->walk([&](Operation *op) { op->setLoc(UnknownLoc::get(context)); });
-  mg::TargetOptions toPtx({}, {}, {}, {}, mg::CompilationTarget::Assembly);
+  // LLVM looks for vectors in a kernel's scalars, for seconds where numbers come in pairs (sm_100
+  // and newer), and finds none: what is done together are vectors already. Loads and stores it
+  // joins later, by another pass that would heed this attribute too.
+  constexpr auto kKeepScalars = llvm::Attribute::NoImplicitFloat;
+  auto keepScalars = [](llvm::Module &module) {
+    for (llvm::Function &function : module)
+      function.addFnAttr(kKeepScalars);
+  };
+  auto letJoin = [](llvm::Module &module) {
+    for (llvm::Function &function : module)
+      function.removeFnAttr(kKeepScalars);
+  };
+  mg::TargetOptions toPtx({}, {}, {}, {}, mg::CompilationTarget::Assembly,
+                          /*getSymbolTableCallback=*/{}, /*initialLlvmIRCallback=*/{},
+                          /*linkedLlvmIRCallback=*/keepScalars,
+                          /*optimizedLlvmIRCallback=*/letJoin);
   if (failed(mg::transformGpuModulesToBinaries(*text.holder, nullptr, toPtx)))
     return failure();
   text.binary = *text.holder->getOps<mg::BinaryOp>().begin();
