@@ -3,16 +3,17 @@
 """What kernels of random shapes take: registers, spills and the time to compile them.
 
     python benchmarks/gpu/random_kernels.py [--chips=sm_53,sm_90] [--types=f32]
-        [--channels=40,64] [--only=sdpa] [--cases=1] [--seed=0] [--seconds=2]
+        [--channels=40,64|odd] [--only=sdpa] [--cases=1] [--seed=0] [--seconds=2]
         [--occupancy]
 
 Makes `--cases` ops of each kind for each chip, type and number of channels: exact
-attention (biases, masks, causal, grouped heads, short rows and long) and ELFATT
-(windows of 4 to 16, few heads and many). Each is compiled alone, by elfatt-opt with
-ptxas, and never run. Prints what spills, takes more than `--seconds` of processor
-time, or leaves registers and shared memory for fewer than 4 blocks and fewer than 16
-warps a multiprocessor (heads of up to 64 channels); then how many there were, the
-compiler's refusals apart. The exit status is 1 if something spills or takes longer.
+attention (biases, masks, causal, grouped heads, short rows and long, sizes that are
+not known, other channels of V) and ELFATT (windows of 4 to 16, few heads and many).
+Each is compiled alone, by elfatt-opt with ptxas, and never run. Prints what spills,
+takes more than `--seconds` of processor time, or leaves registers and shared memory
+for fewer than 4 blocks and fewer than 16 warps a multiprocessor (heads of up to 64
+channels); then how many there were, the compiler's refusals apart. The exit status is
+1 if something spills or takes longer, 2 where there is no ptxas.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-CHIPS = "sm_53 sm_72 sm_75 sm_80 sm_87 sm_90 sm_100 sm_120".split()
 TYPES = ("f16", "bf16", "f32")
 CHANNELS = (8, 16, 20, 24, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128)
+ODD_CHANNELS = (1, 3, 5, 7, 13, 33, 65, 100, 127)
 SHARED_PER_SM = {
-    "sm_53": 64, "sm_72": 96, "sm_75": 64, "sm_80": 164, "sm_87": 164,
-    "sm_90": 228, "sm_100": 228, "sm_120": 100,
+    "sm_53": 64, "sm_72": 96, "sm_75": 64, "sm_80": 164, "sm_86": 100, "sm_87": 164,
+    "sm_89": 100, "sm_90": 228, "sm_100": 228, "sm_103": 228, "sm_110": 228,
+    "sm_120": 100, "sm_121": 100,
 }  # fmt: skip
 """KiB; docs/Chips.md."""
 REGISTERS_PER_SCHEDULER = 16 * 1024
@@ -92,7 +94,7 @@ def function(arguments: Sequence[Tuple[str, str]], op: str, result: str) -> str:
     parameters = ", ".join(f"%{name}: {kind}" for name, kind in arguments)
     return (
         f"func.func @main({parameters}) -> {result} {{\n"
-        f"  %init = tensor.empty() : {result}\n  %o = {op}\n  return %o : {result}\n}}\n"
+        f"  %o = {op}\n  return %o : {result}\n}}\n"
     )
 
 
@@ -104,16 +106,19 @@ def make_sdpa(rng: random.Random, D: int, element: str) -> Op:
     G = rng.choice([1, 1, 1, 2, 4])
     group, dim = ("g,", f"{G}x") if G > 1 else ("", "")
     domain = f"b,h,{group}i,j,d,e"
-    q = tensor(f"{B}x{N}x{H}x{dim}{D}x{element}")
-    k = tensor(B, M, H, D, element)
-    stored = [f"b,i,h,{group}d", "b,j,h,d", "b,j,h,e"]
-    arguments = [("q", q), ("k", k), ("v", k)]
     extra = rng.choice(["", "", "causal", "bias", "mask", "bias-causal"])
+    E = rng.choice([8, 24, 40, 64, 96]) if rng.random() < 0.15 else D
+    is_known = rng.random() < 0.85
+    b, n, m = (x if is_known else "?" for x in (B, N, M))
+    q, o = (tensor(f"{b}x{n}x{H}x{dim}{x}x{element}") for x in (D, E))
+    k, v = (tensor(b, m, H, x, element) for x in (D, E))
+    stored = [f"b,i,h,{group}d", "b,j,h,d", "b,j,h,e"]
+    arguments = [("q", q), ("k", k), ("v", v), ("init", o)]
     operands = []
     if "bias" in extra:
-        operands.append(("bias", tensor(H, N, M, element), "h,i,j"))
+        operands.append(("bias", tensor(H, n, m, element), "h,i,j"))
     if "mask" in extra:
-        operands.append(("mask", tensor(B, N, M, "i1"), "b,i,j"))
+        operands.append(("mask", tensor(b, n, m, "i1"), "b,i,j"))
     added = ""
     for name, kind, dims in operands:
         arguments.append((name, kind))
@@ -121,11 +126,11 @@ def make_sdpa(rng: random.Random, D: int, element: str) -> Op:
         added += f" bias(%{name} : {kind})"
     op = (
         f"attention.sdpa indexing_maps = {views(domain, *stored, f'b,i,h,{group}e')} "
-        f"ins(%q, %k, %v : {q}, {k}, {k}){added} outs(%init : {q}) "
-        f"{'causal ' if 'causal' in extra else ''}-> {q}"
+        f"ins(%q, %k, %v : {q}, {k}, {v}){added} outs(%init : {o}) "
+        f"{'causal ' if 'causal' in extra else ''}-> {o}"
     )
-    shape = f"B{B} H{H}x{G} N{N} M{M} D{D}"
-    return Op(f"sdpa {shape} {element} {extra}".strip(), function(arguments, op, q))
+    sizes = f"B{b} H{H}x{G} N{n} M{m} D{D}" + f"/{E}" * (E != D)
+    return Op(f"sdpa {sizes} {element} {extra}".strip(), function(arguments, op, o))
 
 
 def make_elfatt(rng: random.Random, D: int, element: str) -> Op:
@@ -137,7 +142,7 @@ def make_elfatt(rng: random.Random, D: int, element: str) -> Op:
     lepe = rng.random() < 0.7
     qkv = tensor(B, lines * lines, 3, H, D, element)
     result = tensor(B, lines * lines, H, D, element)
-    arguments, added = [("x", qkv)], ""
+    arguments, added = [("x", qkv), ("init", result)], ""
     for name, heads in (("global", G), ("local", H - G)):
         if lepe and heads:
             taps, bias = tensor(3, 3, heads, D, element), tensor(heads, D, element)
@@ -185,6 +190,8 @@ def compile_op(tool: str, op: Op, chip: str) -> Result:
                 [tool, str(source), f"--elfatt-to-gpu=chip={chip} format=cubin",
                  "-o", str(out)],
                 stderr=messages,
+                # The packages of this Python, as in an active virtual environment.
+                env={"VIRTUAL_ENV": sys.prefix, **os.environ},
             )  # fmt: skip
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -192,6 +199,9 @@ def compile_op(tool: str, op: Op, chip: str) -> Result:
         if process.returncode:
             errors = [x for x in log.read_text().splitlines() if "error:" in x]
             why = errors[0] if errors else f"exit status {process.returncode}"
+            if "no ptxas for" in why:
+                print(why, file=sys.stderr)
+                raise SystemExit(2)
             return Result(why[why.find("error:") :], [], seconds)
         return Result("", read(out.read_text(errors="replace")), seconds)
 
@@ -215,7 +225,7 @@ def judge(chip: str, D: int, result: Result, most_seconds: float) -> List[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--chips", default=",".join(CHIPS))
+    parser.add_argument("--chips", default=",".join(SHARED_PER_SM))
     parser.add_argument("--types", default=",".join(TYPES))
     parser.add_argument("--channels", default=",".join(map(str, CHANNELS)))
     parser.add_argument("--only", choices=MAKERS)
@@ -230,7 +240,9 @@ def main() -> int:
         parser.error("elfatt-opt is not built")
     for chip in given.chips.split(","):
         if chip not in SHARED_PER_SM:
-            parser.error(f"unknown chip '{chip}', expected one of {', '.join(CHIPS)}")
+            parser.error(
+                f"unknown chip '{chip}', expected one of {', '.join(SHARED_PER_SM)}"
+            )
 
     def work(item: Tuple[str, str, int, str, int]) -> Tuple[str, int, Op, Result]:
         chip, element, D, kind, index = item
@@ -238,11 +250,12 @@ def main() -> int:
         op = MAKERS[kind](rng, D, element)
         return chip, D, op, compile_op(tool, op, chip)
 
+    odd = given.channels == "odd"
     items = [
         (chip, element, int(D), kind, index)
         for chip in given.chips.split(",")
         for element in given.types.split(",")
-        for D in given.channels.split(",")
+        for D in (ODD_CHANNELS if odd else given.channels.split(","))
         for kind in ([given.only] if given.only else MAKERS)
         for index in range(given.cases)
     ]

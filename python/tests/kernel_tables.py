@@ -167,10 +167,10 @@ def masks(dtype: str = "f32") -> List[Case]:
 
 
 SOFTCAP = """score {
-  ^bb0(%s: f32, %b: index, %h: index, %i: index, %j: index):
+  ^bb0(%score: f32, %of_b: index, %of_h: index, %of_i: index, %of_j: index):
     %half = arith.constant 0.5 : f32
     %two = arith.constant 2.0 : f32
-    %0 = arith.mulf %s, %half : f32
+    %0 = arith.mulf %score, %half : f32
     %1 = math.tanh %0 : f32
     %2 = arith.mulf %1, %two : f32
     attention.yield %2 : f32

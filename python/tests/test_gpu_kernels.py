@@ -6,7 +6,7 @@ checks bounds, races, alignment and meetings on the way.
     python python/tests/test_gpu_kernels.py [--groups=masks,...] [--chips=sm_87,...]
 
 runs all of them, not one in some, and prints each that is out of bounds. Random cases:
-kernel_sweep.py --target=sim:sm_87.
+kernel_sweep.py --target=sim.
 """
 
 from __future__ import annotations
