@@ -55,7 +55,9 @@ config.substitutions.append(
 )
 config.substitutions.append(("%elfatt_build", config.elfatt_build_dir))
 config.substitutions.append(("%cxx", config.cxx_compiler))
-config.substitutions.append(("%cc", config.c_compiler))
+# Programs that use the runtime are linked with what it is checked by.
+sanitize = " -fsanitize=" + config.sanitizers if config.sanitizers else ""
+config.substitutions.append(("%cc", config.c_compiler + sanitize))
 config.substitutions.append(("%mlir_include", config.mlir_include_dir))
 config.substitutions.append(("%elfatt_src", config.elfatt_source_dir))
 
