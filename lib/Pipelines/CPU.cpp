@@ -5,6 +5,7 @@
 #include "elfatt/Dialect/Attention/Transforms/Passes.h"
 #include "elfatt/Pipelines/Stages.h"
 #include "elfatt/Pipelines/Tile.h"
+#include "elfatt/Raise/Passes.h"
 #include "elfatt/Tile/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
@@ -110,6 +111,7 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
     registers = options.vectorBits == 512 ? 32 : 16;
   auto limits = tile::MachineLimits::cpu(options.vectorBits, registers,
                                          options.dotsBF16 && options.vectorBits == 512);
+  pm.addPass(raise::createToLinalgPass());
   pm.addPass(cpu::createChannelsLastPass());
   // No tile holds channels, or lines of keys, of no known number: loops do.
   pm.addPass(tile::createTileMergeKeysPass());

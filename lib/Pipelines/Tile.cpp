@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Pipelines/Tile.h"
 
+#include "elfatt/Raise/Passes.h"
 #include "elfatt/Tile/Passes.h"
 
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
-#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -33,8 +33,8 @@ template <typename Options> static Options getOptions(const tile::MachineLimits 
 }
 
 void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
-  // What is elementwise on tensors would not bufferize.
-  pm.addPass(createConvertElementwiseToLinalgPass());
+  // What is elementwise on tensors, or TOSA, would not bufferize.
+  pm.addPass(raise::createToLinalgPass());
   pm.addPass(tile::createTileDecomposePass());
   pm.addPass(
       tile::createTileSplitContextPass(getOptions<tile::TileSplitContextPassOptions>(limits)));

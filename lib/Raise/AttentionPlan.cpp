@@ -72,6 +72,7 @@ private:
   LogicalResult planOperand(const ProgramElement &element, OperandPlan &plan);
   LogicalResult checkPositions(const ScalarProgram &program);
   LogicalResult buildDomain();
+  std::optional<int64_t> countGroups();
 
   const AttentionParts &parts;
   ScalarReader &reader;
@@ -233,6 +234,8 @@ LogicalResult Planner::buildDomain() {
   if (failed(dims))
     return refuse(Reason::NotAView, why);
   result.dims = *dims;
+  if (parts.isOneRow)
+    result.groups = countGroups();
   if (result.isCausal && (dims->keys.size() != 1 || dims->rows.empty() ||
                           domain.atoms[dims->rows.back()] != result.causalRow))
     return refuse(Reason::NotAView, "the triangle is over keys of several dims");
@@ -243,6 +246,20 @@ LogicalResult Planner::buildDomain() {
       extent && result.scale.factors.empty() &&
       std::abs(result.scale.constant * std::sqrt(double(*extent)) - 1.0) < 1e-6;
   return success();
+}
+
+/// The rows that count what is batch in the source.
+std::optional<int64_t> Planner::countGroups() {
+  llvm::SmallDenseSet<unsigned> batch = reader.getLeaves(parts.batch);
+  int64_t groups = 1;
+  for (unsigned dim : result.dims.rows)
+    if (unsigned atom = result.domain.atoms[dim]; batch.contains(atom)) {
+      std::optional<int64_t> extent = space.getExtent(atom).getStatic();
+      if (!extent)
+        return std::nullopt;
+      groups *= *extent;
+    }
+  return groups;
 }
 
 /// Positions are sums of the op's dims, with strides that are known.

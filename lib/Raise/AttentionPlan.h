@@ -48,6 +48,9 @@ struct RecognisedAttention {
   bool isCausal = false;
   /// The atom of the rows that the triangle is over.
   unsigned causalRow = 0;
+  /// Query heads that share keys, which are rows to the op, where the source tells them
+  /// from tokens.
+  std::optional<int64_t> groups;
   /// The function of a score, in place of the rule for biases.
   std::optional<ScalarProgram> program;
   bool zeroMaskedRows = false;
@@ -61,6 +64,8 @@ struct RecognisedAttention {
 struct AttentionParts {
   // Atoms by class; the channels are d.
   llvm::SmallVector<unsigned> batch, rows, keys, values, channels;
+  /// The rows are one loop of the source, whatever they are cut into.
+  bool isOneRow = false;
   ProgramElement query, key, value;
   llvm::SmallVector<Bias, 0> biases;
   /// The element of the result.

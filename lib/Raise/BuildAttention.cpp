@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "BuildAttention.h"
 
+#include "SiteCost.h"
+
 #include "Positions.h"
 
 #include "elfatt/Raise/Sites.h"
@@ -209,6 +211,8 @@ Operation *elfatt::raise::buildAttention(RecognisedAttention &attention, Locatio
     op = sdpa;
   }
   markRaised(op, attention.hasExcessPrecision, attention.hasExcessRange);
+  if (auto sdpa = dyn_cast<attention::SdpaOp>(op); sdpa && attention.groups)
+    noteGroups(sdpa, *attention.groups);
   Value attended = op->getResult(0);
   if (attention.isLinear && !attention.scale.isOne())
     attended = buildScaled(builder, loc, attended, attention.scale.constant);

@@ -72,7 +72,7 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
       }
     if (refused) {
       ++numRefused;
-      markRefused(*refusedPair, refused->refusal);
+      markRefused(*refusedPair, refused->refusal, refused->isLinear);
     }
   }
 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Recognise.h"
 
+#include "OnlineSoftmax.h"
 #include "Positions.h"
 #include "Softmax.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 #include <cmath>
 
@@ -78,6 +80,7 @@ private:
   LogicalResult matchSdpa();
   LogicalResult matchLinear(const Element &context);
   void noteCasts(ArrayRef<Operation *> casts);
+  bool isFeatureMap(const Scalar &scalar);
   bool readOperand(const Scalar &scalar, ProgramElement &operand);
   bool mentions(const ProgramElement &operand, ArrayRef<unsigned> atoms);
 
@@ -182,6 +185,7 @@ bool Recogniser::readSecond() {
   collect(second.free[pair.side], parts.rows);
   collect(second.free[1 - pair.side], parts.values);
   collect(second.reduced, parts.keys);
+  parts.isOneRow = second.free[pair.side].size() == 1;
   contracted = parts.keys;
   near = readSide(second, pair.side, secondLoops);
   if (!findContext())
@@ -342,6 +346,24 @@ LogicalResult Recogniser::matchSdpa() {
   return success();
 }
 
+/// Whether `scalar` is no linear function of elements: what linear attention makes of
+/// queries and keys.
+bool Recogniser::isFeatureMap(const Scalar &scalar) {
+  SmallVector<Scalar, 0> stack{scalar};
+  for (unsigned steps = 0; !stack.empty() && steps < 32; ++steps) {
+    Scalar opened = reader->open(stack.pop_back_val());
+    Operation *op = opened.getOp();
+    if (!op || op->getNumRegions() != 0)
+      continue;
+    if (isa<arith::MaximumFOp, arith::MaxNumFOp, arith::SelectOp>(op) ||
+        isa<math::MathDialect>(op->getDialect()))
+      return true;
+    for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i)
+      stack.push_back(reader->getOperand(opened, i));
+  }
+  return false;
+}
+
 /// O[b,i,e] = sum_d softmax_d(Q) C[b,d,e],  C[b,d,e] = sum_j softmax_j(K) V[b,j,e]:
 /// `second` contracts d, `first` contracts j.
 LogicalResult Recogniser::matchLinear(const Element &context) {
@@ -358,6 +380,7 @@ LogicalResult Recogniser::matchLinear(const Element &context) {
   if (!sides[0] || !sides[1])
     return refuse(Reason::NotAView);
   unsigned keySide = mentions(0u, parts.channels) ? 0 : 1;
+  verdict.isLinear = isFeatureMap(far) && isFeatureMap(sides[keySide]);
   if (isRelu(*reader, far) && isRelu(*reader, sides[keySide]))
     return refuse(Reason::ReluLinearAttention);
   // What scales the queries' softmax scales the result.
@@ -414,6 +437,9 @@ Verdict Recogniser::run() {
     }
   std::optional<Element> context = findContext();
   LogicalResult matched = context ? matchLinear(*context) : matchSdpa();
+  if (failed(matched) && verdict.refusal.reason == Reason::NoSoftmax && !context &&
+      isOnlineSoftmax(*reader, near, pair))
+    matched = refuse(Reason::OnlineSoftmax);
   for (const Contraction *each : {&pair.first, &pair.second}) {
     Type type = getElementTypeOrSelf(each->getResult().getType());
     result.hasExcessPrecision |= type.isF16() || type.isBF16();

@@ -23,6 +23,8 @@ struct Verdict {
   /// Whether the pair is a site at all; then `refusal` says why it stays.
   bool isSite = false;
   Refusal refusal{Reason::NoSoftmax, ""};
+  /// Whether it looks like Q (K^T V).
+  bool isLinear = false;
 };
 
 Verdict recognise(const ContractionPair &pair, const RecogniseOptions &options,

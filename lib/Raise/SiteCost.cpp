@@ -104,8 +104,42 @@ template <typename OpTy> static SiteShape getShape(OpTy op, bool hasPositions) {
   return shape;
 }
 
-SiteShape elfatt::raise::getSiteShape(attention::SdpaOp op) {
+/// The shape with `groups` heads for each that has keys of its own; fails where that is
+/// no divisor of the rows.
+static std::optional<SiteShape> regroup(attention::SdpaOp op, SiteShape shape, int64_t groups) {
+  auto dims = attention::AttentionDims::get(op);
+  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
+  std::optional<unsigned> heads = getHeadDim(dims, op.getIndexingMapsArray());
+  std::optional<int64_t> rows = multiplyAll(dims.rows, ranges).get();
+  if (!rows || groups <= 0 || *rows % groups != 0)
+    return std::nullopt;
+  shape.queries = *rows / groups;
+  shape.heads = heads ? ranges[*heads] : 1;
+  shape.heads *= groups;
+  return shape;
+}
+
+static SiteShape getShownShape(attention::SdpaOp op) {
   return getShape(op, op.getCausal() || !op.getScore().empty());
+}
+
+void elfatt::raise::noteGroups(attention::SdpaOp op, int64_t groups) {
+  SiteShape shown = getShownShape(op);
+  // Heads that share one head of keys may be folded into the rows of one product.
+  if (groups == 1 && attention::AttentionDims::get(op).batch.size() <= 1 &&
+      shown.queries.get() == shown.keys.get())
+    return;
+  if (std::optional<SiteShape> shape = regroup(op, shown, groups))
+    if (shape->queries.get() != shown.queries.get())
+      op->setAttr(kGroupsAttr, Builder(op->getContext()).getI64IntegerAttr(groups));
+}
+
+SiteShape elfatt::raise::getSiteShape(attention::SdpaOp op) {
+  SiteShape shown = getShownShape(op);
+  auto groups = op->getAttrOfType<IntegerAttr>(kGroupsAttr);
+  if (!groups || groups.getValue().getSignificantBits() > 64)
+    return shown;
+  return regroup(op, shown, groups.getValue().getSExtValue()).value_or(shown);
 }
 SiteShape elfatt::raise::getSiteShape(attention::LinearOp op) {
   return getShape(op, /*hasPositions=*/false);

@@ -20,6 +20,12 @@ struct SiteShape : target::AttentionSizes {
   std::array<Count, 6> getSizes() const { return {batch, heads, queries, keys, channels, values}; }
 };
 
+/// On an sdpa whose dims do not show it: how many query heads share keys, which are rows
+/// to the op.
+inline constexpr llvm::StringLiteral kGroupsAttr = "attention.groups";
+/// Notes `groups` on `op` where its dims would be read otherwise.
+void noteGroups(attention::SdpaOp op, int64_t groups);
+
 SiteShape getSiteShape(attention::SdpaOp op);
 SiteShape getSiteShape(attention::LinearOp op);
 SiteShape getSiteShape(attention::ElfattOp op);

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -29,7 +30,8 @@ void elfatt::raise::markRaised(Operation *op, bool excessPrecision, bool excessR
     op->setAttr(kExcessAttr, builder.getArrayAttr(excess));
 }
 
-void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refusal) {
+void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refusal,
+                                bool isLinear) {
   Operation *second = pair.second.op;
   Builder builder(second->getContext());
   std::string message = getText(refusal.reason).str();
@@ -42,7 +44,7 @@ void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refu
     if (std::optional<int64_t> known = count.get())
       entries.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(*known)));
   };
-  SiteShape shape = getSiteShape(pair, refusal.reason == Reason::ReluLinearAttention);
+  SiteShape shape = getSiteShape(pair, isLinear);
   for (auto [name, size] : llvm::zip_equal(SiteShape::kNames, shape.getSizes()))
     note(name, size);
   target::Cost cost = getSiteCost(pair);
@@ -59,9 +61,13 @@ void elfatt::raise::markRefused(const ContractionPair &pair, const Refusal &refu
 /// What is done to the scores, the strongest first: "causal", "mask", "additive".
 static SmallVector<StringRef> getBiasKinds(attention::SdpaOp op) {
   bool isMasked = false, isAddedTo = false;
+  const bool hasRule = op.getScore().empty();
   for (Value bias : op.getBias())
-    (getElementTypeOrSelf(bias.getType()).isInteger(1) ? isMasked : isAddedTo) = true;
-  // What a score region adds and selects need not be an operand.
+    if (getElementTypeOrSelf(bias.getType()).isInteger(1))
+      isMasked = true;
+    else
+      isAddedTo |= hasRule;
+  // A score region may use an operand otherwise, and add or select what is none.
   for (Region &region : op->getRegions())
     for (Operation &inner : region.getOps()) {
       isMasked |= isa<arith::SelectOp>(inner);
@@ -191,19 +197,35 @@ static Site getRefused(Operation *op, DictionaryAttr attr) {
   return site;
 }
 
+/// The site that `op` is, if it is one.
+static std::optional<Site> getSite(Operation *op) {
+  return llvm::TypeSwitch<Operation *, std::optional<Site>>(op)
+      .Case<attention::SdpaOp, attention::LinearOp, attention::ElfattOp>(
+          [](auto raised) { return getRaised(raised); })
+      .Default([](Operation *other) -> std::optional<Site> {
+        if (auto refused = other->getAttrOfType<DictionaryAttr>(kRefusedAttr))
+          return getRefused(other, refused);
+        return std::nullopt;
+      });
+}
+
 SmallVector<Site, 0> elfatt::raise::collectSites(Operation *module) {
   SmallVector<Site, 0> sites;
   module->walk([&](Operation *op) {
-    if (auto sdpa = dyn_cast<attention::SdpaOp>(op))
-      sites.push_back(getRaised(sdpa));
-    else if (auto linear = dyn_cast<attention::LinearOp>(op))
-      sites.push_back(getRaised(linear));
-    else if (auto elfatt = dyn_cast<attention::ElfattOp>(op))
-      sites.push_back(getRaised(elfatt));
-    else if (auto refused = op->getAttrOfType<DictionaryAttr>(kRefusedAttr))
-      sites.push_back(getRefused(op, refused));
+    if (std::optional<Site> site = getSite(op))
+      sites.push_back(std::move(*site));
   });
   return sites;
+}
+
+bool elfatt::raise::hasSites(Operation *op) {
+  return op
+      ->walk([](Operation *inner) {
+        bool isSite = isa<attention::SdpaOp, attention::LinearOp, attention::ElfattOp>(inner) ||
+                      inner->hasAttr(kRefusedAttr);
+        return isSite ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
 }
 
 void elfatt::raise::emitRemarks(Operation *module) {

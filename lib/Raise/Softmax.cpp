@@ -147,6 +147,74 @@ static LogicalResult matchMaximum(ScalarReader &reader, const Scalar &exponent, 
   }
 }
 
+/// The sum of exponentials that `shift` is the logarithm of, to the same base as
+/// exp(factor * x).
+static std::optional<Reduction> matchLogOfSum(ScalarReader &reader, const Scalar &shift,
+                                              double factor, SmallVectorImpl<Operation *> &casts) {
+  Operation *op = shift.getOp();
+  if (!(isa_and_nonnull<math::LogOp>(op) && factor == 1.0) &&
+      !(isa_and_nonnull<math::Log2Op>(op) && factor == std::log(2.0)))
+    return std::nullopt;
+  std::optional<Reduction> sum =
+      reader.matchReduction(skipCasts(reader, reader.getOperand(shift, 0), &casts));
+  if (!sum || !isa<arith::AddFOp>(sum->combiner) || reader.getConstantDouble(sum->init) != 0.0)
+    return std::nullopt;
+  std::optional<Exponential> summand =
+      matchExponential(reader, skipCasts(reader, sum->body, &casts));
+  if (!summand || summand->factor != factor)
+    return std::nullopt;
+  sum->body = skipCasts(reader, summand->exponent, &casts);
+  return sum;
+}
+
+/// Reads `probability` as the exponential of a log-softmax:
+///   exp(Y - log(sum_r exp(Y)))    exp(X - (log(sum_r exp(X - M)) + M))
+/// False where it is none.
+static FailureOr<bool> matchLogSoftmax(ScalarReader &reader, const Scalar &probability,
+                                       Softmax &softmax, Refusal &why) {
+  std::optional<Exponential> exponential = matchExponential(reader, probability);
+  if (!exponential)
+    return false;
+  SmallVector<Operation *> casts;
+  Scalar difference = skipCasts(reader, exponential->exponent, &casts);
+  if (!isa_and_nonnull<arith::SubFOp>(difference.getOp()))
+    return false;
+  Scalar logits = skipCasts(reader, reader.getOperand(difference, 0), &casts);
+  Scalar shift = skipCasts(reader, reader.getOperand(difference, 1), &casts);
+  std::optional<Scalar> maximum;
+  std::optional<Reduction> sum = matchLogOfSum(reader, shift, exponential->factor, casts);
+  if (!sum && isa_and_nonnull<arith::AddFOp>(shift.getOp()))
+    for (unsigned side : {0, 1}) {
+      Scalar log = skipCasts(reader, reader.getOperand(shift, side), &casts);
+      if (sum || !(sum = matchLogOfSum(reader, log, exponential->factor, casts)))
+        continue;
+      maximum = skipCasts(reader, reader.getOperand(shift, 1 - side), &casts);
+      if (!isa_and_nonnull<arith::SubFOp>(sum->body.getOp()) ||
+          !reader.isSame(*maximum, skipCasts(reader, reader.getOperand(sum->body, 1))))
+        return false;
+      sum->body = skipCasts(reader, reader.getOperand(sum->body, 0), &casts);
+    }
+  if (!sum)
+    return false;
+  auto axis = matchReductionOf(reader, *sum, logits);
+  if (!axis) {
+    why = {Reason::SumOfOtherValues, ""};
+    return failure();
+  }
+  softmax.axis = *axis;
+  softmax.factor = exponential->factor;
+  llvm::append_range(softmax.casts, casts);
+  if (maximum) {
+    FailureOr<bool> isShift = matchShift(reader, logits, *maximum, softmax, why);
+    if (failed(isShift))
+      return failure();
+    softmax.hasMax |= *isShift;
+  }
+  if (failed(matchMaximum(reader, logits, softmax, why)))
+    return failure();
+  return true;
+}
+
 /// `scalar` as an element of `linalg.softmax`.
 static bool matchSoftmaxOp(ScalarReader &reader, const Scalar &scalar, Softmax &softmax) {
   Value source = scalar.element.source;
@@ -234,7 +302,7 @@ static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
   return success();
 }
 
-/// Reads `probability` as a softmax; where it is no quotient of an exponential at all,
+/// Reads `probability` as a softmax; where it is no exponential that is normalised at all,
 /// `why` stays NoSoftmax and `rest` is what there is.
 static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probability, Scalar &rest,
                                       Refusal &why) {
@@ -249,13 +317,19 @@ static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probab
     scalar = skipNeutral(reader, scalar, softmax.casts);
 
   std::optional<Quotient> quotient = matchQuotient(reader, scalar);
-  if (!quotient || !matchExponential(reader, skipCasts(reader, quotient->numerator))) {
-    why = {Reason::NoSoftmax, ""};
-    rest = scalar;
-    return failure();
+  if (quotient && matchExponential(reader, skipCasts(reader, quotient->numerator))) {
+    if (failed(matchParts(reader, quotient->numerator, quotient->divisor, softmax, why)))
+      return failure();
+  } else {
+    FailureOr<bool> isLogSoftmax = matchLogSoftmax(reader, scalar, softmax, why);
+    if (failed(isLogSoftmax))
+      return failure();
+    if (!*isLogSoftmax) {
+      why = {Reason::NoSoftmax, ""};
+      rest = scalar;
+      return failure();
+    }
   }
-  if (failed(matchParts(reader, quotient->numerator, quotient->divisor, softmax, why)))
-    return failure();
   softmax.zeroMaskedRows |= isGuarded;
   // The guard also catches rows that are NaN for another reason; the op does not.
   softmax.hasExcessRange |= isNaNGuard;

@@ -340,3 +340,93 @@ func.func @no_softmax(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2
   %r = linalg.batch_matmul ins(%s0, %v : tensor<2x4x6xf32>, tensor<2x6x8xf32>) outs(%zo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
   return %r : tensor<2x4x8xf32>
 }
+
+// -----
+
+// The logarithm is that of the shifted exponentials, and the maximum is not added to it.
+#id = affine_map<(b, i, j) -> (b, i, j)>
+#row = affine_map<(b, i, j) -> (b, i)>
+func.func @log_of_other_sum(%q: tensor<2x4x8xf32>, %k: tensor<2x6x8xf32>, %v: tensor<2x6x8xf32>) -> tensor<2x4x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %low = arith.constant 0xFF800000 : f32
+  %kt0 = tensor.empty() : tensor<2x8x6xf32>
+  %kt = linalg.transpose ins(%k : tensor<2x6x8xf32>) outs(%kt0 : tensor<2x8x6xf32>) permutation = [0, 2, 1]
+  %es = tensor.empty() : tensor<2x4x6xf32>
+  %zs = linalg.fill ins(%zero : f32) outs(%es : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
+  %s = linalg.batch_matmul ins(%q, %kt : tensor<2x4x8xf32>, tensor<2x8x6xf32>) outs(%zs : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
+  %er = tensor.empty() : tensor<2x4xf32>
+  %m0 = linalg.fill ins(%low : f32) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %m = linalg.reduce { arith.maximumf } ins(%s : tensor<2x4x6xf32>) outs(%m0 : tensor<2x4xf32>) dimensions = [2]
+  %z0 = linalg.fill ins(%zero : f32) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %eo = tensor.empty() : tensor<2x4x8xf32>
+  %zo = linalg.fill ins(%zero : f32) outs(%eo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  %e = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s, %m : tensor<2x4x6xf32>, tensor<2x4xf32>) outs(%es : tensor<2x4x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %d = arith.subf %a, %b : f32
+    %x = math.exp %d : f32
+    linalg.yield %x : f32
+  } -> tensor<2x4x6xf32>
+  %z = linalg.reduce { arith.addf } ins(%e : tensor<2x4x6xf32>) outs(%z0 : tensor<2x4xf32>) dimensions = [2]
+  %p = linalg.generic {indexing_maps = [#id, #row, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s, %m, %z : tensor<2x4x6xf32>, tensor<2x4xf32>, tensor<2x4xf32>) outs(%es : tensor<2x4x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32, %out: f32):
+    %l = math.log %c : f32
+    %y = arith.subf %a, %l : f32
+    %x = math.exp %y : f32
+    linalg.yield %x : f32
+  } -> tensor<2x4x6xf32>
+  // expected-remark @below {{attention not raised (sum-of-other-values)}}
+  %r = linalg.batch_matmul ins(%p, %v : tensor<2x4x6xf32>, tensor<2x6x8xf32>) outs(%zo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  return %r : tensor<2x4x8xf32>
+}
+
+// -----
+
+// Two chunks of keys that meet in one division.
+#id = affine_map<(b, i, j) -> (b, i, j)>
+#row = affine_map<(b, i, j) -> (b, i)>
+func.func @online_softmax(%q: tensor<2x4x8xf32>, %k1: tensor<2x8x6xf32>, %k2: tensor<2x8x6xf32>, %v1: tensor<2x6x8xf32>, %v2: tensor<2x6x8xf32>) -> tensor<2x4x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %low = arith.constant 0xFF800000 : f32
+  %es = tensor.empty() : tensor<2x4x6xf32>
+  %zs = linalg.fill ins(%zero : f32) outs(%es : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
+  %s1 = linalg.batch_matmul ins(%q, %k1 : tensor<2x4x8xf32>, tensor<2x8x6xf32>) outs(%zs : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
+  %s2 = linalg.batch_matmul ins(%q, %k2 : tensor<2x4x8xf32>, tensor<2x8x6xf32>) outs(%zs : tensor<2x4x6xf32>) -> tensor<2x4x6xf32>
+  %er = tensor.empty() : tensor<2x4xf32>
+  %m0 = linalg.fill ins(%low : f32) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %z0 = linalg.fill ins(%zero : f32) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %m1 = linalg.reduce { arith.maximumf } ins(%s1 : tensor<2x4x6xf32>) outs(%m0 : tensor<2x4xf32>) dimensions = [2]
+  %m2 = linalg.reduce { arith.maximumf } ins(%s2 : tensor<2x4x6xf32>) outs(%m0 : tensor<2x4xf32>) dimensions = [2]
+  %m = linalg.max ins(%m1, %m2 : tensor<2x4xf32>, tensor<2x4xf32>) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %e1 = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s1, %m : tensor<2x4x6xf32>, tensor<2x4xf32>) outs(%es : tensor<2x4x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %d = arith.subf %a, %b : f32
+    %x = math.exp %d : f32
+    linalg.yield %x : f32
+  } -> tensor<2x4x6xf32>
+  %e2 = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%s2, %m : tensor<2x4x6xf32>, tensor<2x4xf32>) outs(%es : tensor<2x4x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %d = arith.subf %a, %b : f32
+    %x = math.exp %d : f32
+    linalg.yield %x : f32
+  } -> tensor<2x4x6xf32>
+  %z1 = linalg.reduce { arith.addf } ins(%e1 : tensor<2x4x6xf32>) outs(%z0 : tensor<2x4xf32>) dimensions = [2]
+  %z = linalg.reduce { arith.addf } ins(%e2 : tensor<2x4x6xf32>) outs(%z1 : tensor<2x4xf32>) dimensions = [2]
+  %eo = tensor.empty() : tensor<2x4x8xf32>
+  %zo = linalg.fill ins(%zero : f32) outs(%eo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  // expected-remark @below {{attention not raised (online-softmax): the softmax is spread over several products}}
+  %o1 = linalg.batch_matmul ins(%e1, %v1 : tensor<2x4x6xf32>, tensor<2x6x8xf32>) outs(%zo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  // expected-remark @below {{attention not raised (online-softmax)}}
+  %o2 = linalg.batch_matmul ins(%e2, %v2 : tensor<2x4x6xf32>, tensor<2x6x8xf32>) outs(%zo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  %o = linalg.add ins(%o1, %o2 : tensor<2x4x8xf32>, tensor<2x4x8xf32>) outs(%eo : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  %r = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+    ins(%o, %z : tensor<2x4x8xf32>, tensor<2x4xf32>) outs(%eo : tensor<2x4x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %x = arith.divf %a, %b : f32
+    linalg.yield %x : f32
+  } -> tensor<2x4x8xf32>
+  return %r : tensor<2x4x8xf32>
+}

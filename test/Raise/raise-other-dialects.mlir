@@ -53,3 +53,14 @@ func.func @tosa(%q: tensor<2x64x32xf32>, %k: tensor<2x64x32xf32>, %v: tensor<2x6
   %o = tosa.matmul %p, %v, %zp, %zp : (tensor<2x64x64xf32>, tensor<2x64x32xf32>, tensor<1xf32>, tensor<1xf32>) -> tensor<2x64x32xf32>
   return %o : tensor<2x64x32xf32>
 }
+
+// What has no attention stays as it is.
+// CHECK-LABEL: func.func @no_attention
+// CHECK-NEXT: %[[X:.*]] = tosa.exp %arg0
+// CHECK-NEXT: %[[Y:.*]] = arith.addf %[[X]], %arg0 : tensor<4xf32>
+// CHECK-NEXT: return %[[Y]]
+func.func @no_attention(%a: tensor<4xf32>) -> tensor<4xf32> {
+  %x = tosa.exp %a : (tensor<4xf32>) -> tensor<4xf32>
+  %y = arith.addf %x, %a : tensor<4xf32>
+  return %y : tensor<4xf32>
+}

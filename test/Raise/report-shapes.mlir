@@ -129,3 +129,20 @@ func.func @huge(%q: tensor<9223372036854775807x8xf32>, %o: tensor<92233720368547
     outs(%o : tensor<9223372036854775807x8xf32>) -> tensor<9223372036854775807x8xf32>
   return %r : tensor<9223372036854775807x8xf32>
 }
+
+// -----
+
+// A temperature is a tensor beside the scores, and adds nothing.
+func.func @temperature(%q: tensor<2x4x8xf32>, %t: tensor<2xf32>, %o: tensor<2x4x8xf32>) -> tensor<2x4x8xf32> {
+  // expected-remark @below {{bias none, score function}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(h, i, j, d, e) -> (h, i, d)>, affine_map<(h, i, j, d, e) -> (h, j, d)>, affine_map<(h, i, j, d, e) -> (h, j, e)>,
+      affine_map<(h, i, j, d, e) -> (h)>, affine_map<(h, i, j, d, e) -> (h, i, e)>]
+    ins(%q, %q, %q : tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<2x4x8xf32>) bias(%t : tensor<2xf32>) outs(%o : tensor<2x4x8xf32>)
+    score {
+    ^bb0(%s: f32, %b: f32, %h: index, %i: index, %j: index):
+      %x = arith.mulf %s, %b : f32
+      attention.yield %x : f32
+    } -> tensor<2x4x8xf32>
+  return %r : tensor<2x4x8xf32>
+}

@@ -8,13 +8,14 @@ def RaisePass : Pass<"elfatt-raise", "::mlir::ModuleOp"> {
   let summary = "Raise attention and say what was found";
   let description = [{
     Runs the passes of this stage in order and emits one remark at every site,
-    raised or refused. Before them upstream's passes lower what is not linalg but stands
-    for it: ops of TOSA, and elementwise ops of arith and math on tensors.
+    raised or refused. `elfatt-raise-to-linalg` comes first, so that attention in TOSA, or
+    in elementwise ops of arith and math on tensors, is found. A function without a site
+    stays as it was.
 
     - Preconditions: linalg, TOSA, tensor, arith and math on tensors; anything else is left
       alone.
-    - Postconditions: those of `elfatt-raise-attention`; no TOSA, no elementwise op on a
-      tensor outside of linalg.
+    - Postconditions: those of `elfatt-raise-attention`; in functions with a site no TOSA,
+      and no elementwise op on a tensor outside of linalg.
     - Changes numerics: as `elfatt-raise-attention` does.
   }];
   let options = [
@@ -27,6 +28,28 @@ def RaisePass : Pass<"elfatt-raise", "::mlir::ModuleOp"> {
     "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
     "::mlir::tensor::TensorDialect"];
+}
+
+def ToLinalgPass : Pass<"elfatt-raise-to-linalg", "::mlir::ModuleOp"> {
+  let summary = "Lower to linalg what upstream has a lowering for";
+  let description = [{
+    Runs upstream's passes on what is not linalg but stands for it: ops of TOSA, and
+    elementwise ops of arith and math on tensors.
+
+    - Preconditions: none; anything else is left alone.
+    - Postconditions: no TOSA, no elementwise op on a tensor outside of linalg.
+    - Changes numerics: as upstream's passes do.
+
+    Before:
+    ```mlir
+    %x = math.exp %d : tensor<2x64x64xf32>
+    ```
+    After: a `linalg.generic` with `math.exp` in its body.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 
 def SimplifySizesPass : Pass<"elfatt-raise-simplify-sizes"> {

@@ -24,6 +24,8 @@ namespace elfatt::raise {
   X(SigmoidInsteadOfSoftmax, "sigmoid-instead-of-softmax",                                         \
     "the scores go through a sigmoid, not a softmax")                                              \
   X(NoSoftmax, "no-softmax", "there is no softmax between the two products")                       \
+  X(OnlineSoftmax, "online-softmax",                                                               \
+    "the softmax is spread over several products, each with some of the keys")                     \
   X(ReluLinearAttention, "relu-linear-attention",                                                  \
     "queries and keys go through a ReLU, not a softmax")                                           \
   X(TalkingHeads, "talking-heads", "a weight mixes the heads between the two products")            \

@@ -28,7 +28,8 @@ inline constexpr llvm::StringLiteral kApartAttr = "attention.apart";
 
 void markRaised(mlir::Operation *op, bool excessPrecision, bool excessRange);
 /// Marks the site that ends in `pair`'s second contraction.
-void markRefused(const ContractionPair &pair, const Refusal &refusal);
+/// `isLinear`: it looks like Q (K^T V).
+void markRefused(const ContractionPair &pair, const Refusal &refusal, bool isLinear);
 
 struct Site {
   mlir::Operation *op;
@@ -39,6 +40,9 @@ struct Site {
 
 /// The sites of `module` in order.
 llvm::SmallVector<Site, 0> collectSites(mlir::Operation *module);
+
+/// Whether `op` or what is in it is one.
+bool hasSites(mlir::Operation *op);
 
 /// One remark at each site.
 void emitRemarks(mlir::Operation *module);

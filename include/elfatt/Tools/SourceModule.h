@@ -14,8 +14,9 @@
 namespace elfatt {
 
 struct SourceModule {
-  /// Reads and parses `file` with all dialects known; diagnostics show the line
-  /// that they are about. False, with the errors printed, when that fails.
+  /// Reads and parses `file` with all dialects known, and refuses what no machine can run:
+  /// functions that call themselves, tensors that no memory holds. Diagnostics show the
+  /// line that they are about. False, with the errors printed, when that fails.
   bool parse(Tool &tool, llvm::StringRef file);
 
   // In this order: the module goes first, the context last.
