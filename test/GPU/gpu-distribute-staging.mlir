@@ -10,7 +10,7 @@ gpu.module @kernels {
   // CHECK: scf.for %[[TURN:.*]] = %{{.*}} to %{{.*}} step
   // CHECK: %[[ROWS:.*]] = arith.constant 16 : index
   // CHECK: %[[FAR:.*]] = arith.muli %[[TURN]], %[[ROWS]]
-  // CHECK: %[[I:.*]] = arith.addi %[[ROW]], %[[FAR]]
+  // CHECK: %[[I:.*]] = arith.addi %[[FAR]], %[[ROW]]
   // CHECK: %[[J:.*]] = arith.muli %[[CHUNK]]
   // CHECK: vector.load %{{.*}}[%[[I]], %[[J]]] {alignment = 16 : i64} : memref<64x32xf16>, vector<8xf16>
   // CHECK: vector.store {{.*}} {alignment = 16 : i64}
@@ -92,6 +92,23 @@ gpu.module @kernels {
   // CHECK: arith.remui %[[POSITION]], %[[THREE]] : index
   gpu.func @rows_of_three(%a: memref<64x24xf16>) workgroup(%s: memref<64x24xf16, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
     linalg.copy ins(%a : memref<64x24xf16>) outs(%s : memref<64x24xf16, 3>)
+    gpu.return
+  }
+
+  // Of 65 elements, one after the other, 16 are taken at once and 15 threads wait in the last turn:
+  // row after row there were as many divisions as elements.
+  // CHECK-LABEL: gpu.func @long_rows_of_any_length
+  // CHECK: %[[ROW:.*]] = arith.divui %{{.*}}, %[[WIDTH:c16.*]] : index
+  // CHECK: %[[AT:.*]] = arith.remui %{{.*}}, %[[WIDTH]] : index
+  // CHECK: scf.for %[[ROWS:.*]] = {{.*}} to %c16
+  // CHECK: scf.for %[[TURN:.*]] = {{.*}} to %c5
+  // CHECK: %[[FAR:.*]] = arith.muli %[[TURN]], %c16
+  // CHECK: %[[J:.*]] = arith.addi %[[FAR]], %[[AT]]
+  // CHECK: arith.cmpi ult, %[[J]]
+  // CHECK-NOT: arith.divui
+  // CHECK: memref.load %{{.*}}[%{{.*}}, %[[J]]]
+  gpu.func @long_rows_of_any_length(%a: memref<64x65xf32>) workgroup(%s: memref<64x65xf32, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    linalg.copy ins(%a : memref<64x65xf32>) outs(%s : memref<64x65xf32, 3>)
     gpu.return
   }
 
