@@ -80,6 +80,23 @@ class Joint(nn.Module):
         return joined[:, text.shape[1] :], joined[:, : text.shape[1]]
 
 
+class Windows(nn.Module):
+    """Attention in 2x2 windows of an image whose height and width are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(C, 3 * C)
+
+    def forward(self, x: TENSOR) -> TENSOR:
+        b, h, w, c = x.shape
+        x = x.view(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 2, 4, 5)
+        y = self.qkv(x.reshape(-1, 4, c)).view(-1, 4, 3, HEADS, c // HEADS)
+        q, k, v = y.permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        y = y.reshape(b, h // 2, w // 2, 2, 2, c).permute(0, 1, 3, 2, 4, 5)
+        return y.reshape(b, h, w, c)
+
+
 class Case(NamedTuple):
     make: Callable[[], nn.Module]
     example: Tuple[TENSOR, ...]
@@ -110,6 +127,9 @@ CASES: Dict[str, Case] = {
         OnImages, (IMAGE,), [(0, 0), (0, 2), (0, 3)], (_random(3, C, 5, 3),)
     ),
     "heights": Case(OnImages, (IMAGE,), [(0, 2)], (_random(2, C, 7, 6),)),
+    "windows": Case(
+        Windows, (_random(2, 4, 6, C),), [(0, 1), (0, 2)], (_random(2, 6, 8, C),)
+    ),
     "joint": Case(
         Joint,
         (TOKENS, _random(2, 3, C)),
@@ -145,6 +165,28 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     run = elfatt.import_torch(case.make().eval(), *case.example, dynamic=case.dynamic)
     with pytest.raises(elfatt.Error, match="mismatching"):
         run.compile()(MORE, _random(2, 4, C))
+
+
+def test_windows_that_do_not_fit_are_refused() -> None:
+    if find_tool("elfatt-compile") is None:
+        pytest.skip("elfatt-compile is not built")
+    case = CASES["windows"]
+    run = elfatt.import_torch(case.make().eval(), *case.example, dynamic=case.dynamic)
+    with pytest.raises(elfatt.Error, match="no multiple of what splits it"):
+        run.compile()(_random(2, 5, 6, C))
+
+
+def test_merges_and_splits_of_open_sizes() -> None:
+    class Rows(nn.Module):
+        def forward(self, x: TENSOR) -> TENSOR:
+            return x.reshape(-1, 16) * 2
+
+    if find_tool("elfatt-compile") is None:
+        pytest.skip("elfatt-compile is not built")
+    x = _random(2, 6, 4, 8)
+    run = elfatt.import_torch(Rows(), x, dynamic=[(0, 0), (0, 1)]).compile()
+    for inputs in (x, _random(3, 5, 4, 8)):
+        assert torch.equal(run(inputs), Rows()(inputs))
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,90 @@ def merge_views(operations: Iterable[ir.Operation]) -> None:
         operation.erase()
 
 
+def split_dims(operations: Iterable[ir.Operation]) -> None:
+    """Makes ``tensor.expand_shape`` of each ``torch.prims.split_dim`` of an open size,
+    and asserts that it can be divided so. torch-mlir 20261001 checks nothing, and does not
+    say which sizes two open ones have."""
+    has_casts = False
+    for operation in operations:
+        if operation.name != "torch.prims.split_dim":
+            continue
+        source, dim, outer = operation.operands
+        result = operation.results[0]
+        old, new = (_TENSOR.fullmatch(str(value.type)) for value in (source, result))
+        place = _constant(dim)
+        if not old or not new or place is None:
+            continue
+        if _shape(old[1])[place] is not None:
+            continue
+        with source.context, operation.location, ir.InsertionPoint(operation):
+            if not has_casts:
+                _load_casts()
+                has_casts = True
+            inner = _create("torch_c.to_builtin_tensor", _builtin(old), source)
+            split = _split(inner, _shape(new[1]), _builtin(new), place, outer)
+            back = _create("torch_c.from_builtin_tensor", result.type, split)
+        result.replace_all_uses_with(back)
+        operation.erase()
+
+
+def _constant(value: ir.Value) -> Optional[int]:
+    owner = getattr(value.owner, "operation", None)
+    if owner is None or owner.name != "torch.constant.int":
+        return None
+    return int(ir.IntegerAttr(owner.attributes["value"]).value)
+
+
+def _split(
+    source: ir.Value, shape: Shape, kind: ir.Type, place: int, outer: ir.Value
+) -> ir.Value:
+    """``source`` with its dimension ``place`` in two, the first of size ``outer``."""
+    index, i64 = ir.IndexType.get(), ir.IntegerType.get_signless(64)
+
+    def number(value: int) -> ir.Value:
+        return _create("arith.constant", index, value=ir.IntegerAttr.get(index, value))
+
+    def size(d: int) -> ir.Value:
+        return _create("tensor.dim", index, source, number(d))
+
+    first = _create("arith.index_cast", index, _create("torch_c.to_i64", i64, outer))
+    whole, known = size(place), shape[place + 1]
+    second = (
+        _create("arith.divsi", index, whole, first) if known is None else number(known)
+    )
+    equal = _create(
+        "arith.cmpi",
+        ir.IntegerType.get_signless(1),
+        _create("arith.muli", index, first, second),
+        whole,
+        predicate=ir.IntegerAttr.get(i64, 0),
+    )
+    ir.Operation.create(
+        "cf.assert",
+        operands=[equal],
+        attributes={
+            "msg": ir.StringAttr.get("a size is no multiple of what splits it")
+        },
+    )
+    sizes = []
+    for d, extent in enumerate(shape):
+        if extent is not None:
+            continue
+        beside = {place: first, place + 1: second}.get(d)
+        sizes.append(size(d - (d > place)) if beside is None else beside)
+    groups = [[d] for d in range(place)] + [[place, place + 1]]
+    groups += [[d] for d in range(place + 2, len(shape))]
+    static = [ir.ShapedType.get_dynamic_size() if s is None else s for s in shape]
+    return _create(
+        "tensor.expand_shape",
+        kind,
+        source,
+        *sizes,
+        reassociation=ir.Attribute.parse(str(groups)),
+        static_output_shape=ir.DenseI64ArrayAttr.get(static),
+    )
+
+
 def _load_casts() -> None:
     """Loads the dialect ``torch_c`` into the current context, by a pass that needs it."""
     PassManager.parse("builtin.module(torch-func-backend-type-conversion)").run(
@@ -121,9 +205,9 @@ def _builtin(found: "re.Match[str]") -> ir.Type:
 
 
 def _create(
-    name: str, kind: ir.Type, operand: ir.Value, **attributes: ir.Attribute
+    name: str, kind: ir.Type, *operands: ir.Value, **attributes: ir.Attribute
 ) -> ir.Value:
     created = ir.Operation.create(
-        name, results=[kind], operands=[operand], attributes=attributes
+        name, results=[kind], operands=operands, attributes=attributes
     )
     return created.results[0]

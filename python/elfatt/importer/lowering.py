@@ -24,7 +24,7 @@ from torch_mlir.passmanager import PassManager
 
 from elfatt.errors import Error
 from elfatt.importer import ByteSink
-from elfatt.importer.dynamic_views import is_wrong_cast, merge_views
+from elfatt.importer.dynamic_views import is_wrong_cast, merge_views, split_dims
 
 LINALG_PIPELINE = (
     "builtin.module(torch-backend-to-linalg-on-tensors-backend-pipeline"
@@ -149,6 +149,7 @@ def lower_torch(
     run_pipeline(module, to_backend, describe)
     _refuse_unstructured(module, describe)
     merge_views(operations_in(module.operation))
+    split_dims(operations_in(module.operation))
     run_pipeline(module, LINALG_PIPELINE, describe)
     check_lowered(module, describe)
     drop_attributes(module, "torch.")

@@ -21,7 +21,7 @@ import torch
 from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 
 from elfatt.errors import Error
-from elfatt.importer import torch_fused, torch_views
+from elfatt.importer import torch_fused, torch_open_views, torch_views
 from elfatt.importer.fold_constants import fold_constants
 from elfatt.importer.loading import describe, user_error
 
@@ -163,6 +163,7 @@ def export(
     _check_exported(program, module)
     fold_constants(program)
     _fill_empty(program)
+    torch_open_views.split_views(program)
     return program
 
 
