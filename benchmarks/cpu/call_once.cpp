@@ -1,70 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Calls a compiled @attention twice: once to warm up, once inside `measured`, which is
-// what callgrind counts. Linked with the code of @attention and with libelfatt_runtime;
-// SHAPES lists the arguments' shapes, RESULT_RANK the rank of the only result.
+// Calls @main of a bundle of float32 twice on one thread: once to warm up, once inside `measured`,
+// which is what callgrind counts.
 #include "elfatt/Runtime.h"
 
 #include <cstdint>
-#include <cstring>
-#include <utility>
+#include <cstdio>
+#include <cstdlib>
 #include <vector>
 
 namespace {
 
-const std::vector<std::vector<int64_t>> shapes = {SHAPES};
-constexpr int numArguments = NUM_ARGUMENTS;
-constexpr int resultWords = 3 + 2 * RESULT_RANK;
+void check(elfatt_status status) {
+  if (status == ELFATT_OK)
+    return;
+  std::fprintf(stderr, "error: %s\n", elfatt_message());
+  std::exit(2);
+}
 
-/// A float32 array that is not zero, and its memref descriptor: allocated and
-/// aligned pointer, offset, sizes, strides.
+/// A float32 array that is not zero.
 struct Argument {
+  std::vector<int64_t> shape;
   std::vector<float> values;
-  std::vector<int64_t> descriptor;
 
-  explicit Argument(const std::vector<int64_t> &shape) {
+  explicit Argument(const elfatt_type &type) : shape(type.shape, type.shape + type.rank) {
     int64_t size = 1;
     for (int64_t extent : shape)
       size *= extent;
     for (int64_t i = 0; i < size; ++i)
       values.push_back(static_cast<float>(i * 37 % 101) / 101 - 0.5f);
-    int64_t address = reinterpret_cast<int64_t>(values.data());
-    descriptor = {address, address, 0};
-    descriptor.insert(descriptor.end(), shape.begin(), shape.end());
-    for (int64_t extent : shape)
-      descriptor.push_back(size = size / extent);
+  }
+
+  elfatt_tensor get() {
+    return {values.data(), ELFATT_F32, static_cast<int32_t>(shape.size()), shape.data(), nullptr};
   }
 };
 
-template <std::size_t> using Pointer = void *;
-
 } // namespace
 
-extern "C" {
-void *_mlir_memref_to_llvm_aligned_alloc(int64_t alignment, int64_t bytes) {
-  return elfatt_alloc(alignment, bytes);
-}
-void _mlir_memref_to_llvm_free(void *block) { elfatt_free(block); }
-}
-
-template <std::size_t... Is>
-static void call(int64_t *result, std::vector<Argument> &arguments, std::index_sequence<Is...>) {
-  // The declaration has as many parameters as @attention.
-  extern void entry(void *, Pointer<Is>...) __asm__("_mlir_ciface_attention");
-  entry(result, arguments[Is].descriptor.data()...);
+extern "C" __attribute__((noinline)) void measured(const elfatt_function *function,
+                                                   const std::vector<elfatt_tensor> &inputs,
+                                                   const std::vector<elfatt_tensor> &outputs) {
+  check(elfatt_run(function, inputs.data(), inputs.size(), outputs.data(), outputs.size(), nullptr,
+                   0, nullptr));
 }
 
-extern "C" __attribute__((noinline)) void measured(int64_t *result,
-                                                   std::vector<Argument> &arguments) {
-  call(result, arguments, std::make_index_sequence<numArguments>());
-}
-
-int main() {
+int main(int argc, char **argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: call_once BUNDLE TARGET\n");
+    return 2;
+  }
   elfatt_set_threads(1);
-  std::vector<Argument> arguments(shapes.begin(), shapes.end());
-  int64_t result[resultWords];
-  call(result, arguments, std::make_index_sequence<numArguments>());
-  elfatt_free(reinterpret_cast<void *>(result[0]));
-  measured(result, arguments);
-  elfatt_free(reinterpret_cast<void *>(result[0]));
+  elfatt_bundle *bundle;
+  const elfatt_function *function;
+  int32_t numInputs, numOutputs;
+  check(elfatt_bundle_open(argv[1], argv[2], &bundle));
+  check(elfatt_bundle_find(bundle, "main", &function));
+  check(elfatt_function_counts(function, &numInputs, &numOutputs));
+  std::vector<Argument> arguments;
+  for (int32_t i = 0; i < numInputs + numOutputs; ++i) {
+    elfatt_type type;
+    check(i < numInputs ? elfatt_function_input(function, i, &type)
+                        : elfatt_function_output(function, i - numInputs, &type));
+    arguments.emplace_back(type);
+  }
+  std::vector<elfatt_tensor> inputs, outputs;
+  for (int32_t i = 0; i < numInputs + numOutputs; ++i)
+    (i < numInputs ? inputs : outputs).push_back(arguments[i].get());
+  check(elfatt_run(function, inputs.data(), numInputs, outputs.data(), numOutputs, nullptr, 0,
+                   nullptr));
+  measured(function, inputs, outputs);
+  elfatt_bundle_close(bundle);
 }

@@ -3,8 +3,8 @@
 
     python benchmarks/cpu/instructions.py [--record]
 
-A guard without noise: two small shapes are compiled for AVX2 (what valgrind
-knows), and the instructions of one warm call on one thread are compared with
+A guard without noise: two small shapes are compiled to bundles for AVX2 (what
+valgrind knows), and the instructions of one warm call on one thread are compared with
 results/cpu-instructions.json; --record writes that file anew. The test suite does the
 same (python/tests/test_instructions.py). Counts of another LLVM are not compared.
 """
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -33,6 +33,8 @@ RECORD = common.RESULTS / f"{NAME}.json"
 TOLERANCE = 0.05
 """A count may grow by this part before it is called slower. Nothing in it is noise: it
 leaves room for changes that pay elsewhere."""
+
+LEVEL = "x86-64-v3"
 
 SHAPES = (
     shapes.Elfatt(28, 64, 2, 7, 1),
@@ -61,49 +63,24 @@ def get_llvm_version() -> str:
     return re.search(r"version ([\d.]+)", text.stdout)[1]  # type: ignore[index]
 
 
-def get_argument_shapes(mlir: str) -> List[str]:
-    """ "8, 3136, 192" for each argument of @main."""
-    signature = mlir[mlir.index("@main(") : mlir.index("->")]
-    return [
-        ", ".join(dims.split("x")[:-1])
-        for dims in re.findall(r"tensor<([^>]*)>", signature)
-    ]
-
-
 def count(shape: object, folder: Path) -> int:
     """Instructions of one warm call."""
     valgrind = find("valgrind")
-    mlir = shape.mlir("f32")  # type: ignore[attr-defined]
-    arguments = get_argument_shapes(mlir)
-    result_rank = mlir[mlir.index("->") : mlir.index("{\n")].count("x")
-    source = folder / "op.mlir"
-    # A program has its own main.
-    source.write_text(
-        mlir.replace("@main", "@attention").replace(
-            "{\n", "attributes {llvm.emit_c_interface} {\n", 1
-        )
-    )
-    lowered, code, program = folder / "op.llvm.mlir", folder / "op.ll", folder / "call"
+    source, bundle, program = folder / "op.mlir", folder / "bundle", folder / "call"
+    source.write_text(shape.mlir("f32"))  # type: ignore[attr-defined]
     common.run(
-        "elfatt-opt", str(source), "--elfatt-to-cpu=vector-bits=256", "-o", str(lowered)
-    )
-    common.run(
-        find("mlir-translate"), "--mlir-to-llvmir", str(lowered), "-o", str(code)
-    )
-    clang = find("clang++")
-    target = ["-O2", "-march=haswell"]
-    common.run(clang, *target, "-fPIC", "-c", "-x", "ir", str(code), "-o", f"{code}.o")
+        "elfatt-compile", str(source), f"--target=cpu:x86_64-linux-gnu:{LEVEL}",
+        "--no-runtime-source", "-o", str(bundle),
+    )  # fmt: skip
     libraries = ROOT / "build" / "lib"
     common.run(
-        clang, *target, "-std=c++20", f"-I{ROOT / 'include'}",
-        "-DSHAPES=" + ", ".join("{" + a + "}" for a in arguments),
-        f"-DNUM_ARGUMENTS={len(arguments)}", f"-DRESULT_RANK={result_rank}",
-        str(Path(__file__).parent / "call_once.cpp"), f"{code}.o", f"-L{libraries}",
+        find("clang++"), "-O1", "-std=c++20", f"-I{ROOT / 'include'}",
+        str(Path(__file__).parent / "call_once.cpp"), f"-L{libraries}",
         f"-Wl,-rpath,{libraries}", "-lelfatt_runtime", "-o", str(program),
     )  # fmt: skip
     result = common.run(
         valgrind, "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=measured",
-        f"--callgrind-out-file={folder / 'callgrind.out'}", str(program),
+        f"--callgrind-out-file={folder / 'callgrind.out'}", str(program), str(bundle), LEVEL,
     )  # fmt: skip
     return int(re.search(r"Collected : (\d+)", result.stderr)[1])  # type: ignore[index]
 

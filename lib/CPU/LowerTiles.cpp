@@ -6,6 +6,7 @@
 
 #include "LaneReductions.h"
 #include "PairedProducts.h"
+#include "Prefetches.h"
 #include "RowProduct.h"
 #include "TileMemory.h"
 #include "TileRegisters.h"
@@ -16,6 +17,7 @@
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 namespace elfatt::cpu {
 #define GEN_PASS_DEF_LOWERTILESPASS
@@ -58,11 +60,13 @@ private:
   Value allocate(Value operand, Operation *op);
   void endPanel(vector::ContractionOp product, size_t first, size_t count);
   MemoryTile throughScratch(Value operand, Operation *op);
-  void panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece, Value bound);
+  void panel(Product &product, size_t index, size_t count, ArrayRef<Piece> pieces,
+             int64_t firstPiece, Value bound);
 
   ImplicitLocOpBuilder b;
   int64_t lanes, vectorRegisters;
   TileRegisters registers;
+  Prefetches prefetches;                                  ///< for the next product of the block
   SmallVector<vector::TransferReadOp> reads;              ///< that may still be asked for pieces
   SmallVector<Operation *> done;                          ///< replaced, in the order of the program
   DenseMap<Operation *, vector::TransferWriteOp> written; ///< whose panels are stored once made
@@ -103,6 +107,8 @@ void TileLowering::readBefore(Operation *writer) {
 }
 
 void TileLowering::run(Block &block) {
+  // Those that no product of the block takes along stay where they are.
+  llvm::SaveAndRestore ofBlock(prefetches, Prefetches());
   // What a product will read as scalars goes to scratch as soon as it is made.
   for (auto product : block.getOps<vector::ContractionOp>())
     if (isTile(product.getLhs().getType()) && isTile(product.getAccType()) &&
@@ -118,6 +124,10 @@ void TileLowering::run(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
     b.setInsertionPoint(&op);
     b.setLoc(op.getLoc());
+    if (isPrefetchLoop(&op)) {
+      prefetches.add(cast<scf::ForOp>(op));
+      continue;
+    }
     if (isLazy(&op)) {
       done.push_back(&op);
       if (auto read = dyn_cast<vector::TransferReadOp>(op);
@@ -302,37 +312,17 @@ std::optional<MemoryTile> TileLowering::scalarsInMemory(vector::ContractionOp op
 /// Longer sums are made in parts of equal length: what rounds a sum grows with its length.
 static constexpr int64_t kLongestSum = 128;
 
-/// C[i,j] += sum_k A[i,k] B[k,j] for the columns j of `pieces`, as a loop over k: a
-/// broadcast of each A[i,k] times a row of B, accumulators in registers.
-void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t firstPiece,
-                         Value bound) {
+/// C[i,j] += sum_k A[i,k] B[k,j] for the columns j of `pieces`, panel `index` of `count`, as a loop
+/// over k: a broadcast of each A[i,k] times a row of B, accumulators in registers.
+void TileLowering::panel(Product &product, size_t index, size_t count, ArrayRef<Piece> pieces,
+                         int64_t firstPiece, Value bound) {
   Value result = product.op.getResult(), init = product.op.getAcc();
   Type element = cast<VectorType>(init.getType()).getElementType();
   SmallVector<Value> accs;
   for (int64_t row = 0; row < product.rows; ++row)
     for (size_t at = 0; at < pieces.size(); ++at)
       accs.push_back(registers.get(init, row, firstPiece + at));
-  Value zero = arith::ConstantIndexOp::create(b, 0), one = arith::ConstantIndexOp::create(b, 1);
-  OpBuilder::InsertionGuard guard(b);
-  scf::ForOp parts;
-  Value first = zero;
-  if (const int64_t count = llvm::divideCeil(product.depth, kLongestSum); count > 1) {
-    const int64_t length = llvm::divideCeil(product.depth, count);
-    Value step = arith::ConstantIndexOp::create(b, length);
-    parts = scf::ForOp::create(b, zero, bound, step, accs);
-    b.setInsertionPointToStart(parts.getBody());
-    first = parts.getInductionVar();
-    Value end = arith::AddIOp::create(b, first, step);
-    const bool whole = product.rhs.rowsInBounds && length * count == product.depth;
-    bound = whole ? end : arith::MinSIOp::create(b, bound, end);
-    for (Value &acc : accs)
-      acc = arith::ConstantOp::create(b, b.getZeroAttr(acc.getType()));
-  }
-  auto loop = scf::ForOp::create(b, first, bound, one, accs);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    Value k = loop.getInductionVar();
+  auto step = [&](Value k, ValueRange sums) {
     auto at = [&](const MemoryTile &tile, int64_t dim) {
       MemoryTile moved = tile;
       moved.indices[dim] = b.createOrFold<arith::AddIOp>(moved.indices[dim], k);
@@ -356,29 +346,44 @@ void TileLowering::panel(Product &product, ArrayRef<Piece> pieces, int64_t first
       Value scalar = memref::LoadOp::create(b, lhs.memref, indices);
       Value broadcast =
           vector::BroadcastOp::create(b, VectorType::get({pieces[0].width}, element), scalar);
-      for (auto [index, piece] : llvm::enumerate(pieces)) {
+      for (auto [column, piece] : llvm::enumerate(pieces)) {
         Value factor = broadcast;
         if (piece.width < pieces[0].width)
           factor = vector::ExtractStridedSliceOp::create(b, broadcast, ArrayRef<int64_t>{0},
                                                          ArrayRef<int64_t>{piece.width},
                                                          ArrayRef<int64_t>{1});
-        next.push_back(vector::FMAOp::create(
-            b, factor, rhsPieces[index], loop.getRegionIterArgs()[row * pieces.size() + index]));
+        next.push_back(vector::FMAOp::create(b, factor, rhsPieces[column],
+                                             sums[row * pieces.size() + column]));
       }
     }
-    scf::YieldOp::create(b, next);
-  }
-  if (parts) {
-    SmallVector<Value> sums;
-    for (auto [sum, part] : llvm::zip_equal(parts.getRegionIterArgs(), loop.getResults()))
-      sums.push_back(arith::AddFOp::create(b, sum, part));
-    scf::YieldOp::create(b, sums);
-    b.setInsertionPointAfter(parts);
-    loop = parts;
+    return next;
+  };
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  ValueRange sums;
+  if (const int64_t parts = llvm::divideCeil(product.depth, kLongestSum); parts == 1) {
+    sums = prefetches.forEachStep(b, zero, bound, product.depth, index, count, accs, step);
+  } else {
+    const int64_t length = llvm::divideCeil(product.depth, parts);
+    Value by = arith::ConstantIndexOp::create(b, length);
+    auto loop = scf::ForOp::create(b, zero, bound, by, accs);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value first = loop.getInductionVar(), end = arith::AddIOp::create(b, first, by);
+    if (!product.rhs.rowsInBounds || length * parts != product.depth)
+      end = arith::MinSIOp::create(b, bound, end);
+    for (Value &acc : accs)
+      acc = arith::ConstantOp::create(b, b.getZeroAttr(acc.getType()));
+    ValueRange part =
+        prefetches.forEachStep(b, first, end, product.depth, index, count, accs, step);
+    SmallVector<Value> joined;
+    for (auto [sum, ofPart] : llvm::zip_equal(loop.getRegionIterArgs(), part))
+      joined.push_back(arith::AddFOp::create(b, sum, ofPart));
+    scf::YieldOp::create(b, joined);
+    sums = loop.getResults();
   }
   for (int64_t row = 0; row < product.rows; ++row)
     for (size_t at = 0; at < pieces.size(); ++at)
-      registers.set(result, row, firstPiece + at, loop.getResult(row * pieces.size() + at));
+      registers.set(result, row, firstPiece + at, sums[row * pieces.size() + at]);
 }
 
 bool TileLowering::lowerProduct(vector::ContractionOp op) {
@@ -386,8 +391,9 @@ bool TileLowering::lowerProduct(vector::ContractionOp op) {
     readBefore(write);
   if (auto pairs = matchPairedProduct(op, lanes);
       pairs && !writtenBetween(pairs->lhs, op) && !writtenBetween(pairs->rhs, op)) {
-    lowerPairedProduct(op, *pairs, registers, vectorRegisters, b,
+    lowerPairedProduct(op, *pairs, registers, vectorRegisters, b, prefetches,
                        [&](size_t first, size_t count) { endPanel(op, first, count); });
+    prefetches.erase();
     return true;
   }
   if (isRowProduct(op) && cast<VectorType>(op.getAccType()).getDimSize(1) % lanes == 0)
@@ -427,10 +433,11 @@ bool TileLowering::lowerProduct(vector::ContractionOp op) {
   size_t panels = llvm::divideCeil(pieces.size(), together);
   for (size_t at = 0, first = 0; at < panels; ++at) {
     size_t count = llvm::divideCeil(pieces.size() - first, panels - at);
-    panel(product, ArrayRef(pieces).slice(first, count), first, bound);
+    panel(product, at, panels, ArrayRef(pieces).slice(first, count), first, bound);
     endPanel(op, first, count);
     first += count;
   }
+  prefetches.erase();
   return true;
 }
 

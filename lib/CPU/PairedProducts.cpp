@@ -62,7 +62,7 @@ static MemoryTile collapsePairs(vector::TransferReadOp read, ImplicitLocOpBuilde
 
 void elfatt::cpu::lowerPairedProduct(vector::ContractionOp op, PairedOperands operands,
                                      TileRegisters &registers, int64_t vectorRegisters,
-                                     ImplicitLocOpBuilder &b,
+                                     ImplicitLocOpBuilder &b, const Prefetches &prefetches,
                                      function_ref<void(size_t, size_t)> endPanel) {
   const int64_t rows = cast<VectorType>(op.getAccType()).getDimSize(0);
   const int64_t depth = operands.rhs.getVectorType().getDimSize(0);
@@ -94,12 +94,8 @@ void elfatt::cpu::lowerPairedProduct(vector::ContractionOp op, PairedOperands op
     for (int64_t row = 0; row < rows; ++row)
       for (size_t at = 0; at < count; ++at)
         accs.push_back(registers.get(op.getAcc(), row, first + at));
-    auto loop = scf::ForOp::create(b, index(0), index(2 * depth), index(2), accs);
-    {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(loop.getBody());
-      Value channel = loop.getInductionVar();
-      Value line = b.createOrFold<arith::DivUIOp>(channel, index(2));
+    auto step = [&](Value line, ValueRange sumsBefore) {
+      Value channel = b.createOrFold<arith::MulIOp>(line, index(2));
       SmallVector<Value> columns, next;
       for (size_t at = 0; at < count; ++at) {
         SmallVector<Value> indices = rhs.indices;
@@ -117,14 +113,16 @@ void elfatt::cpu::lowerPairedProduct(vector::ContractionOp op, PairedOperands op
         Value all = vector::BroadcastOp::create(b, VectorType::get({lanes}, b.getI32Type()), bits);
         all = vector::BitCastOp::create(b, pairs, all);
         for (size_t at = 0; at < count; ++at)
-          next.push_back(x86vector::DotBF16Op::create(
-              b, sums, loop.getRegionIterArgs()[row * count + at], all, columns[at]));
+          next.push_back(x86vector::DotBF16Op::create(b, sums, sumsBefore[row * count + at], all,
+                                                      columns[at]));
       }
-      scf::YieldOp::create(b, next);
-    }
+      return next;
+    };
+    ValueRange made =
+        prefetches.forEachStep(b, index(0), index(depth), depth, panel, panels, accs, step);
     for (int64_t row = 0; row < rows; ++row)
       for (size_t at = 0; at < count; ++at)
-        registers.set(op.getResult(), row, first + at, loop.getResult(row * count + at));
+        registers.set(op.getResult(), row, first + at, made[row * count + at]);
     endPanel(first, count);
     first += count;
   }

@@ -2,6 +2,7 @@
 #ifndef ELFATT_LIB_CPU_PAIREDPRODUCTS_H
 #define ELFATT_LIB_CPU_PAIREDPRODUCTS_H
 
+#include "Prefetches.h"
 #include "TileRegisters.h"
 
 namespace elfatt::cpu {
@@ -19,7 +20,7 @@ std::optional<PairedOperands> matchPairedProduct(mlir::vector::ContractionOp op,
 /// one again. `endPanel` is told which pieces of columns have been made.
 void lowerPairedProduct(mlir::vector::ContractionOp op, PairedOperands operands,
                         TileRegisters &registers, int64_t vectorRegisters,
-                        mlir::ImplicitLocOpBuilder &b,
+                        mlir::ImplicitLocOpBuilder &b, const Prefetches &prefetches,
                         llvm::function_ref<void(size_t first, size_t count)> endPanel);
 
 } // namespace elfatt::cpu

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TileMemory.h"
 
+#include "Prefetches.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -120,7 +122,7 @@ vector::TransferWriteOp elfatt::cpu::findScratchWrite(vector::ContractionOp prod
   }
   for (Operation *op = product->getNextNode(); op != write; op = op->getNextNode()) {
     auto read = dyn_cast<vector::TransferReadOp>(op);
-    if (!isa<memref::PrefetchOp>(op) && !(read && !mayAlias(read.getBase(), write.getBase())) &&
+    if (!isPrefetchLoop(op) && !(read && !mayAlias(read.getBase(), write.getBase())) &&
         (!isMemoryEffectFree(op) || op->getNumRegions() != 0))
       return {};
   }

@@ -478,6 +478,7 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
   forEachRowBlock(ctx, query, [&](const RowBlock &block) {
     prefetchAfter(ctx, query, block, ctx.index(2 * ctx.params.rows));
     epilogue.prefetch(block);
+    epilogue.prefetchOutput(block, output, ctx.index(ctx.params.rows));
     Value rows = readRows(ctx, query, block, channels);
     SmallVector<Value> tiles = llvm::map_to_vector(contexts, [&](Value part) {
       Value tile = readTile(ctx, part, zero, block.firstColumn(ctx, values), channels, values);

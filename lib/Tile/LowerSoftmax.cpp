@@ -355,9 +355,7 @@ void SoftmaxLowering::findNextTile() {
   epilogue.findNext(next);
 }
 
-/// A row block asks for the same rows of the next window: no hardware foresees them. Q, K and V
-/// at different places, since a core waits for so few lines at once that the arithmetic between
-/// would wait with them.
+/// A row block asks for the same rows of the next window: no hardware foresees them.
 void SoftmaxLowering::prefetchNext(Value view, const RowBlock &block) {
   if (view)
     prefetchAfter(ctx, view, block, ctx.index(0));
@@ -365,12 +363,16 @@ void SoftmaxLowering::prefetchNext(Value view, const RowBlock &block) {
 
 void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value validKeys,
                                     Value valueRows) {
-  prefetchNext(nextQuery, block);
+  Value zero = ctx.index(0);
+  // The product of scores takes them along, a line at a time.
+  for (Value next : {nextQuery, nextKey, nextValue})
+    prefetchNext(next, block);
   epilogue.prefetchNext(block);
+  if (blocks.single && output)
+    epilogue.prefetchOutput(block, output, zero);
   auto asOperand = [&](Value tileValue, Value stored) {
     return formulas.narrow(tileValue, ctx.operandType(typeOf(stored).getElementType()));
   };
-  Value zero = ctx.index(0);
   Value keyColumn = block.firstColumn(ctx, channels);
   Value valueColumn = block.firstColumn(ctx, values);
   Value query = queryPairs ? readRowPairs(ctx, queryPairs, block)
@@ -385,7 +387,6 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
     Value scores = queryPairs
                        ? formulas.pairedScores(query, keys)
                        : formulas.scores(query, keys, !ctx.params.staged && !takesKeysAsRows);
-    prefetchNext(nextKey, block);
     if (!laterScale)
       scores = arith::MulFOp::create(
           b, scores, formulas.splat(scoreScale, cast<VectorType>(scores.getType())));
@@ -438,7 +439,6 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
 }
 
 void SoftmaxLowering::finish(const RowBlock &block, const OnlineState &state) {
-  prefetchNext(nextValue, block);
   Value rows = formulas.finalize(state, tile.emptyRowsAreZero);
   epilogue.write(block, rows, output);
 }

@@ -41,6 +41,11 @@ void RowEpilogue::prefetch(const RowBlock &block) {
     elementwise->prefetch(block, ctx.index(2 * ctx.params.rows));
 }
 
+void RowEpilogue::prefetchOutput(const RowBlock &block, Value output, Value distance) {
+  prefetchAfter(ctx, elementwise ? elementwise->getOutput() : output, block, distance,
+                /*isWrite=*/true);
+}
+
 void RowEpilogue::findNext(NextTile &next) {
   if (elementwise)
     elementwise->findNext(next);

@@ -25,6 +25,8 @@ public:
   LepeTerm *getLepe() { return lepe ? &*lepe : nullptr; }
   /// Asks for what the blocks after `block` need.
   void prefetch(const RowBlock &block);
+  /// Asks for where `write` stores the rows `distance` after those of `block`.
+  void prefetchOutput(const RowBlock &block, mlir::Value output, mlir::Value distance);
   /// The same for the block in the place of `block` of the next tile, once `findNext` has made
   /// its views.
   void findNext(NextTile &next);

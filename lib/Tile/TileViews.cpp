@@ -363,31 +363,31 @@ void elfatt::tile::writeRows(const TileContext &ctx, Value tile, Value view,
 }
 
 void elfatt::tile::prefetchRows(const TileContext &ctx, Value view, ValueRange indices,
-                                int64_t rows) {
+                                int64_t rows, bool isWrite) {
   ImplicitLocOpBuilder &b = ctx.b;
   MemRefType type = typeOf(view);
   int64_t columns = type.getShape().back(), rank = type.getRank();
   if (ctx.params.staged || ShapedType::isDynamic(columns))
     return;
   constexpr int64_t lineBits = 64 * 8;
-  int64_t perLine = lineBits / type.getElementTypeBitWidth();
+  const int64_t perLine = lineBits / type.getElementTypeBitWidth();
+  auto loop = scf::ForOp::create(b, ctx.index(0), ctx.index(rows), ctx.index(1));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
   SmallVector<Value> at(indices);
+  at[rank - 2] = b.createOrFold<arith::AddIOp>(at[rank - 2], loop.getInductionVar());
   at.push_back(Value());
-  for (int64_t row = 0; row < rows; ++row) {
-    at[rank - 2] = b.createOrFold<arith::AddIOp>(indices.back(), ctx.index(row));
-    for (int64_t column = 0; column < columns; column += perLine) {
-      at[rank - 1] = ctx.index(column);
-      memref::PrefetchOp::create(b, view, at, /*isWrite=*/false, /*localityHint=*/3,
-                                 /*isDataCache=*/true);
-    }
+  for (int64_t column = 0; column < columns; column += perLine) {
+    at[rank - 1] = ctx.index(column);
+    memref::PrefetchOp::create(b, view, at, isWrite, /*localityHint=*/3, /*isDataCache=*/true);
   }
 }
 
 void elfatt::tile::prefetchAfter(const TileContext &ctx, Value view, const RowBlock &block,
-                                 Value distance) {
+                                 Value distance, bool isWrite) {
   SmallVector<Value> indices = indicesOf(block);
   indices.back() = ctx.b.createOrFold<arith::AddIOp>(indices.back(), distance);
-  prefetchRows(ctx, view, indices, ctx.params.rows);
+  prefetchRows(ctx, view, indices, ctx.params.rows, isWrite);
 }
 
 Value elfatt::tile::readPerRow(const TileContext &ctx, Value view, const RowBlock &block) {

@@ -133,11 +133,13 @@ mlir::Value readRows(const TileContext &ctx, mlir::Value view, const RowBlock &b
 void writeRows(const TileContext &ctx, mlir::Value tile, mlir::Value view, const RowBlock &block);
 /// Asks for `rows` rows of a view [outer.., inner, columns] from row `indices` on before
 /// they are needed. They may lie beyond the view: in memory that is read next. For
-/// machines that read operands where they are.
-void prefetchRows(const TileContext &ctx, mlir::Value view, mlir::ValueRange indices, int64_t rows);
+/// machines that read operands where they are. A loop over rows, which the product behind it
+/// takes along.
+void prefetchRows(const TileContext &ctx, mlir::Value view, mlir::ValueRange indices, int64_t rows,
+                  bool isWrite = false);
 /// The same for the rows `distance` after those of `block`, along the innermost dim.
 void prefetchAfter(const TileContext &ctx, mlir::Value view, const RowBlock &block,
-                   mlir::Value distance);
+                   mlir::Value distance, bool isWrite = false);
 /// The same for one value per row, of a view [outer.., inner].
 mlir::Value readPerRow(const TileContext &ctx, mlir::Value view, const RowBlock &block);
 void writePerRow(const TileContext &ctx, mlir::Value vector, mlir::Value view,
