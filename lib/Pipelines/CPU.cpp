@@ -113,11 +113,11 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
                                          options.dotsBF16 && options.vectorBits == 512);
   pm.addPass(raise::createToLinalgPass());
   pm.addPass(cpu::createChannelsLastPass());
-  // No tile holds channels, or lines of keys, of no known number: loops do.
+  // What no tile holds becomes loops.
   pm.addPass(tile::createTileMergeKeysPass());
-  attention::DecomposeAttentionPassOptions unknown;
-  unknown.unknownSizes = true;
-  pm.addPass(attention::createDecomposeAttentionPass(unknown));
+  attention::DecomposeAttentionPassOptions decompose;
+  decompose.untileable = true;
+  pm.addPass(attention::createDecomposeAttentionPass(decompose));
   buildTileToForall(pm, limits);
   endStage(pm, "tile");
   buildFuse(pm);

@@ -51,12 +51,28 @@ AffineMap dropInner(AffineMap map, unsigned inner) {
   return AffineMap::get(map.getNumDims() - 1, 0, results, map.getContext());
 }
 
-/// Merges key dims `outer` and `inner`. A score region is told their positions, so there it is
-/// done for positions that it does not ask for alone.
-LogicalResult merge(RewriterBase &rewriter, SdpaOp op, unsigned outer, unsigned inner) {
+/// Merges key dims `outer` and `inner` in the operands and their maps.
+template <typename OpTy>
+LogicalResult mergeViews(RewriterBase &rewriter, OpTy op, unsigned outer, unsigned inner) {
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   if (!standTogether(maps, outer, inner))
     return failure();
+  rewriter.setInsertionPoint(op);
+  rewriter.modifyOpInPlace(op, [&] {
+    SmallVector<OpOperand *> operands = op.getViewedOperands();
+    for (auto [operand, map] : llvm::zip_equal(operands, maps)) {
+      if (std::optional<unsigned> position = findDim(map, outer))
+        operand->set(collapse(rewriter, op->getLoc(), operand->get(), *position));
+      map = dropInner(map, inner);
+    }
+    op.setIndexingMapsAttr(rewriter.getAffineMapArrayAttr(maps));
+  });
+  return success();
+}
+
+/// A score region is told their positions, so there it is done for positions that it does not ask
+/// for alone.
+LogicalResult merge(RewriterBase &rewriter, SdpaOp op, unsigned outer, unsigned inner) {
   std::optional<unsigned> argument;
   if (!op.getScore().empty()) {
     Block &block = op.getScore().front();
@@ -67,41 +83,45 @@ LogicalResult merge(RewriterBase &rewriter, SdpaOp op, unsigned outer, unsigned 
         return failure();
     argument = first + (llvm::find(positions, inner) - positions.begin());
   }
-  rewriter.setInsertionPoint(op);
-  rewriter.modifyOpInPlace(op, [&] {
-    SmallVector<OpOperand *> operands = op.getViewedOperands();
-    for (auto [operand, map] : llvm::zip_equal(operands, maps)) {
-      if (std::optional<unsigned> position = findDim(map, outer))
-        operand->set(collapse(rewriter, op.getLoc(), operand->get(), *position));
-      map = dropInner(map, inner);
-    }
-    op.setIndexingMapsAttr(rewriter.getAffineMapArrayAttr(maps));
-    if (argument)
-      op.getScore().front().eraseArgument(*argument);
-  });
+  if (failed(mergeViews(rewriter, op, outer, inner)))
+    return failure();
+  if (argument)
+    rewriter.modifyOpInPlace(op, [&] { op.getScore().front().eraseArgument(*argument); });
   return success();
+}
+
+LogicalResult merge(RewriterBase &rewriter, LinearOp op, unsigned outer, unsigned inner) {
+  return mergeViews(rewriter, op, outer, inner);
 }
 
 struct TileMergeKeysPass : impl::TileMergeKeysPassBase<TileMergeKeysPass> {
   void runOnOperation() override {
     IRRewriter rewriter(&getContext());
     getOperation()->walk([&](SdpaOp op) {
+      // Lines of known size are blocks of keys as they are.
       if (op.hasPureTensorSemantics() && op.getOffsets().empty() && !op.getCausal())
-        while (mergeOnce(rewriter, op))
-          ++numMerged;
+        mergeKeys(rewriter, op, ShapedType::isDynamic);
+    });
+    getOperation()->walk([&](LinearOp op) {
+      if (op.hasPureTensorSemantics())
+        mergeKeys(rewriter, op, [](int64_t) { return true; });
     });
   }
 
 private:
-  /// Merges an inner key dim of unknown size with the one before it.
-  static bool mergeOnce(RewriterBase &rewriter, SdpaOp op) {
-    SmallVector<unsigned> keys = AttentionDims::get(op).keys;
-    SmallVector<int64_t> ranges = getStaticLoopRanges(op);
-    for (size_t i = 1; i < keys.size(); ++i)
-      if (ShapedType::isDynamic(ranges[keys[i]]) &&
-          succeeded(merge(rewriter, op, keys[i - 1], keys[i])))
-        return true;
-    return false;
+  /// Merges inner key dims, of sizes that are `wanted`, with the ones before them.
+  template <typename OpTy>
+  void mergeKeys(RewriterBase &rewriter, OpTy op, function_ref<bool(int64_t)> wanted) {
+    auto mergeOnce = [&] {
+      SmallVector<unsigned> keys = AttentionDims::get(op).keys;
+      SmallVector<int64_t> ranges = getStaticLoopRanges(op);
+      for (size_t i = 1; i < keys.size(); ++i)
+        if (wanted(ranges[keys[i]]) && succeeded(merge(rewriter, op, keys[i - 1], keys[i])))
+          return true;
+      return false;
+    };
+    while (mergeOnce())
+      ++numMerged;
   }
 };
 } // namespace

@@ -323,3 +323,25 @@ def test_arrays_on_a_gpu(fake: Path, tmp_path: Path) -> None:
 def test_no_gpu(made: Made) -> None:
     with pytest.raises(elfatt.Error, match="no (CUDA driver|GPU)"):
         made[0].compile("cuda")
+
+
+class OfImage(torch.nn.Module):
+    """Linear attention of the features of a convolution, with a scale of its values that
+    only the tokens as one dim have: they are rows and columns to the op."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (
+            y.reshape(len(x), 4, -1, x.shape[2] * x.shape[3]) for y in x.chunk(3, 1)
+        )
+        context = torch.einsum("bhdn,bhen->bhde", k.softmax(-1), v / v.shape[-1])
+        mixed = torch.einsum("bhde,bhdn->bhen", context, q.softmax(-2))
+        return mixed.reshape(len(x), -1, *x.shape[2:])
+
+
+def test_linear_attention_of_an_image() -> None:
+    model, x = OfImage(), torch.randn(2, 96, 5, 7)
+    module = elfatt.import_torch(model, x)
+    assert [site["op"] for site in module.report()] == ["attention.linear"]
+    expected = model(x.double())
+    got = module.compile()(x).double()
+    assert (got - expected).abs().max() <= 2e-6 * expected.abs().max()

@@ -71,3 +71,35 @@ func.func @score(%qkv: tensor<2x3x8x?x?xf32>, %o: tensor<2x8x?x?xf32>) -> tensor
   } -> tensor<2x8x?x?xf32>
   return %r : tensor<2x8x?x?xf32>
 }
+
+#lq = affine_map<(b, y, x, v, w, d, e) -> (b, d, y, x)>
+#lk = affine_map<(b, y, x, v, w, d, e) -> (b, d, v, w)>
+#lv = affine_map<(b, y, x, v, w, d, e) -> (b, e, v, w)>
+
+// A context has tokens of one dim, of any size; the queries' stay two.
+// CHECK-LABEL: func.func @linear(
+// CHECK-SAME:    %[[X:[a-z0-9]+]]: tensor<2x8x5x7xf32>
+// CHECK:         %[[KEYS:.*]] = tensor.collapse_shape %[[X]] {{\[}}[0], [1], [2, 3]]
+// CHECK:         %[[VALUES:.*]] = tensor.collapse_shape %[[X]] {{\[}}[0], [1], [2, 3]]
+// CHECK:         attention.linear
+// CHECK-SAME:      ins(%[[X]], %[[KEYS]], %[[VALUES]] :
+// CPU:         llvm.func @linear(
+func.func @linear(%x: tensor<2x8x5x7xf32>, %o: tensor<2x8x5x7xf32>) -> tensor<2x8x5x7xf32> {
+  %r = attention.linear indexing_maps = [#lq, #lk, #lv, #o]
+    ins(%x, %x, %x : tensor<2x8x5x7xf32>, tensor<2x8x5x7xf32>, tensor<2x8x5x7xf32>)
+    outs(%o : tensor<2x8x5x7xf32>) -> tensor<2x8x5x7xf32>
+  return %r : tensor<2x8x5x7xf32>
+}
+
+// Its values in another order: loops on the CPU.
+// CHECK-LABEL: func.func @linear_apart(
+// CHECK-NOT:     tensor.collapse_shape
+// CHECK:         attention.linear
+// CPU:         llvm.func @linear_apart(
+func.func @linear_apart(%x: tensor<2x8x5x7xf32>, %v: tensor<2x7x5x8xf32>, %o: tensor<2x8x5x7xf32>)
+    -> tensor<2x8x5x7xf32> {
+  %r = attention.linear indexing_maps = [#lq, #lk, #far, #o]
+    ins(%x, %x, %v : tensor<2x8x5x7xf32>, tensor<2x8x5x7xf32>, tensor<2x7x5x8xf32>)
+    outs(%o : tensor<2x8x5x7xf32>) -> tensor<2x8x5x7xf32>
+  return %r : tensor<2x8x5x7xf32>
+}

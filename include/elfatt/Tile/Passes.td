@@ -65,12 +65,12 @@ def TileDecomposePass : Pass<"elfatt-tile-decompose"> {
 }
 
 def TileMergeKeysPass : Pass<"elfatt-tile-merge-keys"> {
-  let summary = "Merge key dims of unknown size with the ones before them";
+  let summary = "Merge key dims that no block of keys holds with the ones before them";
   let description = [{
-    Blocks of keys are lines of static size, cut along the outermost key dim. Where an
-    inner key dim of `attention.sdpa` is of unknown size (the width of an image, say) and
-    stands right behind another in every operand, both become one by
-    `tensor.collapse_shape`.
+    Blocks of keys are lines of static size, cut along the outermost key dim; a context has
+    tokens of one dim. Where an inner key dim of `attention.sdpa` is of unknown size (the
+    width of an image, say), or one of `attention.linear` of any, and stands right behind
+    another in every operand, both become one by `tensor.collapse_shape`.
 
     - Preconditions: ops on tensors.
     - Postconditions: none; dims that do not stand together stay.

@@ -277,18 +277,26 @@ bool isOnTensors(Operation *op) {
   return isa<ViewOpInterface>(op) && dps.hasPureTensorSemantics();
 }
 
-/// Whether `op` is exact attention that no tile holds: D, E or the size of a line of keys (all key
-/// dims but the outermost) is known at run time alone.
-bool hasUnknownSizes(Operation *op) {
-  auto sdpa = dyn_cast<SdpaOp>(op);
-  if (!sdpa)
-    return false;
-  AttentionDims dims = AttentionDims::get(sdpa);
+/// Whether no tile holds `op`: D, E or the size of a line of keys (all key dims but the outermost)
+/// is known at run time alone, or a context has tokens of several dims.
+bool isUntileable(Operation *op) {
   SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op));
-  SmallVector<unsigned> held = {dims.channels, dims.values};
-  if (!dims.keys.empty())
-    llvm::append_range(held, ArrayRef(dims.keys).drop_front());
-  return llvm::any_of(held, [&](unsigned dim) { return ShapedType::isDynamic(ranges[dim]); });
+  auto isUnknown = [&](unsigned dim) { return ShapedType::isDynamic(ranges[dim]); };
+  auto hasUnknownRows = [&](const AttentionDims &dims) {
+    return isUnknown(dims.channels) || isUnknown(dims.values);
+  };
+  return llvm::TypeSwitch<Operation *, bool>(op)
+      .Case([&](SdpaOp sdpa) {
+        AttentionDims dims = AttentionDims::get(sdpa);
+        return hasUnknownRows(dims) ||
+               (!dims.keys.empty() && llvm::any_of(ArrayRef(dims.keys).drop_front(), isUnknown));
+      })
+      .Case<LinearOp, ContextOp>([&](auto op) {
+        AttentionDims dims = AttentionDims::get(op);
+        return hasUnknownRows(dims) || dims.keys.size() != 1;
+      })
+      .Case([&](ApplyOp apply) { return hasUnknownRows(AttentionDims::get(apply)); })
+      .Default(false);
 }
 
 struct DecomposeAttentionPass : impl::DecomposeAttentionPassBase<DecomposeAttentionPass> {
@@ -320,7 +328,7 @@ private:
   template <typename Interface> SmallVector<Interface> collect() {
     SmallVector<Interface> ops;
     getOperation()->walk([&](Interface op) {
-      if (isOnTensors(op) && (!unknownSizes || hasUnknownSizes(op)))
+      if (isOnTensors(op) && (!untileable || isUntileable(op)))
         ops.push_back(op);
     });
     return ops;

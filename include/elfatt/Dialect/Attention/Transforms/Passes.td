@@ -31,8 +31,9 @@ def DecomposeAttentionPass : Pass<"elfatt-decompose"> {
     ```
   }];
   let options = [
-    Option<"unknownSizes", "unknown-sizes", "bool", "false",
-           "Only attention.sdpa whose channels, values or inner keys are of no known number">];
+    Option<"untileable", "untileable", "bool", "false",
+           "Only what no tile holds: channels, values or inner keys of no known number, contexts "
+           "with tokens of several dims">];
   let dependentDialects = [
     "mlir::affine::AffineDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect",
     "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
