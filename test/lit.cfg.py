@@ -90,9 +90,7 @@ def has_cuda_tool(name):
         os.path.join(venv, "lib", "python3*", "site-packages", "nvidia", "*", "bin")
     )
     paths = [os.path.join(root, "bin") for root in roots] + wheels
-    return bool(
-        shutil.which(name, path=os.pathsep.join(paths + [os.environ["PATH"]]))
-    )
+    return bool(shutil.which(name, path=os.pathsep.join(paths + [os.environ["PATH"]])))
 
 
 if has_module("torch"):
@@ -114,8 +112,12 @@ if config.sanitizers:
     config.available_features.add("asan")
     # LLVM's and lld's code is not instrumented: what its allocators take from ours is no
     # fault, and what it never frees no leak of ours.
-    config.environment.setdefault("ASAN_OPTIONS", "detect_leaks=0:allow_user_poisoning=0")
-if os.path.exists(os.path.join(config.elfatt_build_dir, "test/Unit/elfatt-fuzz-manifest")):
+    config.environment.setdefault(
+        "ASAN_OPTIONS", "detect_leaks=0:allow_user_poisoning=0"
+    )
+if os.path.exists(
+    os.path.join(config.elfatt_build_dir, "test/Unit/elfatt-fuzz-manifest")
+):
     config.available_features.add("fuzz-manifest")
 for tool in os.listdir(os.path.join(config.elfatt_build_dir, "bin")):
     config.available_features.add("tool-" + tool)

@@ -20,7 +20,8 @@ constexpr Processor kProcessors[] = {
     {"x86-64-v2", "x86_64", "x86-64-v2", "", 128, 16, false},
     {"x86-64-v3", "x86_64", "x86-64-v3", "+prfchw", 256, 16, true},
     {"x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit,+prfchw", 512, 32, true},
-    {"x86-64-v4-bf16", "x86_64", "x86-64-v4", "-prefer-256-bit,+prfchw,+avx512bf16", 512, 32, true, true},
+    {"x86-64-v4-bf16", "x86_64", "x86-64-v4", "-prefer-256-bit,+prfchw,+avx512bf16", 512, 32, true,
+     true},
     {"armv8-a", "aarch64", "generic", "", 128, 32, true},
 };
 

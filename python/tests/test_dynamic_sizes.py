@@ -158,22 +158,26 @@ def test_bundles_run_at_other_sizes(name: str) -> None:
             assert (g - w).abs().max() <= TOLERANCE * w.abs().max()
 
 
-def test_sizes_that_do_not_fit_are_refused() -> None:
+@pytest.mark.parametrize(
+    "name, inputs, message",
+    [
+        ("joint", lambda: (MORE, _random(2, 4, C)), "mismatching"),
+        (
+            "windows",
+            lambda: (_random(2, 5, 6, C),),
+            "no multiple of what splits it",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(
+    name: str, inputs: Callable[[], Tuple[torch.Tensor, ...]], message: str
+) -> None:
     if find_tool("elfatt-compile") is None:
         pytest.skip("elfatt-compile is not built")
-    case = CASES["joint"]
+    case = CASES[name]
     run = elfatt.import_torch(case.make().eval(), *case.example, dynamic=case.dynamic)
-    with pytest.raises(elfatt.Error, match="mismatching"):
-        run.compile()(MORE, _random(2, 4, C))
-
-
-def test_windows_that_do_not_fit_are_refused() -> None:
-    if find_tool("elfatt-compile") is None:
-        pytest.skip("elfatt-compile is not built")
-    case = CASES["windows"]
-    run = elfatt.import_torch(case.make().eval(), *case.example, dynamic=case.dynamic)
-    with pytest.raises(elfatt.Error, match="no multiple of what splits it"):
-        run.compile()(_random(2, 5, 6, C))
+    with pytest.raises(elfatt.Error, match=message):
+        run.compile()(*inputs())
 
 
 def test_merges_and_splits_of_open_sizes() -> None:

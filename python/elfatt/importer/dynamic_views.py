@@ -10,7 +10,7 @@ right.
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Optional, Sequence
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 from torch_mlir import ir
 from torch_mlir.passmanager import PassManager
@@ -24,58 +24,65 @@ _TENSOR = re.compile(r"!torch\.vtensor<\[([\d?,]*)\],(f16|bf16|f32|f64|si\d+|i1)
 def merge_views(operations: Iterable[ir.Operation]) -> None:
     """Makes ``tensor.collapse_shape`` of each ``torch.aten.view`` that merges open sizes
     in the one way that its types leave."""
-    has_casts = False
     for operation in operations:
         if operation.name != "torch.aten.view":
             continue
-        source, result = operation.operands[0], operation.results[0]
-        old, new = (_TENSOR.fullmatch(str(value.type)) for value in (source, result))
+        old, new = _types(operation)
         if not old or not new or old[1].count("?") < 2:
             continue
         groups = merged_groups(_shape(old[1]), _shape(new[1]))
         if groups is None:
             continue
-        with source.context, operation.location, ir.InsertionPoint(operation):
-            if not has_casts:
-                _load_casts()
-                has_casts = True
-            inner = _create("torch_c.to_builtin_tensor", _builtin(old), source)
-            merged = _create(
-                "tensor.collapse_shape",
-                _builtin(new),
-                inner,
-                reassociation=ir.Attribute.parse(str(groups)),
+
+        def merge(source: ir.Value) -> ir.Value:
+            reassociation = ir.Attribute.parse(str(groups))
+            kind = _builtin(new)
+            return _create(
+                "tensor.collapse_shape", kind, source, reassociation=reassociation
             )
-            outer = _create("torch_c.from_builtin_tensor", result.type, merged)
-        result.replace_all_uses_with(outer)
-        operation.erase()
+
+        _replace(operation, old, merge)
 
 
 def split_dims(operations: Iterable[ir.Operation]) -> None:
     """Makes ``tensor.expand_shape`` of each ``torch.prims.split_dim`` of an open size,
     and asserts that it can be divided so. torch-mlir 20261001 checks nothing, and does not
     say which sizes two open ones have."""
-    has_casts = False
     for operation in operations:
         if operation.name != "torch.prims.split_dim":
             continue
-        source, dim, outer = operation.operands
-        result = operation.results[0]
-        old, new = (_TENSOR.fullmatch(str(value.type)) for value in (source, result))
+        _, dim, outer = operation.operands
+        old, new = _types(operation)
         place = _constant(dim)
         if not old or not new or place is None:
             continue
         if _shape(old[1])[place] is not None:
             continue
-        with source.context, operation.location, ir.InsertionPoint(operation):
-            if not has_casts:
-                _load_casts()
-                has_casts = True
-            inner = _create("torch_c.to_builtin_tensor", _builtin(old), source)
-            split = _split(inner, _shape(new[1]), _builtin(new), place, outer)
-            back = _create("torch_c.from_builtin_tensor", result.type, split)
-        result.replace_all_uses_with(back)
-        operation.erase()
+
+        def split(source: ir.Value) -> ir.Value:
+            return _split(source, _shape(new[1]), _builtin(new), place, outer)
+
+        _replace(operation, old, split)
+
+
+def _types(operation: ir.Operation) -> Tuple[Optional[re.Match], Optional[re.Match]]:
+    """Of a view: what it reads and what it gives."""
+    values = (operation.operands[0], operation.results[0])
+    old, new = (_TENSOR.fullmatch(str(value.type)) for value in values)
+    return old, new
+
+
+def _replace(
+    operation: ir.Operation, old: re.Match, make: Callable[[ir.Value], ir.Value]
+) -> None:
+    """Puts what ``make`` makes of a view's source, as builtin tensors, in its place."""
+    source, result = operation.operands[0], operation.results[0]
+    with source.context, operation.location, ir.InsertionPoint(operation):
+        _load_casts()
+        made = make(_create("torch_c.to_builtin_tensor", _builtin(old), source))
+        back = _create("torch_c.from_builtin_tensor", result.type, made)
+    result.replace_all_uses_with(back)
+    operation.erase()
 
 
 def _constant(value: ir.Value) -> Optional[int]:
