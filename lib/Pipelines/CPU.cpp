@@ -10,7 +10,6 @@
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
-#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
@@ -49,15 +48,20 @@ void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   auto &function = pm.nest<func::FuncOp>();
   function.addPass(cpu::createLowerStagingPass({limits.vectorBits}));
   function.addPass(cpu::createLowerTilesPass({limits.vectorBits, limits.vectorRegisters}));
+  // Almost half of what tiles leave are constants; canonicalizers visit each.
+  function.addPass(createCSEPass());
+  function.addPass(createCanonicalizerPass());
   // Threads that would wait for the last context take windows.
   pm.addPass(tile::createTileMergeLaunchesPass());
-  function.addPass(createCanonicalizerPass());
-  function.addPass(createCSEPass());
 }
 
 void buildDeallocate(OpPassManager &pm) {
-  bufferization::BufferDeallocationPipelineOptions options;
-  bufferization::buildBufferDeallocationPipeline(pm, options);
+  // Upstream's pipeline, whose other canonicalizers find nothing here.
+  pm.addPass(memref::createExpandReallocPass({/*emitDeallocs=*/false}));
+  pm.addPass(bufferization::createOwnershipBasedBufferDeallocationPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(bufferization::createBufferDeallocationSimplificationPass());
+  pm.addPass(bufferization::createLowerDeallocationsPass());
   pm.addPass(createConvertBufferizationToMemRefPass());
 }
 
@@ -77,28 +81,18 @@ void buildLoops(OpPassManager &pm, const tile::MachineLimits &limits) {
 }
 
 /// Everything that is left goes to the LLVM dialect.
-void buildLLVM(OpPassManager &pm, const tile::MachineLimits &limits) {
+void buildLLVM(OpPassManager &pm) {
   pm.addPass(createConvertVectorToSCFPass(VectorTransferToSCFOptions().enableFullUnroll()));
   pm.addPass(tile::createTileExpandViewsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
+  // Functions that LLVM has no op for are the C library's.
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
-  FinalizeMemRefToLLVMConversionPassOptions memrefOptions;
-  memrefOptions.useAlignedAlloc = true;
-  memrefOptions.useGenericFunctions = true;
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass(memrefOptions));
-  ConvertVectorToLLVMPassOptions vectorOptions;
-  vectorOptions.x86Vector = limits.dotsBF16;
-  pm.addPass(createConvertVectorToLLVMPass(vectorOptions));
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createUBToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(cpu::createLowerToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(createCanonicalizerPass());
+  // LLVM folds what is left.
   pm.addPass(createCSEPass());
 }
 
@@ -136,7 +130,7 @@ void buildCPUPipeline(OpPassManager &pm, const CPUOptions &options) {
   endStage(pm, "deallocate");
   buildLoops(pm, limits);
   endStage(pm, "loops");
-  buildLLVM(pm, limits);
+  buildLLVM(pm);
   endStage(pm, "llvm");
 }
 

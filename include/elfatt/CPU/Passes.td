@@ -356,4 +356,20 @@ def LowerAssertionsPass : Pass<"elfatt-cpu-lower-assertions", "::mlir::ModuleOp"
                            "::mlir::scf::SCFDialect"];
 }
 
+def LowerToLLVMPass : Pass<"elfatt-cpu-lower-to-llvm", "::mlir::ModuleOp"> {
+  let summary = "Convert vectors, memory, arithmetic and functions to the LLVM dialect at once";
+  let description = [{
+    What upstream's conversions of `vector`, `x86vector`, `memref`, `arith`, `index`,
+    `ub`, `func` and `cf` do one after another, in one conversion. Buffers come from the
+    functions that upstream names for an allocator (`_mlir_memref_to_llvm_aligned_alloc`).
+
+    - Preconditions: no structured control flow; a vector that moves has one dim.
+    - Postconditions: of these dialects no op is left.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::x86vector::X86VectorDialect"];
+}
+
 #endif // ELFATT_CPU_PASSES_TD
