@@ -189,6 +189,28 @@ LogicalResult Distributor::visitStep(vector::StepOp op) {
   return success();
 }
 
+/// Positions beside a bound that all lanes share, `lane + c < bound` as `lane < bound - c`: what
+/// differs between a lane's elements takes registers of the warp, and none of each lane.
+LogicalResult Distributor::visitCompare(arith::CmpIOp op) {
+  auto cast = op.getLhs().getDefiningOp<arith::IndexCastOp>();
+  auto bound = op.getRhs().getDefiningOp<vector::BroadcastOp>();
+  if (!cast || !cast.getIn().getDefiningOp<vector::StepOp>() || !bound ||
+      isa<VectorType>(bound.getSourceType()) || op.getPredicate() != arith::CmpIPredicate::slt)
+    return visitElementwise(op);
+  const FragmentLayout &layout = layouts[op.getResult()];
+  Value limit = get(bound.getSource());
+  Value position =
+      arith::IndexCastOp::create(b, loc, limit.getType(), laneOffset(layout.getDims()[0]));
+  SmallVector<Value> elements;
+  for (int64_t i = 0; i < layout.numLocal(); ++i) {
+    Value offset = constantI32(layout.constantOffset(0, i));
+    elements.push_back(arith::CmpIOp::create(b, loc, op.getPredicate(), position,
+                                             b.createOrFold<arith::SubIOp>(loc, limit, offset)));
+  }
+  define(op.getResult(), fromElements(elements, b.getI1Type()));
+  return success();
+}
+
 /// A box that starts at the origin: each coordinate below its bound.
 LogicalResult Distributor::visitMask(Operation *op, ArrayRef<OpFoldResult> bounds) {
   const FragmentLayout &layout = layouts[op->getResult(0)];

@@ -332,6 +332,7 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](vector::BroadcastOp o) { return visitBroadcast(o); })
       .Case([&](vector::ShapeCastOp o) { return visitShapeCast(o); })
       .Case([&](vector::StepOp o) { return visitStep(o); })
+      .Case([&](arith::CmpIOp o) { return visitCompare(o); })
       .Case([&](vector::CreateMaskOp o) {
         SmallVector<OpFoldResult> bounds;
         for (Value bound : o.getOperands())

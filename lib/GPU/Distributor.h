@@ -102,6 +102,7 @@ private:
   mlir::LogicalResult visitReduction(mlir::vector::MultiDimReductionOp op);
   mlir::LogicalResult visitAny(mlir::vector::MultiDimReductionOp op);
   mlir::LogicalResult visitStep(mlir::vector::StepOp op);
+  mlir::LogicalResult visitCompare(mlir::arith::CmpIOp op);
   mlir::LogicalResult visitMask(mlir::Operation *op, mlir::ArrayRef<mlir::OpFoldResult> bounds);
 
   // DistributeMemory.cpp

@@ -206,10 +206,12 @@ LogicalResult ContextLowering::runStaged() {
   const int64_t channelRows = roundUp(channels, rows);
   columns = roundUp(values, ctx.params.padTo);
   const int64_t blocks = channelRows / rows;
-  // Heads lie beside each other; what the last row blocks of one take of the next is dropped.
-  const int64_t headColumns = heads == 1 ? channelRows : roundUp(channels, ctx.params.padTo);
-  keyScratch = ctx.staging(parts * tiles * tokens, (heads - 1) * headColumns + channelRows,
-                           ctx.operandType(typeOf(key).getElementType()));
+  // Heads lie beside each other; what the last row blocks of one take of the next, or of the next
+  // token, is dropped.
+  const int64_t headColumns = roundUp(channels, ctx.params.padTo);
+  keyScratch =
+      ctx.staging(parts * tiles * tokens, heads * headColumns,
+                  ctx.operandType(typeOf(key).getElementType()), channelRows - headColumns);
   valueScratch = ctx.staging(parts * tiles * tokens, heads * columns,
                              ctx.operandType(typeOf(value).getElementType()));
   // Row (part * heads + head) * channelRows + d: the state of channel d in that part of the tokens.
@@ -338,16 +340,9 @@ Value ContextLowering::stageTokens(Value firstToken) {
     return llvm::map_to_vector(views,
                                [&](Value view) { return rowsOf(ctx, view, firstToken, count); });
   };
-  // Heads are as wide as their padded columns; the last one's row block may be wider.
-  Value keyColumns = keyScratch;
-  if (ctx.heads > 1) {
-    OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
-    const int64_t width = ctx.heads * roundUp(channels, ctx.params.padTo);
-    keyColumns = memref::SubViewOp::create(
-        b, keyScratch, SmallVector<OpFoldResult>{zero, zero},
-        SmallVector<OpFoldResult>{b.getIndexAttr(most), b.getIndexAttr(width)},
-        SmallVector<OpFoldResult>{one, one});
-  }
+  // The last head's row block may be wider than its columns.
+  const int64_t width = ctx.heads * roundUp(channels, ctx.params.padTo);
+  Value keyColumns = columnsOf(ctx, keyScratch, ctx.index(0), width);
   // K is read once, V again by LePE.
   stageIn(ctx, tokensOf(keys), keyColumns, Padding::None, Reuse::Never);
   stageIn(ctx, tokensOf(valueViews), valueScratch, Padding::Rows);

@@ -171,14 +171,15 @@ static int64_t contextBytes(const TileExtents &extents, const TileParams &params
   const int64_t state = params.contextWarps == 1 ? 0
                                                  : params.contextWarps * heads * rows *
                                                        (fragmentPitch(values) + 2) * computed;
-  // The last head's channels are padded.
-  const int64_t tokenBytes = (stagedPitch((heads - 1) * channels + rows, extents.storageBits) +
+  const int64_t tokenBytes = (stagedPitch(heads * channels, extents.storageBits) +
                               stagedPitch(heads * values, extents.storageBits)) *
                              stored;
+  // The last token's channels are padded.
+  const int64_t padding = (rows - channels) * stored;
   const int64_t tokens = params.contextWarps * params.contextTokens * params.contextTiles;
   const int64_t context =
       heads == 1 || extents.ownsContext ? heads * rows * fragmentPitch(values) : 0;
-  return std::max(tokens * tokenBytes, state) + context * computed;
+  return std::max(tokens * tokenBytes + padding, state) + context * computed;
 }
 
 /// Register tiles of at most `keyTile` keys for rows of `keys` keys that lie in shared memory

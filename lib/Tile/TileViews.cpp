@@ -39,10 +39,18 @@ static Value makeMatrix(const TileContext &ctx, int64_t rows, int64_t columns, i
       ArrayRef<OpFoldResult>{ctx.b.getIndexAttr(rows), ctx.b.getIndexAttr(columns)}, ones);
 }
 
-Value TileContext::staging(int64_t rows, int64_t columns, Type elementType) const {
+Value TileContext::staging(int64_t rows, int64_t columns, Type elementType, int64_t beyond) const {
   const int64_t pitch =
       params.staged ? stagedPitch(columns, elementType.getIntOrFloatBitWidth()) : columns;
-  return makeMatrix(*this, rows, columns, pitch, elementType);
+  columns += beyond;
+  if (columns <= pitch)
+    return makeMatrix(*this, rows, columns, pitch, elementType);
+  Value buffer = scratch({(rows - 1) * pitch + columns}, elementType);
+  auto layout = StridedLayoutAttr::get(b.getContext(), /*offset=*/0, {pitch, 1});
+  auto type =
+      MemRefType::get({rows, columns}, elementType, layout, typeOf(buffer).getMemorySpace());
+  return memref::ReinterpretCastOp::create(
+      b, type, buffer, /*offset=*/0, ArrayRef<int64_t>{rows, columns}, ArrayRef<int64_t>{pitch, 1});
 }
 
 Value TileContext::fragments(int64_t rows, int64_t columns, Type elementType) const {
@@ -423,7 +431,7 @@ Value elfatt::tile::readTransposed(const TileContext &ctx, Value matrix, Value r
   ImplicitLocOpBuilder &b = ctx.b;
   MemRefType type = typeOf(matrix);
   auto tile = VectorType::get({columns, rows}, type.getElementType());
-  SmallVector<bool> inBounds = {type.getDimSize(1) % columns == 0, type.getDimSize(0) % rows == 0};
+  SmallVector<bool> inBounds = {true, true};
   auto map = AffineMap::getPermutationMap(ArrayRef<unsigned>{1, 0}, b.getContext());
   return vector::TransferReadOp::create(
       b, tile, matrix, ValueRange{row, column}, AffineMapAttr::get(map),

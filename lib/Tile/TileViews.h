@@ -33,8 +33,10 @@ struct TileContext {
   mlir::Value index(mlir::OpFoldResult value) const;
   /// A scratch buffer of the machine's space.
   mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type elementType) const;
-  /// The same for a matrix [rows, columns] that passes through staging.
-  mlir::Value staging(int64_t rows, int64_t columns, mlir::Type elementType) const;
+  /// The same for a matrix [rows, columns] that passes through staging. Of one with columns
+  /// `beyond`, what is read there may be the next row's (GPU).
+  mlir::Value staging(int64_t rows, int64_t columns, mlir::Type elementType,
+                      int64_t beyond = 0) const;
   /// The same for one that warps write and read as they hold it, and not as a left operand (GPU).
   mlir::Value fragments(int64_t rows, int64_t columns, mlir::Type elementType) const;
   /// A buffer [rows..] that warps hold in registers, each its own rows (GPU).
@@ -148,7 +150,7 @@ void writePerRow(const TileContext &ctx, mlir::Value vector, mlir::Value view,
 /// A tile [rows, columns] of the matrix `matrix` at (row, column).
 mlir::Value readTile(const TileContext &ctx, mlir::Value matrix, mlir::Value row,
                      mlir::Value column, int64_t rows, int64_t columns);
-/// The same of [rows, columns], transposed.
+/// The same of [rows, columns], transposed; all of it lies in the matrix.
 mlir::Value readTransposed(const TileContext &ctx, mlir::Value matrix, mlir::Value row,
                            mlir::Value column, int64_t columns, int64_t rows);
 void writeTile(const TileContext &ctx, mlir::Value tile, mlir::Value matrix, mlir::Value row,
