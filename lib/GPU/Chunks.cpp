@@ -88,7 +88,8 @@ static Value divideUp(OpBuilder &b, Location loc, Value value, int64_t n) {
 /// of a thread lie a constant apart: a divisor of `ahead`, beside which other rows have the rest.
 /// None where that would be more turns than to count places row after row, by more than a fourth
 /// where these are many: then they are a loop, in which each place is a division. Fewer than
-/// `least` would ask for sectors twice.
+/// `least` would ask for sectors twice. None either where the rows are not known, a loop too, and
+/// the division is a shift: places made anew in each turn take no registers through it.
 static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t least,
                                           std::optional<int64_t> groups, ChunkOrder order) {
   constexpr int64_t kFewTurns = 8, kUsualRows = 64;
@@ -96,6 +97,8 @@ static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t
   const int64_t rows = groups.value_or(isAlongRows ? kUsualRows : kUsualRows / kGroup);
   const int64_t turns = llvm::divideCeil(rows * places, ahead);
   const bool areFew = groups && turns <= kFewTurns;
+  if (!groups && llvm::isPowerOf2_64(places))
+    return std::nullopt;
   for (int64_t width = ahead; width >= 1; --width) {
     if (ahead % width != 0 || (width < least && width != places && width != ahead))
       continue;

@@ -112,6 +112,21 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // Of rows whose number is not known each turn of the loop makes its place anew, by a shift.
+  // CHECK-LABEL: gpu.func @rows_of_no_known_number
+  // CHECK: %[[PLACE:.*]] = gpu.thread_id
+  // CHECK: scf.for
+  // CHECK: %[[POSITION:.*]] = arith.addi %{{.*}}, %[[PLACE]]
+  // CHECK: arith.divui %[[POSITION]], %[[FOUR:c4.*]] : index
+  // CHECK: arith.remui %[[POSITION]], %[[FOUR]] : index
+  gpu.func @rows_of_no_known_number(%a: memref<?x32xf16>) workgroup(%s: memref<64x32xf16, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %n = memref.dim %a, %c0 : memref<?x32xf16>
+    %first = memref.subview %s[0, 0] [%n, 32] [1, 1] : memref<64x32xf16, 3> to memref<?x32xf16, strided<[32, 1]>, 3>
+    linalg.copy ins(%a : memref<?x32xf16>) outs(%first : memref<?x32xf16, strided<[32, 1]>, 3>)
+    gpu.return
+  }
+
   // CHECK-LABEL: gpu.func @rounding_copy
   // CHECK: arith.truncf %{{.*}} : vector<4xf32> to vector<4xbf16>
   gpu.func @rounding_copy(%a: memref<8x4xf32>) workgroup(%s: memref<8x4xbf16, 3>) kernel {
