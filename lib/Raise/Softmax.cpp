@@ -236,7 +236,27 @@ static bool matchSoftmaxOp(ScalarReader &reader, const Scalar &scalar, Softmax &
   return true;
 }
 
-/// Casts, and what leaves a probability as it is: dropout of nothing.
+/// Whether `select` is select(X == inf, C, Y), of either infinity, where Y is X behind other
+/// guards: no probability is one.
+static bool isInfinityGuard(ScalarReader &reader, const Scalar &select) {
+  Scalar condition = reader.open(reader.getOperand(select, 0));
+  auto compare = dyn_cast_or_null<arith::CmpFOp>(condition.getOp());
+  if (!compare || compare.getPredicate() != arith::CmpFPredicate::OEQ)
+    return false;
+  Scalar infinity = reader.getOperand(condition, 1);
+  if (!isInfinity(reader, infinity, false) && !isInfinity(reader, infinity, true))
+    return false;
+  Scalar guarded = skipCasts(reader, reader.getOperand(condition, 0));
+  Scalar kept = select;
+  while (isa_and_nonnull<arith::SelectOp>(kept.getOp())) {
+    kept = skipCasts(reader, reader.getOperand(kept, 2));
+    if (reader.isSame(guarded, kept))
+      return true;
+  }
+  return false;
+}
+
+/// Casts, and what leaves a probability as it is: dropout of nothing, `nan_to_num` of infinities.
 static Scalar skipNeutral(ScalarReader &reader, Scalar scalar,
                           SmallVectorImpl<Operation *> &casts) {
   while (true) {
@@ -246,6 +266,8 @@ static Scalar skipNeutral(ScalarReader &reader, Scalar scalar,
     if (isa_and_nonnull<arith::SelectOp>(op)) {
       if (std::optional<bool> truth = getTruth(reader, reader.getOperand(scalar, 0)))
         kept = *truth ? 1 : 2;
+      else if (isInfinityGuard(reader, scalar))
+        kept = 2;
     } else if (isa_and_nonnull<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp>(op)) {
       double neutral = isa<arith::AddFOp, arith::SubFOp>(op) ? 0.0 : 1.0;
       for (unsigned side : {1, 0})

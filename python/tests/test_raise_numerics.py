@@ -151,6 +151,16 @@ def masked(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
     return softmax(s) @ v
 
 
+def guarded(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
+    s = (q @ k.transpose(-1, -2) * 0.3).masked_fill(~mask, float("-inf"))
+    return torch.nan_to_num(softmax(s)) @ v
+
+
+def clipped(q: Any, k: Any, v: Any) -> torch.Tensor:
+    p = softmax(q @ k.transpose(-1, -2) * 0.3)
+    return torch.where(p == 1.0, 0.5, p) @ v
+
+
 def widened(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     q, k, v = q.half(), k.half(), v.half()
     s = (q.float() @ k.float().transpose(-1, -2)) * 0.3
@@ -179,6 +189,7 @@ SPELLINGS: Dict[
         SDPA,
     ),
     "masked_fill": (masked, (*qkv(), keep_all_but_a_row()), SDPA),
+    "nan_to_num": (guarded, (*qkv(), keep_all_but_a_row()), SDPA),
     "bias": (
         lambda q, k, v, b: F.scaled_dot_product_attention(q, k, v, attn_mask=b),
         (*qkv(), torch.randn(H, N, M)),
@@ -213,6 +224,7 @@ SPELLINGS: Dict[
         (*qkv(), torch.rand(N, M)),
         {"mask-after-softmax": 1},
     ),
+    "clipped": (clipped, qkv(), {"mask-after-softmax": 1}),
     "relu_linear": (
         lambda q, k, v: torch.relu(q) @ (torch.relu(k).transpose(-1, -2) @ v),
         qkv(),
