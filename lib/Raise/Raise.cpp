@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Pass/PassManager.h"
@@ -50,6 +51,8 @@ struct RaisePass : raise::impl::RaisePassBase<RaisePass> {
     pipeline.addPass(raise::createToLinalgPass());
     pipeline.addPass(raise::createRaiseAttentionPass({strict}));
     pipeline.addPass(raise::createRaiseElfattPass());
+    // Sizes of what was replaced would keep it.
+    pipeline.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
     pipeline.addPass(raise::createSimplifySizesPass());
     if (failed(runPipeline(pipeline, getOperation())))
       return signalPassFailure();

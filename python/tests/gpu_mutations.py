@@ -126,9 +126,9 @@ def another_lane(lines: Sequence[str], i: int) -> Optional[str]:
 def one_more(lines: Sequence[str], i: int) -> Optional[str]:
     """A mask takes one token beyond the last, or a part begins one block late."""
     found = re.search(
-        r"arith\.cmpi (slt|ult|uge), .*(vector<\d+xi32>|: index)", lines[i]
+        r"arith\.cmpi (slt|ult|uge), .*(: vector<\d+xi32>|: i32|: index)", lines[i]
     )
-    if not found or (found[1] == "uge") == found[2].startswith("vector"):
+    if not found or (found[1] == "uge") != (found[2] == ": index"):
         return None
     wider = {"slt": "sle", "ult": "ule", "uge": "ugt"}
     return put(lines[i], found, wider[found[1]])
