@@ -125,10 +125,19 @@ def another_lane(lines: Sequence[str], i: int) -> Optional[str]:
 
 def one_more(lines: Sequence[str], i: int) -> Optional[str]:
     """A mask takes one token beyond the last, or a part begins one block late."""
+    # The bound that a mask's elements are compared with, each less its place.
+    bound = re.search(r"(%\w+) = arith\.index_cast (%\w+) : index to i32", lines[i])
+    if bound:
+        compare = re.compile(rf"arith\.cmpi slt, %\w+, {bound[1]} : i32")
+        if not any(compare.search(line) for line in lines[i + 1 : i + 4]):
+            return None
+        more = "%one = arith.constant 1 : index\n%more = arith.addi {}, %one : index\n"
+        line = lines[i][: bound.start(2)] + "%more" + lines[i][bound.end(2) :]
+        return more.format(bound[2]) + line
     found = re.search(
-        r"arith\.cmpi (slt|ult|uge), .*(: vector<\d+xi32>|: i32|: index)", lines[i]
+        r"arith\.cmpi (slt|ult|uge), .*(vector<\d+xi32>|: index)", lines[i]
     )
-    if not found or (found[1] == "uge") != (found[2] == ": index"):
+    if not found or (found[1] == "uge") == found[2].startswith("vector"):
         return None
     wider = {"slt": "sle", "ult": "ule", "uge": "ugt"}
     return put(lines[i], found, wider[found[1]])
