@@ -5,6 +5,7 @@
 #include "LepeOfKeys.h"
 #include "LepeTerm.h"
 #include "PartShape.h"
+#include "Prefetch.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

@@ -7,6 +7,7 @@
 
 #include "KeyBlocks.h"
 #include "NextTile.h"
+#include "Prefetch.h"
 #include "RowEpilogue.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -2,6 +2,7 @@
 #include "RowEpilogue.h"
 
 #include "PartShape.h"
+#include "Prefetch.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/Support/MathExtras.h"

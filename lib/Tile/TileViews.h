@@ -122,6 +122,9 @@ struct RowBlock {
   RowBlock amongHeads() const;
 };
 
+/// Of its first row in such a view.
+llvm::SmallVector<mlir::Value> indicesOf(const RowBlock &block);
+
 /// Loops over all row blocks of `view`, tails included; on the GPU the warps of a worker
 /// take turns at them. With several heads it is a staged matrix, and its blocks are those of each.
 void forEachRowBlock(const TileContext &ctx, mlir::Value view,
@@ -133,15 +136,6 @@ void forEachRowBlock(const TileContext &ctx, mlir::Value view,
 mlir::Value readRows(const TileContext &ctx, mlir::Value view, const RowBlock &block,
                      int64_t columns);
 void writeRows(const TileContext &ctx, mlir::Value tile, mlir::Value view, const RowBlock &block);
-/// Asks for `rows` rows of a view [outer.., inner, columns] from row `indices` on before
-/// they are needed. They may lie beyond the view: in memory that is read next. For
-/// machines that read operands where they are. A loop over rows, which the product behind it
-/// takes along.
-void prefetchRows(const TileContext &ctx, mlir::Value view, mlir::ValueRange indices, int64_t rows,
-                  bool isWrite = false);
-/// The same for the rows `distance` after those of `block`, along the innermost dim.
-void prefetchAfter(const TileContext &ctx, mlir::Value view, const RowBlock &block,
-                   mlir::Value distance, bool isWrite = false);
 /// The same for one value per row, of a view [outer.., inner].
 mlir::Value readPerRow(const TileContext &ctx, mlir::Value view, const RowBlock &block);
 void writePerRow(const TileContext &ctx, mlir::Value vector, mlir::Value view,

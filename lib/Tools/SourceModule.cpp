@@ -30,22 +30,18 @@ static bool isBeyondMemory(Type type) {
 }
 
 static LogicalResult checkSizes(ModuleOp module) {
-  auto check = [](Value value) {
+  auto fits = [](Value value) {
     if (!isBeyondMemory(value.getType()))
-      return WalkResult::advance();
+      return true;
     emitError(value.getLoc()) << "no memory holds " << value.getType();
-    return WalkResult::interrupt();
+    return false;
   };
   WalkResult found = module.walk([&](Operation *op) {
-    for (Value result : op->getResults())
-      if (check(result).wasInterrupted())
-        return WalkResult::interrupt();
+    bool allFit = llvm::all_of(op->getResults(), fits);
     for (Region &region : op->getRegions())
       for (Block &block : region)
-        for (Value argument : block.getArguments())
-          if (check(argument).wasInterrupted())
-            return WalkResult::interrupt();
-    return WalkResult::advance();
+        allFit = allFit && llvm::all_of(block.getArguments(), fits);
+    return allFit ? WalkResult::advance() : WalkResult::interrupt();
   });
   return failure(found.wasInterrupted());
 }
