@@ -170,6 +170,35 @@ bool isCopyThatCasts(linalg::GenericOp op) {
          llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); });
 }
 
+/// Whether the body computes vectors as it does scalars, of operands whose elements are all in the
+/// order of the loops.
+bool computesVectors(linalg::GenericOp op) {
+  return llvm::all_of(op->getOperandTypes(), llvm::IsaPred<MemRefType>) &&
+         llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }) &&
+         llvm::all_of(op.getBlock()->without_terminator(), [](Operation &inner) {
+           return isa<arith::ConstantOp>(inner) || OpTrait::hasElementwiseMappableTraits(&inner);
+         });
+}
+
+/// `value` for vectors of `chunk` elements: what is no vector is the same for all of them.
+Value spread(OpBuilder &b, Location loc, Value value, int64_t chunk) {
+  if (chunk == 1 || isa<VectorType>(value.getType()))
+    return value;
+  return vector::BroadcastOp::create(b, loc, VectorType::get(chunk, value.getType()), value);
+}
+
+/// Clones `scalar` to compute vectors of `chunk` elements.
+void cloneSpread(OpBuilder &b, Operation &scalar, int64_t chunk, IRMapping &mapping) {
+  const bool isSpread = chunk > 1 && !isa<arith::ConstantOp>(scalar);
+  if (isSpread)
+    for (Value operand : scalar.getOperands())
+      mapping.map(operand, spread(b, scalar.getLoc(), mapping.lookupOrDefault(operand), chunk));
+  Operation *cloned = b.clone(scalar, mapping);
+  if (isSpread)
+    for (Value result : cloned->getResults())
+      result.setType(VectorType::get(chunk, result.getType()));
+}
+
 /// Any elementwise op: each index of the loops is a dim of some operand.
 LogicalResult distribute(linalg::GenericOp op, const target::Chip &chip) {
   auto isDimOrConstant = [](AffineExpr e) { return isa<AffineDimExpr, AffineConstantExpr>(e); };
@@ -189,8 +218,10 @@ LogicalResult distribute(linalg::GenericOp op, const target::Chip &chip) {
         extents[dim.getPosition()] = memref::getMixedSize(b, loc, operand.get(), d);
   if (llvm::any_of(extents, [](OpFoldResult extent) { return !extent; }))
     return op.emitOpError("cannot be spread over lanes, expected every loop to index an operand");
+  auto operands = llvm::to_vector(op->getOperands());
+  const int64_t chunk = computesVectors(op) ? getChunk(operands) : 1;
   forEachChunk(
-      b, loc, extents, /*chunk=*/1, ChunkOrder::AlongRows,
+      b, loc, extents, chunk, chunk == 1 ? ChunkOrder::AlongRows : getOrder(operands, chunk),
       [&](OpBuilder &inner, ValueRange indices) {
         auto indicesOf = [&](OpOperand &operand) {
           return llvm::map_to_vector(op.getMatchingIndexingMap(&operand).getResults(),
@@ -205,12 +236,12 @@ LogicalResult distribute(linalg::GenericOp op, const target::Chip &chip) {
         for (auto [operand, argument] :
              llvm::zip(op->getOpOperands(), op.getBlock()->getArguments()))
           if (!argument.use_empty())
-            mapping.map(argument, load(inner, loc, operand.get(), indicesOf(operand), 1));
+            mapping.map(argument, load(inner, loc, operand.get(), indicesOf(operand), chunk));
         for (Operation &scalar : op.getBlock()->without_terminator())
-          inner.clone(scalar, mapping);
+          cloneSpread(inner, scalar, chunk, mapping);
         OpOperand *out = op.getDpsInitOperand(0);
-        store(inner, loc, mapping.lookupOrDefault(op.getBlock()->getTerminator()->getOperand(0)),
-              out->get(), indicesOf(*out), 1);
+        Value made = mapping.lookupOrDefault(op.getBlock()->getTerminator()->getOperand(0));
+        store(inner, loc, spread(inner, loc, made, chunk), out->get(), indicesOf(*out), chunk);
       });
   op.erase();
   return success();

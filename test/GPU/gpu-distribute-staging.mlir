@@ -65,6 +65,24 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // What is elementwise in the order of its operands moves as much at once as a copy.
+  // CHECK-LABEL: gpu.func @elementwise_in_order
+  // CHECK: %[[X:.*]] = vector.load {{.*}} : {{.*}}, vector<4xf32>
+  // CHECK: %[[F:.*]] = vector.broadcast %{{.*}} : f32 to vector<4xf32>
+  // CHECK: %[[Y:.*]] = arith.mulf %[[X]], %[[F]] : vector<4xf32>
+  // CHECK: %[[Z:.*]] = arith.truncf %[[Y]] : vector<4xf32> to vector<4xbf16>
+  // CHECK: vector.store %[[Z]]
+  gpu.func @elementwise_in_order(%a: memref<8x24xf32>, %f: f32) workgroup(%s: memref<8x24xbf16, #gpu.address_space<workgroup>>) kernel {
+    linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+        ins(%a : memref<8x24xf32>) outs(%s : memref<8x24xbf16, #gpu.address_space<workgroup>>) {
+    ^bb0(%x: f32, %unused: bf16):
+      %y = arith.mulf %x, %f : f32
+      %z = arith.truncf %y : f32 to bf16
+      linalg.yield %z : bf16
+    }
+    gpu.return
+  }
+
   // Rows of f32 that lie ten chunks apart, eight of them used: eight lanes have two of each of four.
   // CHECK-LABEL: gpu.func @rows_in_fourths_of_the_banks
   // CHECK: %[[THREAD:.*]] = gpu.thread_id
