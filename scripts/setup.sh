@@ -124,7 +124,7 @@ stamp_of() {
   {
     echo "$ROOT"
     "$1" -c 'import sys; print(sys.version)'
-    cat requirements*.txt python/pyproject.toml
+    cat requirements*.txt pyproject.toml
   } | sha256sum | cut -d' ' -f1
 }
 
@@ -148,8 +148,9 @@ install_python() {
   # One release does not know all chips, whatever is on PATH.
   pip_install --no-deps -r requirements-ptxas.txt ||
     fail "pip could not install requirements-ptxas.txt (see above)"
-  # The pinned setuptools builds it, so that no other is downloaded.
-  pip_install --no-deps --no-build-isolation -e python ||
+  # Python alone; the tools are found in build/bin. The pinned backend builds it, so that
+  # no other is downloaded.
+  pip_install --no-deps --no-build-isolation -C wheel.cmake=false -e . ||
     fail "pip could not install the elfatt package of this repository (see above)"
   echo "$stamp" >.venv/elfatt-stamp
 }

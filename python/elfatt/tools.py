@@ -5,31 +5,56 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator, NoReturn, Optional
 
 from elfatt.errors import Error
 
+_PACKAGE = Path(__file__).resolve().parent
 
-def _folders() -> Iterator[Path]:
+
+def _folders() -> Iterator[str]:
     configured = os.environ.get("ELFATT_BIN")
     if configured:
-        yield Path(configured)
-    # The package is installed editable: its parent's parent is the repository.
-    yield Path(__file__).resolve().parents[2] / "build" / "bin"
+        yield configured
+    # `pip install` puts the tools into the package. Where it is installed editable, its
+    # parent's parent is the repository.
+    yield str(_PACKAGE / "bin")
+    yield str(_PACKAGE.parents[1] / "build" / "bin")
+
+
+def _is_script(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!"
 
 
 def find_tool(name: str) -> Optional[str]:
     """Path of one of our tools (``elfatt-opt``, ...), or None.
 
-    Looked for in ``$ELFATT_BIN``, then ``build/bin`` of this repository, then
-    ``PATH``.
+    Looked for in ``$ELFATT_BIN``, in the package, then in ``build/bin`` of this
+    repository, then in ``PATH``.
     """
     for folder in _folders():
-        found = shutil.which(name, path=str(folder))
+        found = shutil.which(name, path=folder)
         if found:
             return found
-    return shutil.which(name)
+    for folder in os.get_exec_path():
+        found = shutil.which(name, path=folder)
+        # The commands that pip writes ask here themselves.
+        if found and not _is_script(found):
+            return found
+    return None
+
+
+def main() -> NoReturn:
+    """The commands that pip writes: each becomes the tool of its name."""
+    try:
+        tool = require_tool(Path(sys.argv[0]).name)
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    os.execv(tool, [tool, *sys.argv[1:]])
 
 
 def find_opt() -> str:
@@ -45,7 +70,7 @@ def find_opt() -> str:
     )
     if found is None:
         raise Error(
-            "found neither elfatt-opt (in $ELFATT_BIN, build/bin or PATH) nor "
+            "found neither elfatt-opt (in $ELFATT_BIN, the package, build/bin or PATH) nor "
             "mlir-opt of LLVM 22; scripts/setup.sh installs the latter"
         )
     return found
@@ -60,7 +85,8 @@ def require_tool(name: str) -> str:
     found = find_tool(name)
     if found is None:
         raise Error(
-            f"found no {name} in $ELFATT_BIN, build/bin or PATH: it is not built"
+            f"found no {name} in $ELFATT_BIN, the package, build/bin or PATH: it is not "
+            "built"
         )
     return found
 
