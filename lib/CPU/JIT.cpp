@@ -2,9 +2,12 @@
 #include "elfatt/CPU/JIT.h"
 
 #include "elfatt/CPU/MachineCode.h"
+#include "elfatt/CPU/SplitModule.h"
 #include "elfatt/Runtime.h"
 #include "elfatt/Runtime/CodeInterface.h"
 
+#include "mlir/IR/Threading.h"
+#include "llvm/ExecutionEngine/Orc/CompileUtils.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/Module.h"
@@ -13,6 +16,8 @@
 #include "llvm/TargetParser/Host.h"
 
 #include <dnnl.h>
+
+#include <mutex>
 
 extern "C" void omp_set_num_threads(int);
 
@@ -63,6 +68,43 @@ llvm::orc::SymbolMap getSymbols(ArrayRef<std::pair<llvm::StringRef, ArrayRef<cha
   return symbols;
 }
 
+/// The object code of a module for this machine.
+Expected<std::unique_ptr<llvm::MemoryBuffer>> compile(ModuleOp module,
+                                                      llvm::orc::JITTargetMachineBuilder builder) {
+  auto target = builder.createTargetMachine();
+  if (!target)
+    return target.takeError();
+  llvm::LLVMContext context;
+  auto code = makeLLVMModule(module, context, **target, getHostVectorBits());
+  if (!code)
+    return code.takeError();
+  optimize(**code, **target);
+  return llvm::orc::SimpleCompiler(**target)(**code);
+}
+
+/// Each thread compiles some of the functions.
+Expected<SmallVector<std::unique_ptr<llvm::MemoryBuffer>>>
+compileParts(ModuleOp module, const llvm::orc::JITTargetMachineBuilder &builder) {
+  MLIRContext *context = module.getContext();
+  SmallVector<OwningOpRef<ModuleOp>> parts =
+      splitModule(module, context->isMultithreadingEnabled() ? context->getNumThreads() : 1);
+  SmallVector<std::unique_ptr<llvm::MemoryBuffer>> objects(parts.size());
+  std::mutex mutex;
+  Error errors = Error::success();
+  parallelFor(context, 0, parts.size(), [&](size_t i) {
+    auto object = compile(*parts[i], builder);
+    if (object) {
+      objects[i] = std::move(*object);
+      return;
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    errors = llvm::joinErrors(std::move(errors), object.takeError());
+  });
+  if (errors)
+    return errors;
+  return objects;
+}
+
 } // namespace
 
 int64_t getHostVectorBits() {
@@ -90,15 +132,12 @@ Expected<std::unique_ptr<JIT>> JIT::create(ModuleOp module, ArrayRef<Function> f
   if (!builder)
     return builder.takeError();
   builder->setCodeGenOptLevel(llvm::CodeGenOptLevel::Default);
-  auto target = builder->createTargetMachine();
-  if (!target)
-    return target.takeError();
-
-  auto context = std::make_unique<llvm::LLVMContext>();
-  auto code = makeLLVMModule(module, *context, **target, getHostVectorBits());
-  if (!code)
-    return code.takeError();
-  optimize(**code, **target);
+  // As LLJIT would: parts and the process may lie far from each other.
+  builder->setRelocationModel(llvm::Reloc::PIC_);
+  builder->setCodeModel(llvm::CodeModel::Small);
+  auto objects = compileParts(module, *builder);
+  if (!objects)
+    return objects.takeError();
 
   auto jit = llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(*builder).create();
   if (!jit)
@@ -112,8 +151,9 @@ Expected<std::unique_ptr<JIT>> JIT::create(ModuleOp module, ArrayRef<Function> f
   if (!process)
     return process.takeError();
   (*jit)->getMainJITDylib().addGenerator(std::move(*process));
-  if (Error error = (*jit)->addIRModule({std::move(*code), std::move(context)}))
-    return error;
+  for (std::unique_ptr<llvm::MemoryBuffer> &object : *objects)
+    if (Error error = (*jit)->addObjectFile(std::move(object)))
+      return error;
   return std::unique_ptr<JIT>(new JIT(std::move(*jit)));
 }
 
