@@ -195,8 +195,20 @@ void TileLowering::eraseDead() {
       op->erase();
 }
 
-/// Of few rows a column of registers is made before it is stored: what the rows share, as taps of
-/// LePE do, is then read once.
+/// The sums that `vector` is the last of, or a conversion of it, in the order of the program.
+static SmallVector<Value> findSums(Value vector) {
+  if (auto narrowed = vector.getDefiningOp<arith::TruncFOp>())
+    vector = narrowed.getIn();
+  SmallVector<Value> sums;
+  for (auto sum = vector.getDefiningOp<arith::AddFOp>(); sum;
+       sum = sum.getLhs().getDefiningOp<arith::AddFOp>())
+    sums.push_back(sum);
+  std::reverse(sums.begin(), sums.end());
+  return sums;
+}
+
+/// Of few rows a column of registers is made before it is stored, and one term after the other is
+/// added to all of them: what the rows share, as taps of LePE do, and its weight are read once.
 bool TileLowering::lowerWrite(vector::TransferWriteOp op) {
   std::optional<MemoryTile> tile = TileRegisters::memoryTile(op);
   if (!tile || !isTile(op.getVectorType()))
@@ -219,7 +231,11 @@ bool TileLowering::lowerWrite(vector::TransferWriteOp op) {
         store(registers.get(vector, row, index), row, index);
     return true;
   }
+  const SmallVector<Value> sums = findSums(vector);
   for (int64_t index = 0; index < columns; ++index) {
+    for (Value sum : sums)
+      for (int64_t row = 0; row < rows; ++row)
+        registers.get(sum, row, index);
     SmallVector<Value> column;
     for (int64_t row = 0; row < rows; ++row)
       column.push_back(registers.get(vector, row, index));
@@ -261,7 +277,10 @@ Value TileLowering::allocate(Value operand, Operation *op) {
     outermost = parent;
   }
   b.setInsertionPointToStart(outermost->getBlock());
-  return memref::AllocaOp::create(b, MemRefType::get(type.getShape(), type.getElementType()),
+  // Registers of no row lie in two lines of the cache.
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() = llvm::alignTo(shape.back(), lanes);
+  return memref::AllocaOp::create(b, MemRefType::get(shape, type.getElementType()),
                                   b.getI64IntegerAttr(64));
 }
 

@@ -25,6 +25,7 @@ FailureOr<KeyBlocks> KeyBlocks::choose(Operation *op, const TileContext &ctx,
       blocks.first *= extent;
     blocks.lines = outer;
     blocks.columns = blocks.tile = roundUp(blocks.first + outer * blocks.inner, ctx.params.padTo);
+    blocks.tiles = 1;
     blocks.single = true;
     blocks.exact = blocks.columns == blocks.first + outer * blocks.inner;
     return blocks;
@@ -37,13 +38,23 @@ FailureOr<KeyBlocks> KeyBlocks::choose(Operation *op, const TileContext &ctx,
                        : chooseLines(outer, blocks.lines, blocks.inner, ctx.params.padTo);
   blocks.columns = roundUp(std::max<int64_t>(1, blocks.lines * blocks.inner), ctx.params.padTo);
   // Several register tiles in a block share its width evenly.
-  int64_t tiles = llvm::divideCeil(blocks.columns, std::max(ctx.params.keyTile, ctx.params.padTo));
-  blocks.tile = roundUp(llvm::divideCeil(blocks.columns, tiles), ctx.params.padTo);
-  blocks.columns = blocks.tile * tiles;
+  blocks.tiles = llvm::divideCeil(blocks.columns, std::max(ctx.params.keyTile, ctx.params.padTo));
+  blocks.tile = roundUp(llvm::divideCeil(blocks.columns, blocks.tiles), ctx.params.padTo);
+  blocks.columns = blocks.tile * blocks.tiles;
   blocks.single = !key.isDynamicDim(0) && outer <= blocks.lines;
   blocks.exact = !key.isDynamicDim(0) && outer % blocks.lines == 0 &&
                  blocks.columns == blocks.lines * blocks.inner;
   return blocks;
+}
+
+void KeyBlocks::dropHalfRegister(const TileContext &ctx) {
+  // Cores with such registers may have half as wide units; no other registers are two of theirs.
+  constexpr int64_t kTwoUnits = 512;
+  const int64_t half = ctx.params.padTo / 2, keys = first + lines * inner;
+  if (ctx.limits.vectorBits < kTwoUnits || tiles != 1 || columns - keys < half)
+    return;
+  tile = columns - half;
+  exact = exact || (tile == keys && single);
 }
 
 int64_t KeyBlocks::firstMasked(Value key, const TileParams &params) const {

@@ -135,6 +135,8 @@ void SoftmaxLowering::allocate() {
     const int64_t panel = (ctx.limits.vectorRegisters - 1) / (rows + 1);
     if (llvm::divideCeilSigned(values, lanes) > panel)
       scoreScratch->perRow = ctx.scratch({rows}, ctx.type);
+  } else if (!ctx.params.staged && !queryPairs && !takesKeysAsRows) {
+    blocks.dropHalfRegister(ctx);
   }
   Type keyType = ctx.operandType(typeOf(tile.key).getElementType());
   Type valueType = ctx.operandType(typeOf(tile.value).getElementType());
@@ -416,7 +418,7 @@ void SoftmaxLowering::lowerRowBlock(const RowBlock &block, Value firstKey, Value
   std::optional<OnlineState> state;
   if (tile.acc)
     state = load(block);
-  if (blocks.tile == blocks.columns) {
+  if (blocks.tiles == 1) {
     state = step(zero, state ? &*state : nullptr);
   } else {
     // A loop, where code for each tile would be free to wait for the end of all.

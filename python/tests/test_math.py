@@ -86,7 +86,7 @@ def sweep(kind: Any, low: int, high: int) -> Array:
 
 
 @pytest.mark.parametrize("kind, low, high", [("f32", -126, 128), ("f64", -1022, 1024)])
-@pytest.mark.parametrize("lanes", [4, 16])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_exp2_is_within_2_ulp(
     elfatt_run: str, tmp_path: Path, kind: str, low: int, high: int, lanes: int
 ) -> None:
@@ -105,9 +105,12 @@ def test_exp2_is_within_2_ulp(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exp2_of_special_values(elfatt_run: str, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_exp2_of_special_values(
+    elfatt_run: str, tmp_path: Path, kind: str, lanes: int
+) -> None:
     special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 127, -126]
-    got = exp2(elfatt_run, tmp_path, np.array(special, KINDS[kind]))
+    got = exp2(elfatt_run, tmp_path, np.array(special, KINDS[kind]), lanes)
     with np.errstate(over="ignore"):
         expected = np.exp2(np.array(special, np.longdouble)).astype(KINDS[kind])
     np.testing.assert_array_equal(got, expected)

@@ -31,6 +31,23 @@ func.func @neighbours(%x: vector<16xf32>, %y: vector<16xf32>) -> (vector<16xf32>
   return %0, %1 : vector<16xf32>, vector<16xf32>
 }
 
+// Half a register has such instructions too, and goes beside whole ones.
+// AVX512-LABEL: func.func @half_a_register
+// AVX512:         mask.reduce.ps.512
+// AVX512:         mask.reduce.ps.256
+// AVX512:         permvar.sf.512
+// AVX512:         arith.subf {{.*}} : vector<8xf32>
+// AVX512:         vpermi2var.ps.256
+// AVX512:         mask.scalef.ps.512
+// AVX512:         mask.scalef.ps.256
+// AVX512-SAME:      (vector<8xf32>, vector<8xf32>, vector<8xf32>, i8) -> vector<8xf32>
+func.func @half_a_register(%x: vector<16xf32>, %y: vector<8xf32>)
+    -> (vector<16xf32>, vector<8xf32>) {
+  %0 = math.exp2 %x : vector<16xf32>
+  %1 = math.exp2 %y : vector<8xf32>
+  return %0, %1 : vector<16xf32>, vector<8xf32>
+}
+
 // Not so where the second is of the first.
 // AVX512-LABEL: func.func @one_of_the_other
 // AVX512:         mask.reduce.ps.512

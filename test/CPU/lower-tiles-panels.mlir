@@ -75,6 +75,54 @@ func.func @column_by_column(%a: memref<3x16xf32>, %o: memref<2x16xf32>) {
 
 // -----
 
+// A term is added to the rows of a column before the next one is.
+// CHECK-LABEL:     func.func @term_by_term
+// CHECK-SAME:        %[[A:.*]]: memref<2x16xf32>, %[[B:.*]]: memref<2x16xf32>, %{{.*}}: memref<2x16xf32>)
+// CHECK:             %[[A0:.*]] = vector.load %[[A]]
+// CHECK:             %[[S0:.*]] = arith.addf %{{.*}}, %[[A0]]
+// CHECK:             %[[A1:.*]] = vector.load %[[A]]
+// CHECK:             %[[S1:.*]] = arith.addf %{{.*}}, %[[A1]]
+// CHECK:             %[[B0:.*]] = vector.load %[[B]]
+// CHECK:             arith.addf %[[S0]], %[[B0]]
+// CHECK:             %[[B1:.*]] = vector.load %[[B]]
+// CHECK:             arith.addf %[[S1]], %[[B1]]
+func.func @term_by_term(%a: memref<2x16xf32>, %b: memref<2x16xf32>, %c: memref<2x16xf32>) -> memref<2x16xf32> {
+  %o = memref.alloc() : memref<2x16xf32>
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %0 = vector.transfer_read %c[%c0, %c0], %zero {in_bounds = [true, true]} : memref<2x16xf32>, vector<2x16xf32>
+  %1 = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<2x16xf32>, vector<2x16xf32>
+  %2 = vector.transfer_read %b[%c0, %c0], %zero {in_bounds = [true, true]} : memref<2x16xf32>, vector<2x16xf32>
+  %3 = arith.addf %0, %1 : vector<2x16xf32>
+  %4 = arith.addf %3, %2 : vector<2x16xf32>
+  vector.transfer_write %4, %o[%c0, %c0] {in_bounds = [true, true]} : vector<2x16xf32>, memref<2x16xf32>
+  return %o : memref<2x16xf32>
+}
+
+// -----
+
+#lhs = affine_map<(i, j, k) -> (i, k)>
+#rhs = affine_map<(i, j, k) -> (k, j)>
+#acc = affine_map<(i, j, k) -> (i, j)>
+
+// Rows of what a product reads as scalars begin whole registers apart.
+// CHECK-LABEL:     func.func @rows_of_scratch
+// CHECK:             %[[S:.*]] = memref.alloca() {alignment = 64 : i64} : memref<2x32xf32>
+// CHECK-COUNT-4:     vector.store %{{.*}}, %[[S]]
+func.func @rows_of_scratch(%a: memref<2x24xf32>, %b: memref<24x16xf32>, %o: memref<2x16xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %none = arith.constant dense<0.0> : vector<2x16xf32>
+  %0 = vector.transfer_read %a[%c0, %c0], %zero {in_bounds = [true, true]} : memref<2x24xf32>, vector<2x24xf32>
+  %1 = arith.addf %0, %0 : vector<2x24xf32>
+  %2 = vector.transfer_read %b[%c0, %c0], %zero {in_bounds = [true, true]} : memref<24x16xf32>, vector<24x16xf32>
+  %3 = vector.contract {indexing_maps = [#lhs, #rhs, #acc], iterator_types = ["parallel", "parallel", "reduction"], kind = #vector.kind<add>} %1, %2, %none : vector<2x24xf32>, vector<24x16xf32> into vector<2x16xf32>
+  vector.transfer_write %3, %o[%c0, %c0] {in_bounds = [true, true]} : vector<2x16xf32>, memref<2x16xf32>
+  return
+}
+
+// -----
+
 #mk = affine_map<(i, j, k) -> (i, k)>
 #kn = affine_map<(i, j, k) -> (k, j)>
 #mn = affine_map<(i, j, k) -> (i, j)>

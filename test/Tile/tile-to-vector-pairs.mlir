@@ -12,8 +12,9 @@
 // DOTS:          %[[KEYS:.*]] = memref.alloca() {{.*}} : memref<8x64x2xbf16>
 // DOTS:          linalg.transpose {{.*}} outs(%[[KEYS]] : memref<8x64x2xbf16>) permutation = [1, 0, 2]
 // DOTS:          vector.contract {{.*}} : vector<7x8x2xbf16>, vector<8x64x2xbf16> into vector<7x64xf32>
-// PLAIN:         vector.contract {{.*}} : vector<7x16xf32>, vector<16x64xf32> into vector<7x64xf32>
-// CHECK:         vector.contract {{.*}} : vector<7x64xf32>, vector<64x16xf32> into vector<7x16xf32>
+// DOTS:          vector.contract {{.*}} : vector<7x64xf32>, vector<64x16xf32> into vector<7x16xf32>
+// PLAIN:         vector.contract {{.*}} : vector<7x16xf32>, vector<16x56xf32> into vector<7x56xf32>
+// PLAIN:         vector.contract {{.*}} : vector<7x56xf32>, vector<56x16xf32> into vector<7x16xf32>
 func.func @scores_are_products_of_pairs(%q: memref<1x7x16xbf16>, %k: memref<1x49x16xbf16>,
                                         %o: memref<1x7x16xbf16>) {
   attention.sdpa indexing_maps = [#q, #k, #v, #o]
@@ -24,7 +25,7 @@ func.func @scores_are_products_of_pairs(%q: memref<1x7x16xbf16>, %k: memref<1x49
 
 // CHECK-LABEL: func.func @odd_channels_are_widened
 // CHECK-NOT:     xbf16>, vector<{{.*}} into
-// CHECK:         vector.contract {{.*}} : vector<7x15xf32>, vector<15x64xf32> into vector<7x64xf32>
+// CHECK:         vector.contract {{.*}} : vector<7x15xf32>, vector<15x56xf32> into vector<7x56xf32>
 func.func @odd_channels_are_widened(%q: memref<1x7x15xbf16>, %k: memref<1x49x15xbf16>,
                                     %o: memref<1x7x15xbf16>) {
   attention.sdpa indexing_maps = [#q, #k, #v, #o]
@@ -35,7 +36,7 @@ func.func @odd_channels_are_widened(%q: memref<1x7x15xbf16>, %k: memref<1x49x15x
 
 // CHECK-LABEL: func.func @f16_is_widened
 // CHECK-NOT:     xf16>, vector<{{.*}} into
-// CHECK:         vector.contract {{.*}} : vector<7x16xf32>, vector<16x64xf32> into vector<7x64xf32>
+// CHECK:         vector.contract {{.*}} : vector<7x16xf32>, vector<16x56xf32> into vector<7x56xf32>
 func.func @f16_is_widened(%q: memref<1x7x16xf16>, %k: memref<1x49x16xf16>,
                           %o: memref<1x7x16xf16>) {
   attention.sdpa indexing_maps = [#q, #k, #v, #o]
