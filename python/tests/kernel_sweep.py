@@ -228,7 +228,7 @@ def spills(stats: Path) -> List[str]:
     return [
         f"{kernel['name']} spills {kernel['spill_bytes']} bytes"
         for kernel in kernels
-        if kernel["spill_bytes"]
+        if kernel.get("spill_bytes")
     ]
 
 
