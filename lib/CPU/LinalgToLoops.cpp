@@ -40,8 +40,7 @@ public:
       openForall(ArrayRef(parallel).take_front(outer));
     for (unsigned dim : ArrayRef(parallel).drop_front(outer))
       openFor(dim);
-    SmallVector<Value> state = reductions.empty() ? SmallVector<Value>() : loadInits();
-    buildReduction(reductions, state);
+    buildReduction(loadCarried());
     op.erase();
   }
 
@@ -124,44 +123,70 @@ private:
     return memref::LoadOp::create(b, loc, operand.get(), getIndices(operand));
   }
 
-  SmallVector<Value> loadInits() {
+  /// Whether an output goes through the reduction loops in registers. Another one has
+  /// an element for each turn of some of them: fusion makes ops that also write what
+  /// they sum.
+  bool isCarried(OpOperand &init) {
+    AffineMap map = op.getMatchingIndexingMap(&init);
+    return !reductions.empty() &&
+           llvm::none_of(reductions, [&](unsigned dim) { return map.isFunctionOfDim(dim); });
+  }
+
+  SmallVector<Value> loadCarried() {
     SmallVector<Value> values;
     for (OpOperand &init : op.getDpsInitsMutable())
-      values.push_back(load(init));
+      if (isCarried(init))
+        values.push_back(load(init));
     return values;
+  }
+
+  void store(Value value, OpOperand &init) {
+    memref::StoreOp::create(b, loc, value, init.get(), getIndices(init));
   }
 
   /// The reduction loops with `state` carried through them, then the stores;
   /// without reduction dims, the body once.
-  void buildReduction(ArrayRef<unsigned> dims, ValueRange state) {
+  void buildReduction(SmallVector<Value> state) {
     SmallVector<scf::ForOp> loops;
-    SmallVector<Value> carried(state);
-    for (unsigned dim : dims) {
-      loops.push_back(openFor(dim, carried));
-      carried.assign(loops.back().getRegionIterArgs().begin(),
-                     loops.back().getRegionIterArgs().end());
+    for (unsigned dim : reductions) {
+      loops.push_back(openFor(dim, state));
+      llvm::copy(loops.back().getRegionIterArgs(), state.begin());
     }
-    SmallVector<Value> yielded = buildBody(carried);
+    SmallVector<Value> results = buildBody(state);
+    SmallVector<OpOperand *> carried;
+    SmallVector<Value> yielded;
+    for (auto [value, init] : llvm::zip_equal(results, op.getDpsInitsMutable())) {
+      if (!isCarried(init)) {
+        store(value, init);
+        continue;
+      }
+      carried.push_back(&init);
+      yielded.push_back(value);
+    }
     for (scf::ForOp loop : llvm::reverse(loops)) {
-      scf::YieldOp::create(b, loc, yielded);
-      yielded.assign(loop.getResults().begin(), loop.getResults().end());
+      // The builder ends a loop that carries nothing by itself.
+      if (!yielded.empty())
+        scf::YieldOp::create(b, loc, yielded);
+      llvm::copy(loop.getResults(), yielded.begin());
       b.setInsertionPointAfter(loop);
     }
-    for (auto [value, init] : llvm::zip_equal(yielded, op.getDpsInitsMutable()))
-      memref::StoreOp::create(b, loc, value, init.get(), getIndices(init));
+    for (auto [value, init] : llvm::zip_equal(yielded, carried))
+      store(value, *init);
   }
 
-  /// The scalar body; `state` stands for the outputs where it is not empty.
+  /// The scalar body; `state` stands for the outputs that are carried.
   SmallVector<Value> buildBody(ValueRange state) {
     Block *body = op.getBlock();
     IRMapping mapping;
+    ValueRange left = state;
     for (OpOperand &operand : op->getOpOperands()) {
       BlockArgument arg = op.getMatchingBlockArgument(&operand);
-      bool isInit = op.isDpsInit(&operand);
-      if (isInit && !state.empty())
-        mapping.map(arg, state[operand.getOperandNumber() - op.getNumDpsInputs()]);
-      else if (!arg.use_empty())
+      if (op.isDpsInit(&operand) && isCarried(operand)) {
+        mapping.map(arg, left.front());
+        left = left.drop_front();
+      } else if (!arg.use_empty()) {
         mapping.map(arg, load(operand));
+      }
     }
     for (Operation &inner : body->without_terminator()) {
       if (auto index = dyn_cast<linalg::IndexOp>(inner)) {

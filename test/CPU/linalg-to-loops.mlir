@@ -86,3 +86,25 @@ func.func @scalar_op(%x: memref<f32>, %y: memref<f32>) {
   }
   return
 }
+
+// An output that fusion left in an op beside the sum over it has an element a turn.
+// CHECK-LABEL: func @sum_beside_what_is_summed
+// CHECK: %[[INIT:.*]] = memref.load %arg2[%[[I:.*]]]
+// CHECK: %[[SUM:.*]] = scf.for %[[J:.*]] = {{.*}} iter_args(%[[ACC:.*]] = %[[INIT]])
+// CHECK: %[[DOUBLE:.*]] = arith.addf
+// CHECK: %[[NEXT:.*]] = arith.addf %[[ACC]], %[[DOUBLE]] fastmath<reassoc>
+// CHECK: memref.store %[[DOUBLE]], %arg1[%[[I]], %[[J]]]
+// CHECK: scf.yield %[[NEXT]]
+// CHECK: memref.store %[[SUM]], %arg2[%[[I]]]
+func.func @sum_beside_what_is_summed(%x: memref<4x8xf32>, %y: memref<4x8xf32>, %s: memref<4xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>,
+                                   affine_map<(i, j) -> (i)>],
+                  iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<4x8xf32>) outs(%y, %s : memref<4x8xf32>, memref<4xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %d = arith.addf %a, %a : f32
+    %e = arith.addf %c, %d : f32
+    linalg.yield %d, %e : f32, f32
+  }
+  return
+}
