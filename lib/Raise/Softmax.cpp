@@ -155,8 +155,11 @@ static std::optional<Reduction> matchLogOfSum(ScalarReader &reader, const Scalar
   if (!(isa_and_nonnull<math::LogOp>(op) && factor == 1.0) &&
       !(isa_and_nonnull<math::Log2Op>(op) && factor == std::log(2.0)))
     return std::nullopt;
-  std::optional<Reduction> sum =
-      reader.matchReduction(skipCasts(reader, reader.getOperand(shift, 0), &casts));
+  Scalar total = skipCasts(reader, reader.getOperand(shift, 0), &casts);
+  // JAX takes the absolute value, which a sum of exponentials is already.
+  if (isa_and_nonnull<math::AbsFOp>(total.getOp()))
+    total = skipCasts(reader, reader.getOperand(total, 0), &casts);
+  std::optional<Reduction> sum = reader.matchReduction(total);
   if (!sum || !isa<arith::AddFOp>(sum->combiner) || reader.getConstantDouble(sum->init) != 0.0)
     return std::nullopt;
   std::optional<Exponential> summand =
@@ -256,6 +259,32 @@ static bool isInfinityGuard(ScalarReader &reader, const Scalar &select) {
   return false;
 }
 
+/// E or E / Z out of select(mask, it, 0), or the same with its sides swapped, where E is
+/// exp(select(mask, X, -inf) - Y): 0 there already, or NaN where Y is -inf.
+static std::optional<Scalar> matchMaskedAgain(ScalarReader &reader, const Scalar &select) {
+  if (!isa_and_nonnull<arith::SelectOp>(select.getOp()))
+    return std::nullopt;
+  for (unsigned side : {1, 2}) {
+    if (reader.getConstantDouble(reader.getOperand(select, 3 - side)) != 0.0)
+      continue;
+    Scalar kept = reader.getOperand(select, side);
+    Scalar numerator = skipCasts(reader, kept);
+    if (std::optional<Quotient> quotient = matchQuotient(reader, numerator))
+      numerator = skipCasts(reader, quotient->numerator);
+    std::optional<Exponential> exponential = matchExponential(reader, numerator);
+    if (!exponential)
+      continue;
+    Scalar logits = skipCasts(reader, exponential->exponent);
+    while (isa_and_nonnull<arith::SubFOp>(logits.getOp()))
+      logits = skipCasts(reader, reader.getOperand(logits, 0));
+    if (isa_and_nonnull<arith::SelectOp>(logits.getOp()) &&
+        isInfinity(reader, reader.getOperand(logits, 3 - side), /*isNegative=*/true) &&
+        reader.isSame(reader.getOperand(select, 0), reader.getOperand(logits, 0)))
+      return kept;
+  }
+  return std::nullopt;
+}
+
 /// Casts, and what leaves a probability as it is: dropout of nothing, `nan_to_num` of infinities.
 static Scalar skipNeutral(ScalarReader &reader, Scalar scalar,
                           SmallVectorImpl<Operation *> &casts) {
@@ -301,6 +330,8 @@ static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
   // The exponentials may be rounded or widened before they are summed.
   Reduction exponentials = *sum;
   exponentials.body = skipCasts(reader, sum->body, &softmax.casts);
+  if (std::optional<Scalar> summand = matchMaskedAgain(reader, exponentials.body))
+    exponentials.body = skipCasts(reader, *summand, &softmax.casts);
   auto axis = matchReductionOf(reader, exponentials, exponential);
   if (!axis) {
     why = {Reason::SumOfOtherValues, ""};
@@ -332,6 +363,12 @@ static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probab
   Scalar scalar = skipNeutral(reader, probability, softmax.casts);
   if (matchSoftmaxOp(reader, scalar, softmax))
     return softmax;
+  if (std::optional<Scalar> masked = matchMaskedAgain(reader, scalar)) {
+    scalar = skipNeutral(reader, *masked, softmax.casts);
+    softmax.zeroMaskedRows = true;
+    // So is a row whose scores are all -inf by themselves, which the source makes NaN.
+    softmax.hasExcessRange = true;
+  }
   Scalar guard;
   bool isNaNGuard = false;
   bool isGuarded = matchGuard(reader, scalar, guard, isNaNGuard);

@@ -156,6 +156,32 @@ def guarded(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
     return torch.nan_to_num(softmax(s)) @ v
 
 
+def masked_again(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
+    s = (q @ k.transpose(-1, -2) * 0.3).masked_fill(~mask, float("-inf"))
+    return softmax(s).masked_fill(~mask, 0.0) @ v
+
+
+def masked_sum(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
+    """``jax.nn.softmax(s, where=mask)``."""
+    s = torch.where(mask, q @ k.transpose(-1, -2) * 0.3, float("-inf"))
+    e = torch.exp(s - s.amax(-1, keepdim=True))
+    p = e / torch.where(mask, e, 0.0).sum(-1, keepdim=True)
+    return torch.where(mask, p, 0.0) @ v
+
+
+def masked_otherwise(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
+    s = (q @ k.transpose(-1, -2) * 0.3).masked_fill(~mask, float("-inf"))
+    return softmax(s).masked_fill(mask, 0.0) @ v
+
+
+def logsumexp(q: Any, k: Any, v: Any) -> torch.Tensor:
+    """``jax.nn.logsumexp``."""
+    s = q @ k.transpose(-1, -2) * 0.3
+    m = s.amax(-1, keepdim=True)
+    m = torch.where(torch.isfinite(m), m, 0.0)
+    return torch.exp(s - (torch.exp(s - m).sum(-1, keepdim=True).abs().log() + m)) @ v
+
+
 def clipped(q: Any, k: Any, v: Any) -> torch.Tensor:
     p = softmax(q @ k.transpose(-1, -2) * 0.3)
     return torch.where(p == 1.0, 0.5, p) @ v
@@ -189,6 +215,9 @@ SPELLINGS: Dict[
         SDPA,
     ),
     "masked_fill": (masked, (*qkv(), keep_all_but_a_row()), SDPA),
+    "masked_again": (masked_again, (*qkv(), keep_all_but_a_row()), SDPA),
+    "masked_sum": (masked_sum, (*qkv(), keep_all_but_a_row()), SDPA),
+    "logsumexp": (logsumexp, qkv(), SDPA),
     "nan_to_num": (guarded, (*qkv(), keep_all_but_a_row()), SDPA),
     "bias": (
         lambda q, k, v, b: F.scaled_dot_product_attention(q, k, v, attn_mask=b),
@@ -222,6 +251,11 @@ SPELLINGS: Dict[
     "mask_after_softmax": (
         lambda q, k, v, m: (softmax(q @ k.transpose(-1, -2)) * m) @ v,
         (*qkv(), torch.rand(N, M)),
+        {"mask-after-softmax": 1},
+    ),
+    "masked_otherwise": (
+        masked_otherwise,
+        (*qkv(), keep_all_but_a_row()),
         {"mask-after-softmax": 1},
     ),
     "clipped": (clipped, qkv(), {"mask-after-softmax": 1}),

@@ -92,6 +92,13 @@ def _gelu(x: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:
     return (0.5 * wide * (1 + torch.tanh(inner))).to(x.dtype)
 
 
+def _isfinite(x: torch.Tensor) -> torch.Tensor:
+    """NaN is not less than anything. torch-mlir has no lowering for the op."""
+    if not x.dtype.is_floating_point:
+        return torch.ones_like(x, dtype=torch.bool)
+    return x.abs() < math.inf
+
+
 def _cumsum(
     x: torch.Tensor, dim: int, *, dtype: Optional[torch.dtype] = None
 ) -> torch.Tensor:
@@ -132,6 +139,7 @@ def _decompositions() -> Dict[Any, Callable[..., Any]]:
     table = dict(get_decomposition_table())
     table[torch.ops.aten.linear.default] = _linear
     table[torch.ops.aten.gelu.default] = _gelu
+    table[torch.ops.aten.isfinite.default] = _isfinite
     table[torch.ops.aten.cumsum.default] = _cumsum
     table.update(torch_views.DECOMPOSITIONS)
     table.update(torch_fused.DECOMPOSITIONS)
