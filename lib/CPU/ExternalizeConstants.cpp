@@ -4,6 +4,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/SymbolTable.h"
 
 using namespace mlir;
@@ -25,6 +26,17 @@ int64_t getBindableBytes(ElementsAttr value) {
   return value.getNumElements() * (element.getIntOrFloatBitWidth() / 8);
 }
 
+/// A blob of i1 as LLVM takes it, which knows none: importers write a byte for each.
+ElementsAttr readBits(ElementsAttr value) {
+  auto resource = dyn_cast_or_null<DenseResourceElementsAttr>(value);
+  AsmResourceBlob *blob = resource ? resource.getRawHandle().getBlob() : nullptr;
+  if (!blob || !value.getElementType().isInteger(1) ||
+      blob->getData().size() != size_t(value.getNumElements()))
+    return value;
+  auto bits = llvm::map_to_vector(blob->getData(), [](char byte) { return byte != 0; });
+  return DenseElementsAttr::get(value.getShapedType(), bits);
+}
+
 struct ExternalizeConstants : impl::ExternalizeConstantsPassBase<ExternalizeConstants> {
   using ExternalizeConstantsPassBase::ExternalizeConstantsPassBase;
 
@@ -35,7 +47,9 @@ struct ExternalizeConstants : impl::ExternalizeConstantsPassBase<ExternalizeCons
     if (auto known = module->getAttrOfType<DictionaryAttr>("elfatt.constants"))
       constants.append(known.getValue());
     for (auto global : llvm::make_early_inc_range(module.getOps<memref::GlobalOp>())) {
-      auto value = dyn_cast_or_null<ElementsAttr>(global.getInitialValueAttr());
+      ElementsAttr value = readBits(dyn_cast_or_null<ElementsAttr>(global.getInitialValueAttr()));
+      if (value)
+        global.setInitialValueAttr(value);
       if (!value || !global.getConstant() ||
           getBindableBytes(value) < std::max<int64_t>(1, minBytes))
         continue;

@@ -382,3 +382,18 @@ def test_small_constants_can_be_read_by_passes(dtype: Any) -> None:
     shown = "false, true" if dtype == np.bool_ else "0.000000e+00, 1.000000e+00"
     assert f"dense<[{shown}]>" in text
     assert "dense_resource" not in text
+
+
+def test_many_bits() -> None:
+    """torch-mlir prints more than 100 of them as bytes, of which LLVM 22 reads bits."""
+    bits = np.random.default_rng(0).random((12, 12)) > 0.5
+    shapes = dict.fromkeys("xyz", (12, 12))
+    model = model_of(
+        [node("Where", "c x y", "z")],
+        {name: shapes[name] for name in "xy"},
+        {"z": shapes["z"]},
+        {"c": bits},
+    )
+    run = elfatt.import_onnx(model).compile()
+    x, y = np.random.default_rng(1).standard_normal((2, 12, 12), np.float32)
+    np.testing.assert_array_equal(run(x, y), np.where(bits, x, y))

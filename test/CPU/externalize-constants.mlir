@@ -14,3 +14,19 @@ func.func @reads() -> memref<16xf32> {
   %0 = memref.get_global @large : memref<16xf32>
   return %0 : memref<16xf32>
 }
+
+// A blob of i1 holds a byte for each, of which LLVM makes no constant.
+// CHECK: memref.global "private" constant @bits : memref<4xi1> = dense<[true, false, false, true]>
+memref.global "private" constant @bits : memref<4xi1> = dense_resource<bits>
+func.func @reads_bits() -> memref<4xi1> {
+  %0 = memref.get_global @bits : memref<4xi1>
+  return %0 : memref<4xi1>
+}
+
+{-#
+  dialect_resources: {
+    builtin: {
+      bits: "0x0100000001000001"
+    }
+  }
+#-}

@@ -9,6 +9,8 @@ Faults of torch-mlir 20261001 met here (each has a test that names it):
   right one cannot be told.
 - Passes can report an error and yet succeed, so an error diagnostic counts as a
   failure, see ``run_pipeline``.
+- Constants of i1 with more than 100 elements are printed a byte for each, as LLVM 23 reads
+  them; up to LLVM 22 it is a bit. Blobs are bytes in both, see ``_bits_as_blobs``.
 - Scatters and sorts become ``tm_tensor``, which is no linalg, and some of them end the
   process on the way. Refused before, see ``_refuse_unstructured``.
 """
@@ -185,6 +187,30 @@ def drop_attributes(module: ir.Module, *prefixes: str) -> None:
                 del operation.attributes[name]
 
 
+_PRINTED_ONE_BY_ONE = 100
+
+
+def _bits_as_blobs(module: ir.Module) -> None:
+    i1 = ir.IntegerType.get_signless(1, module.context)
+    for i, operation in enumerate(operations_in(module.operation)):
+        if operation.name != "arith.constant":
+            continue
+        value = operation.attributes["value"]
+        if not isinstance(value, ir.DenseElementsAttr) or value.is_splat:
+            continue
+        type_ = ir.RankedTensorType(value.type)
+        if type_.element_type == i1 and len(value) > _PRINTED_ONE_BY_ONE:
+            operation.attributes["value"] = (
+                ir.DenseResourceElementsAttr.get_from_buffer(
+                    numpy.array(value).astype(numpy.uint8),
+                    f"bits_{i}",
+                    type_,
+                    alignment=64,
+                    context=module.context,
+                )
+            )
+
+
 class ImportedModule:
     """See ``elfatt.importer.Imported``."""
 
@@ -194,6 +220,7 @@ class ImportedModule:
         inputs: Mapping[str, numpy.ndarray],
         outputs: Mapping[str, numpy.ndarray],
     ) -> None:
+        _bits_as_blobs(module)
         self.module = module
         self.inputs = inputs
         self.outputs = outputs
