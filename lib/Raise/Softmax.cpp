@@ -389,6 +389,8 @@ static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probab
       return failure();
     }
   }
+  if (isGuarded && !isNaNGuard && isNeverMasked(reader, guard, softmax))
+    return softmax;
   softmax.zeroMaskedRows |= isGuarded;
   // The guard also catches rows that are NaN for another reason; the op does not.
   softmax.hasExcessRange |= isNaNGuard;

@@ -7,9 +7,11 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace elfatt::raise;
+namespace view = elfatt::view;
 
 using Renaming = llvm::SmallDenseMap<unsigned, unsigned>;
 
@@ -115,29 +117,51 @@ static bool isAddend(ScalarReader &reader, const Scalar &logits, const Reduction
   return false;
 }
 
+/// X of X == -inf, which may be compared in a wider type.
+static Scalar matchMinusInfinity(ScalarReader &reader, const Scalar &scalar) {
+  auto compare = dyn_cast_or_null<arith::CmpFOp>(scalar.getOp());
+  if (!compare || compare.getPredicate() != arith::CmpFPredicate::OEQ ||
+      !isInfinity(reader, reader.getOperand(scalar, 1), /*isNegative=*/true))
+    return {};
+  Scalar compared = reader.getOperand(scalar, 0);
+  Scalar opened = reader.open(compared);
+  return isa_and_nonnull<arith::ExtFOp>(opened.getOp()) ? reader.getOperand(opened, 0) : compared;
+}
+
+/// The maximum that `condition` compares with -inf.
+static std::optional<Reduction> matchMaximumOfNone(ScalarReader &reader, const Scalar &condition) {
+  Scalar compared = matchMinusInfinity(reader, condition);
+  std::optional<Reduction> max =
+      compared ? reader.matchReduction(skipCasts(reader, compared)) : std::nullopt;
+  return max && max->isMax ? max : std::nullopt;
+}
+
+bool elfatt::raise::isNeverMasked(ScalarReader &reader, const Scalar &condition,
+                                  const Softmax &softmax) {
+  std::optional<Reduction> max = matchMaximumOfNone(reader, condition);
+  std::optional<double> value = max ? reader.getConstantDouble(max->body) : std::nullopt;
+  // Without a key the maximum is -inf, but then there is no probability either.
+  auto countLeaves = [&](const llvm::SmallDenseSet<unsigned> &leaves) {
+    view::Size count(1);
+    for (unsigned leaf : leaves)
+      count = count * reader.getSpace().getExtent(leaf);
+    return count;
+  };
+  return value && *value > -std::numeric_limits<double>::infinity() &&
+         countLeaves(reader.getLeaves(max->bound)) == countLeaves(reader.getLeaves(softmax.axis));
+}
+
 /// Whether `condition` says that all logits of the row are -inf:
 ///   all_r (X == -inf)     max_r X == -inf     max_r bias == -inf
 bool elfatt::raise::isAllMasked(ScalarReader &reader, const Scalar &condition, Softmax &softmax) {
-  auto matchEqual = [&](const Scalar &scalar) -> Scalar {
-    auto compare = dyn_cast_or_null<arith::CmpFOp>(scalar.getOp());
-    if (!compare || compare.getPredicate() != arith::CmpFPredicate::OEQ ||
-        !isInfinity(reader, reader.getOperand(scalar, 1), /*isNegative=*/true))
-      return {};
-    // The comparison may be in a wider type.
-    Scalar compared = reader.getOperand(scalar, 0);
-    Scalar opened = reader.open(compared);
-    return isa_and_nonnull<arith::ExtFOp>(opened.getOp()) ? reader.getOperand(opened, 0) : compared;
-  };
   if (std::optional<Reduction> all = reader.matchReduction(condition)) {
     if (!isa<arith::AndIOp>(all->combiner) || getTruth(reader, all->init) != true)
       return false;
-    all->body = matchEqual(reader.open(all->body));
+    all->body = matchMinusInfinity(reader, reader.open(all->body));
     return all->body && isAlongAxis(reader, *all, softmax.logits, softmax);
   }
-  Scalar compared = matchEqual(condition);
-  std::optional<Reduction> max =
-      compared ? reader.matchReduction(skipCasts(reader, compared)) : std::nullopt;
-  if (!max || !max->isMax)
+  std::optional<Reduction> max = matchMaximumOfNone(reader, condition);
+  if (!max)
     return false;
   if (isAlongAxis(reader, *max, softmax.logits, softmax))
     return true;

@@ -26,6 +26,10 @@ bool matchGuard(ScalarReader &reader, Scalar &scalar, Scalar &condition, bool &i
 /// Whether `condition` says that all logits of the row are -inf.
 bool isAllMasked(ScalarReader &reader, const Scalar &condition, Softmax &softmax);
 
+/// Whether `condition` looks for rows without a key where a constant masks none: what
+/// exporters leave where sizes are open.
+bool isNeverMasked(ScalarReader &reader, const Scalar &condition, const Softmax &softmax);
+
 /// A maximum that is replaced by a finite number where it is infinite: the maximum.
 Scalar peelMaximumGuard(ScalarReader &reader, const Scalar &scalar, Softmax &softmax);
 

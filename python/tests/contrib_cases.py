@@ -173,6 +173,8 @@ CASES = [
     other("BiasSplitGelu", "x w", {"x": (B, N, 2560), "w": (2560,)}),
     other("BiasAdd", "x w s", {"x": (B, N, 320), "w": (320,), "s": (B, N, 320)}),
     other("FusedMatMul", "a b", {"a": (B, C, N), "b": (B, M, C)}, transA=1, transB=1, alpha=0.5),
+    other("FusedMatMul", "rows b", {"rows": (N, B, C), "b": (B, C, M)}, transBatchA=1),
+    other("FusedMatMul", "a rows", {"a": (B, H, N, C), "rows": (M, B, H, C)}, transB=1, transBatchB=1),
     other("FusedGemm", "a w wb", {"a": (N, C), "w": (C, M), "wb": (M,)}, activation="Relu"),
     other("FusedConv", "x w wb", {"x": (B, 3, 6, 6), "w": (4, 3, 3, 3), "wb": (4,)}, pads=[1, 1, 1, 1], activation="Relu"),
     other("GroupNorm", "x w1 w2", IMAGE, groups=4, activation=1, epsilon=1e-4),

@@ -146,3 +146,21 @@ def test_an_exported_attention_of_open_batch_and_tokens_compiles() -> None:
         )
         expected = F.scaled_dot_product_attention(q, k, v, scale=1.0).transpose(1, 2)
         np.testing.assert_allclose(run(x), expected.reshape(B, N, DIM), atol=1e-5)
+
+
+def test_the_op_of_open_batch_and_tokens_compiles() -> None:
+    """Written out it looks for rows that a bias of zeros masks."""
+    heads = {"q_num_heads": HEADS, "kv_num_heads": HEADS}
+    shape = ("b", "n", DIM)
+    model = model_of(
+        [node("Attention", "x x x", "y", **heads)], {"x": shape}, {"y": shape}, opset=23
+    )
+    module = elfatt.import_onnx(model)
+    (site,) = module.report()
+    assert site["message"].endswith("bias none")
+    run = module.compile()
+    for B, N in ((1, 5), (3, 17)):
+        x = torch.randn(B, N, DIM)
+        q = x.double().view(B, N, HEADS, -1).transpose(1, 2)
+        expected = F.scaled_dot_product_attention(q, q, q).transpose(1, 2)
+        np.testing.assert_allclose(run(x), expected.reshape(B, N, DIM), atol=1e-5)

@@ -359,11 +359,14 @@ def _bias_add(b: _Body) -> List[str]:
 def _fused_matmul(b: _Body) -> List[str]:
     operands = []
     for name, letter in zip(b.takes("a", "b"), "AB"):
-        if b.attribute(f"transBatch{letter}", 0):
-            b.refuse(f"with transBatch{letter}")
         rank = b.get_rank(name)
+        perm = list(range(rank))
+        if b.attribute(f"transBatch{letter}", 0) and rank > 2:
+            # Rows come first, the batch behind them.
+            perm = [*perm[1:-1], 0, rank - 1]
         if b.attribute(f"trans{letter}", 0) and rank > 1:
-            perm = [*range(rank - 2), rank - 1, rank - 2]
+            perm[-2:] = perm[:-3:-1]
+        if perm != list(range(rank)):
             name = b("Transpose", name, perm=perm)
         operands.append(name)
     y = b("MatMul", *operands)
