@@ -9,6 +9,7 @@ nothing.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -315,8 +316,13 @@ def write(record: Dict[str, Any], folder: Path) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else common.RESULTS
-    write(json.loads((folder / "cpu-attention.json").read_text()), folder)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=common.RESULTS)
+    folder = parser.parse_args().folder
+    record = folder / "cpu-attention.json"
+    if not record.is_file():
+        parser.error(f"'{record}' is missing; attention.py writes it")
+    write(json.loads(record.read_text()), folder)
 
 
 if __name__ == "__main__":

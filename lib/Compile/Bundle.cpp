@@ -33,7 +33,8 @@ static Error writeInFolder(StringRef folder, StringRef name, StringRef contents)
   SmallString<128> path(folder);
   sys::path::append(path, name);
   StringRef parent = sys::path::parent_path(path);
-  if (std::error_code code = sys::fs::create_directories(parent))
+  if (std::error_code code =
+          sys::fs::create_directories(parent, /*IgnoreExisting=*/true, sys::fs::all_all))
     return cannotWrite(parent, code);
   return writeFile(path, contents);
 }
@@ -62,7 +63,8 @@ Error writeBundle(Tool &tool, StringRef path, const std::map<std::string, std::s
     return error;
   StringRef parent = sys::path::parent_path(path);
   if (!parent.empty())
-    if (std::error_code code = sys::fs::create_directories(parent))
+    if (std::error_code code =
+            sys::fs::create_directories(parent, /*IgnoreExisting=*/true, sys::fs::all_all))
       return cannotWrite(parent, code);
   // Beside its destination, so that the rename stays in one file system.
   SmallString<128> temporary;

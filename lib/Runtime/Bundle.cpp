@@ -22,7 +22,9 @@ std::string join(const std::vector<std::string> &names) {
 const CodeManifest &chooseHostCode(const Manifest &manifest, const char *target) {
   std::vector<std::string> present;
   for (const CodeManifest &code : manifest.code)
-    present.push_back(code.target);
+    // A GPU's cubin and PTX are of one name.
+    if (std::find(present.begin(), present.end(), code.target) == present.end())
+      present.push_back(code.target);
   if (target) {
     auto it = std::find_if(manifest.code.begin(), manifest.code.end(),
                            [&](const CodeManifest &code) { return code.target == target; });

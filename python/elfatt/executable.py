@@ -66,7 +66,7 @@ class Executable:
         inputs, outputs = (", ".join(map(str, t)) for t in (self.inputs, self.outputs))
         return f"<elfatt.Executable ({inputs}) -> ({outputs}) for {self.target}>"
 
-    def __call__(self, *arrays: Any, out: Optional[Sequence[Any]] = None) -> Any:
+    def __call__(self, *arrays: Any, out: Any = None) -> Any:
         """Runs the function.
 
         Args:
@@ -74,11 +74,12 @@ class Executable:
                 PyTorch, or with ``__dlpack__``; on the CPU, or for GPU code on its
                 GPU. They are read where they lie; what is not dense is copied first
                 if NumPy or PyTorch has it, and refused otherwise.
-            out: arrays to write, one for each of ``outputs``, dense.
+            out: arrays to write, one for each of ``outputs``, dense: a list or tuple,
+                or the array of a single output.
 
         Returns:
-            ``out`` as a tuple, or new arrays: of PyTorch where an input is, else of
-            NumPy. One output comes without the tuple.
+            The arrays of ``out``, or new ones: of PyTorch where an input is, else of
+            NumPy. A tuple, but for a single output that was not asked for in one.
 
         Raises:
             Error: a wrong number, type, shape or place of arrays; the run failed.
@@ -101,7 +102,7 @@ class Executable:
                 for type, shape in zip(self.outputs, shapes)
             )
         else:
-            results = tuple(out)
+            results = tuple(out) if isinstance(out, (list, tuple)) else (out,)
             self._expect(len(results), self.outputs, "output")
         outputs = [
             self._view(view_output, f"output {i}", a, stream)
@@ -115,7 +116,8 @@ class Executable:
             size,
             stream,
         )
-        return results[0] if out is None and len(results) == 1 else results
+        in_tuple = isinstance(out, (list, tuple)) or len(results) != 1
+        return results if in_tuple else results[0]
 
     def _expect(self, got: int, types: Sequence[TensorType], what: str) -> None:
         if got != len(types):

@@ -104,6 +104,9 @@ def test_outputs_of_the_callers(made: Made) -> None:
     written = np.empty((B, N, C), np.float32)
     run(x, out=[written])
     np.testing.assert_array_equal(written, out.numpy())
+    alone = torch.zeros(B, N, C)
+    assert run(x, out=alone) is alone
+    torch.testing.assert_close(alone, out, rtol=0, atol=0)
 
 
 def test_what_it_takes_and_gives(made: Made) -> None:

@@ -235,10 +235,10 @@ def _parse_error(error: ir.MLIRError, name: str) -> Error:
 def _check_is_stablehlo(module: ir.Module, name: str) -> None:
     dialects = {op.name.split(".")[0] for op in operations_in(module.operation)}
     if not dialects & {"stablehlo", "chlo"}:
-        held = ", ".join(sorted(dialects - {"builtin", "func"})) or "nothing"
+        held = ", ".join(sorted(dialects - {"builtin", "func"}))
         raise Error(
-            f"'{name}' holds no StableHLO op but {held}; linalg needs no import, "
-            "elfatt-opt and elfatt-run take it as it is"
+            f"'{name}' holds no StableHLO op{held and f' but {held}'}; linalg needs no "
+            "import, elfatt-opt and elfatt-run take it as it is"
         )
 
 
