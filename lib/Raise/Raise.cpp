@@ -49,6 +49,7 @@ struct RaisePass : raise::impl::RaisePassBase<RaisePass> {
     Sources sources(getOperation());
     OpPassManager pipeline(getOperation()->getName());
     pipeline.addPass(raise::createToLinalgPass());
+    pipeline.addPass(raise::createContractProductsPass());
     pipeline.addPass(raise::createRaiseAttentionPass({strict}));
     pipeline.addPass(raise::createRaiseElfattPass());
     // Sizes of what was replaced would keep it.

@@ -182,6 +182,17 @@ def logsumexp(q: Any, k: Any, v: Any) -> torch.Tensor:
     return torch.exp(s - (torch.exp(s - m).sum(-1, keepdim=True).abs().log() + m)) @ v
 
 
+def multiplied(q: Any, k: Any, v: Any) -> torch.Tensor:
+    """No product of matrices in it."""
+    s = (q[..., :, None, :] * k[..., None, :, :]).sum(-1) * 0.3
+    return (softmax(s)[..., None] * v[..., None, :, :]).sum(-2)
+
+
+def cosine(q: Any, k: Any, v: Any) -> torch.Tensor:
+    s = F.cosine_similarity(q[..., :, None, :], k[..., None, :, :], dim=-1)
+    return softmax(s * 5.0) @ v
+
+
 def clipped(q: Any, k: Any, v: Any) -> torch.Tensor:
     p = softmax(q @ k.transpose(-1, -2) * 0.3)
     return torch.where(p == 1.0, 0.5, p) @ v
@@ -218,6 +229,8 @@ SPELLINGS: Dict[
     "masked_again": (masked_again, (*qkv(), keep_all_but_a_row()), SDPA),
     "masked_sum": (masked_sum, (*qkv(), keep_all_but_a_row()), SDPA),
     "logsumexp": (logsumexp, qkv(), SDPA),
+    "multiplied": (multiplied, qkv(), SDPA),
+    "cosine": (cosine, qkv(), SDPA),
     "nan_to_num": (guarded, (*qkv(), keep_all_but_a_row()), SDPA),
     "bias": (
         lambda q, k, v, b: F.scaled_dot_product_attention(q, k, v, attn_mask=b),

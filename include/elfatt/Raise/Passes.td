@@ -52,6 +52,32 @@ def ToLinalgPass : Pass<"elfatt-raise-to-linalg", "::mlir::ModuleOp"> {
     "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def ContractProductsPass : Pass<"elfatt-raise-contract-products"> {
+  let summary = "Make sums of broadcast products contractions";
+  let description = [{
+    Scores that are written as a product of all queries with all keys, summed over the
+    channels, and probabilities that multiply values so, are contractions. What a factor is
+    computed of may be broadcast before: the norms of `cosine_similarity` are computed of
+    queries and keys that were repeated for each other, and here of each once.
+
+    - Preconditions: none; other sums stay, and products with other uses.
+    - Postconditions: none.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    %p = linalg.generic  // (i,d) -> q[i,0,d] * k[0,j,d]
+    %s = linalg.generic  // sum over d
+    ```
+    After: one `linalg.generic` with the maps `(i,j,d) -> (i,d)` and `(i,j,d) -> (j,d)`.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numContracted", "num-contracted", "Number of sums that became contractions">];
+}
+
 def SimplifySizesPass : Pass<"elfatt-raise-simplify-sizes"> {
   let summary = "Replace sizes that are computed there and back by what they are";
   let description = [{
