@@ -88,6 +88,8 @@ def import_onnx(
     options = ImportOptions(sizes=sizes, static=static)
     if isinstance(model, (str, os.PathLike)):
         return Module(import_source(os.fspath(model), options).text())
+    if not hasattr(model, "graph"):
+        raise Error(f"expected a path or a ModelProto, got {type(model).__name__}")
     return Module(import_model(model, options).text())
 
 
@@ -106,6 +108,8 @@ def import_stablehlo(source: Union[str, bytes, "os.PathLike[str]"]) -> Module:
     from elfatt.importer import ImportOptions
     from elfatt.importer import stablehlo_frontend as front_end
 
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        raise Error(f"expected a path, text or bytes, got {type(source).__name__}")
     is_file = isinstance(source, os.PathLike) or (
         isinstance(source, str) and "\n" not in source and "(" not in source
     )

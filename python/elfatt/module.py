@@ -30,6 +30,11 @@ class Module:
     """
 
     def __init__(self, source: Union[str, bytes]) -> None:
+        if not isinstance(source, (str, bytes)):
+            raise Error(
+                f"expected MLIR as str or bytes, got {type(source).__name__}; "
+                "Module.read takes a path"
+            )
         self._source = source
 
     @classmethod
@@ -82,6 +87,9 @@ class Module:
         Raises:
             Error: as ``raise_attention``; or the options do not fit each other.
         """
+        for name, extents in (("window", window), ("grid", grid)):
+            if isinstance(extents, (int, float, str)):
+                raise Error(f"{name}: expected one int an axis, got {extents!r}")
         options = {
             "window": "x".join(map(str, window)),
             "grid": None if grid is None else "x".join(map(str, grid)),
@@ -132,6 +140,8 @@ class Module:
         Raises:
             Error: as ``raise_attention``; or the target has no code for something.
         """
+        if not isinstance(target, str):
+            raise Error(f"expected a target as str, got {type(target).__name__}")
         first = target.split(",")[0]
         if first.startswith("sim:"):
             raise Error(

@@ -94,6 +94,11 @@ def fails_in_forward() -> Any:
     return Function(lambda x: x @ torch.ones(5)).eval(), (torch.ones(2, 3),)
 
 
+def misfits() -> Any:
+    """PyTorch logs its stack beside the exception."""
+    return nn.Linear(2, 3), (torch.ones(1, 5),)
+
+
 def branches_on_data() -> Any:
     return Function(lambda x: x if x.sum() > 0 else -x).eval(), (torch.ones(2),)
 

@@ -389,6 +389,10 @@ def test_bad_sources(source: str, pattern: str) -> None:
             "sources:raises",
             r"^sources.py:\d+:\d+: error: .*ValueError: no weights today",
         ),
+        (
+            "sources:misfits",
+            r"^elfatt-import: error: exporting the model: RuntimeError",
+        ),
         ("sources:exits", r"^elfatt-import: error: the source's own code called"),
         ("model.onnx", r"^elfatt-import: error: cannot read 'model.onnx'"),
         ("model.mlir", r"^elfatt-import: error: cannot read 'model.mlir'"),

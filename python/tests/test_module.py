@@ -230,6 +230,17 @@ Call = Callable[[elfatt.Module, elfatt.Executable, torch.Tensor], object]
         ),
         (lambda m, f, x: m.approximate(window=(7, 0)), "window"),
         (lambda m, f, x: m.approximate(window=(7, 9), grid=(7, 7)), "multiples of the"),
+        (
+            lambda m, f, x: m.approximate(window=7),
+            "window: expected one int an axis, got 7",
+        ),
+        (lambda m, f, x: m.compile(3), "expected a target as str, got int"),
+        (
+            lambda m, f, x: elfatt.Module(None),
+            "expected MLIR as str or bytes, got None",
+        ),
+        (lambda m, f, x: elfatt.import_onnx(b""), "a path or a ModelProto, got bytes"),
+        (lambda m, f, x: elfatt.import_stablehlo(None), "text or bytes, got NoneType"),
         (lambda m, f, x: m.compile("sm_1"), "unknown chip 'sm_1'"),
         (lambda m, f, x: m.compile("sim:sm_87"), "elfatt-run --target=sim:sm_87"),
         (lambda m, f, x: m.compile("cpu:aarch64-linux-gnu"), "no code for this proc"),

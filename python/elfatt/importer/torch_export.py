@@ -13,6 +13,7 @@ Faults of torch-mlir 20261001 met by decompositions (each has a test that names 
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -157,6 +158,9 @@ def export(
         Error: the module cannot be exported, or does what a function cannot.
     """
     shapes = _dynamic_shapes(inputs, dynamic)
+    # What it logs with its stack comes as an exception, too.
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    was_disabled, log.disabled = log.disabled, True
     try:
         with torch.no_grad(), warnings.catch_warnings():
             # Its own code calls what it has deprecated.
@@ -168,6 +172,8 @@ def export(
             program = program.run_decompositions(_decompositions())
     except Exception as error:
         raise user_error("exporting the model", error) from error
+    finally:
+        log.disabled = was_disabled
     _check_exported(program, module)
     fold_constants(program)
     _fill_empty(program)
