@@ -171,9 +171,13 @@ bool isCopyThatCasts(linalg::GenericOp op) {
 }
 
 /// Whether the body computes vectors as it does scalars, of operands whose elements are all in the
-/// order of the loops.
+/// order of the loops. An i1 in memory is a byte, in a vector a bit.
 bool computesVectors(linalg::GenericOp op) {
-  return llvm::all_of(op->getOperandTypes(), llvm::IsaPred<MemRefType>) &&
+  auto holdsBytes = [](Type type) {
+    auto memref = dyn_cast<MemRefType>(type);
+    return memref && !memref.getElementType().isInteger(1);
+  };
+  return llvm::all_of(op->getOperandTypes(), holdsBytes) &&
          llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }) &&
          llvm::all_of(op.getBlock()->without_terminator(), [](Operation &inner) {
            return isa<arith::ConstantOp>(inner) || OpTrait::hasElementwiseMappableTraits(&inner);

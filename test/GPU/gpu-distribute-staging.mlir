@@ -83,6 +83,22 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // Bits lie a byte apart in memory, and together in a vector.
+  // CHECK-LABEL: gpu.func @bits_one_by_one
+  // CHECK-NOT: vector
+  // CHECK: %[[BIT:.*]] = memref.load {{.*}} : memref<8x24xi1>
+  // CHECK: %[[Y:.*]] = arith.uitofp %[[BIT]] : i1 to f32
+  // CHECK: memref.store %[[Y]]
+  gpu.func @bits_one_by_one(%a: memref<8x24xi1>) workgroup(%s: memref<8x24xf32, #gpu.address_space<workgroup>>) kernel {
+    linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+        ins(%a : memref<8x24xi1>) outs(%s : memref<8x24xf32, #gpu.address_space<workgroup>>) {
+    ^bb0(%x: i1, %unused: f32):
+      %y = arith.uitofp %x : i1 to f32
+      linalg.yield %y : f32
+    }
+    gpu.return
+  }
+
   // Rows of f32 that lie ten chunks apart, eight of them used: eight lanes have two of each of four.
   // CHECK-LABEL: gpu.func @rows_in_fourths_of_the_banks
   // CHECK: %[[THREAD:.*]] = gpu.thread_id
