@@ -35,7 +35,8 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
       (*chip)->reference.SMs,
       {options.rowsPerBlock, options.warpsPerBlock, options.keysPerStep, options.contextTokens,
        options.contextWarps, options.headsPerBlock},
-      (*chip)->sharedPerBlock, tensorF16, (*chip)->bf16, (*chip)->registersPerBlock);
+      (*chip)->sharedPerBlock, tensorF16, (*chip)->bf16,
+      /*quadPairsF16=*/(*chip)->f16 == target::Mma::M8N8K4, (*chip)->registersPerBlock);
 }
 
 namespace {

@@ -22,6 +22,7 @@ template <typename Options> static Options getOptions(const tile::MachineLimits 
   options.processors = limits.processors;
   options.tensorF16 = limits.tensorF16;
   options.tensorBF16 = limits.tensorBF16;
+  options.quadPairsF16 = limits.quadPairsF16;
   options.blockRegisters = limits.blockRegisters;
   options.rowsPerBlock = limits.overrides.rowsPerBlock;
   options.warpsPerBlock = limits.overrides.warpsPerBlock;

@@ -447,13 +447,16 @@ LogicalResult elfatt::tile::lowerApply(ApplyOp op, const MachineLimits &limits,
     channels = roundUp(channels, ctx.params.padTo);
     values = roundUp(values, ctx.params.padTo);
     Type queryType = typeOf(query).getElementType();
-    // Sums of all tokens, rounded once, would be the largest error of 16-bit kernels: where
-    // they are not too many, what rounding leaves of them is kept beside them.
     Type operandType = ctx.operandType(queryType);
-    contexts[0] = ctx.staging(channels, ctx.heads * values, operandType);
+    ContextForm form = getContextForm(limits, shape->extents);
+    if (typeOf(context).getElementTypeBitWidth() <= operandType.getIntOrFloatBitWidth())
+      form = ContextForm::Rounded;
+    // A wide one is copied from where warps of a context wrote it.
+    contexts[0] = form == ContextForm::Wide
+                      ? ctx.fragments(channels, ctx.heads * values, type)
+                      : ctx.staging(channels, ctx.heads * values, operandType);
     stageIn(ctx, wholes, contexts[0], Padding::Rows);
-    if (typeOf(context).getElementTypeBitWidth() > operandType.getIntOrFloatBitWidth() &&
-        keepsRemainder(limits, shape->extents)) {
+    if (form == ContextForm::WithRemainder) {
       contexts.push_back(ctx.staging(channels, ctx.heads * values, operandType));
       stageRemainder(ctx, wholes, contexts[1]);
     }

@@ -14,13 +14,18 @@ using namespace elfatt::attention;
 using namespace elfatt::tile;
 
 /// Segments that a warp reads before it joins the first of them, so that their loads do not
-/// wait for each other: at most so many, and no more than lanes have registers for.
-static constexpr int64_t kSegmentsAtOnce = 4, kRegisters = 200, kRegistersOfMany = 100;
+/// wait for each other: at most so many, and no more than lanes have registers for. Padded columns
+/// are read one by one, with an address and a predicate each.
+static constexpr int64_t kSegmentsAtOnce = 4, kRegisters = 200, kRegistersOfPadded = 160,
+                         kRegistersOfMany = 100;
 
-static int64_t countAtOnce(const TileParams &params, int64_t segments, int64_t columns) {
+static int64_t countAtOnce(const TileParams &params, int64_t segments, int64_t values,
+                           int64_t columns) {
   const int64_t perSegment = params.rows * columns / 32;
-  const int64_t most =
-      (params.occupancy != 0 ? kRegistersOfMany : kRegisters) / perSegment - 1; // and the sum
+  const int64_t registers = params.occupancy != 0 ? kRegistersOfMany
+                            : values != columns   ? kRegistersOfPadded
+                                                  : kRegisters;
+  const int64_t most = registers / perSegment - 1; // and the sum
   int64_t atOnce = std::clamp<int64_t>(most, 1, kSegmentsAtOnce);
   while (segments % atOnce != 0)
     --atOnce;
@@ -32,8 +37,9 @@ static void mergeStaged(const TileContext &ctx, Value acc, Value max, Value sum,
   ImplicitLocOpBuilder &b = ctx.b;
   Formulas formulas(b, ctx.type, ctx.params.fusedWeights);
   const int64_t rows = ctx.params.rows, segments = typeOf(acc).getDimSize(0);
-  const int64_t columns = roundUp(typeOf(output).getDimSize(1), ctx.params.padTo);
-  const int64_t atOnce = countAtOnce(ctx.params, segments, columns);
+  const int64_t values = typeOf(output).getDimSize(1);
+  const int64_t columns = roundUp(values, ctx.params.padTo);
+  const int64_t atOnce = countAtOnce(ctx.params, segments, values, columns);
   forEachRowBlock(ctx, output, [&](const RowBlock &block) {
     const OnlineState none = formulas.noKeys(rows, columns);
     auto loop =

@@ -93,8 +93,10 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
     // Registers read the states that are merged where they are.
     if (isa<MergeOp>(op))
       continue;
-    if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get())))
+    if (auto type = dyn_cast<FloatType>(getElementTypeOrSelf(operand->get()))) {
       shape.extents.storageBits = std::max<int64_t>(shape.extents.storageBits, type.getWidth());
+      shape.extents.isBF16 |= type.isBF16();
+    }
   }
   if (auto sdpa = dyn_cast<SdpaOp>(op))
     shape.extents.biases = sdpa.getBias().size();

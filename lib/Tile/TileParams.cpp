@@ -90,12 +90,26 @@ static constexpr int64_t kOwnRegisters = 74, kLepeRegisters = 16;
 /// Padding of staged extents: a row or a column of a fragment.
 static constexpr int64_t kFragmentPad = 8;
 
-bool elfatt::tile::keepsRemainder(const MachineLimits &limits, const TileExtents &extents) {
+ContextForm elfatt::tile::getContextForm(const MachineLimits &limits, const TileExtents &extents) {
   const int64_t channels = roundUp(std::max<int64_t>(extents.channels, 1), kFragmentPad);
   const int64_t values = roundUp(std::max<int64_t>(extents.values, 1), kFragmentPad);
   const int64_t bits = extents.storageBits;
-  return bits < extents.bits &&
-         4 * channels * stagedPitch(values, bits) * bits / 8 <= limits.sharedBytes;
+  if (bits >= extents.bits ||
+      4 * channels * stagedPitch(values, bits) * bits / 8 > limits.sharedBytes)
+    return ContextForm::Rounded;
+  const bool hasProduct =
+      extents.isBF16 ? limits.tensorBF16 : limits.tensorF16 || limits.quadPairsF16;
+  return hasProduct ? ContextForm::WithRemainder : ContextForm::Wide;
+}
+
+/// Bytes of a row of the contexts of all heads when rows meet them.
+static int64_t getContextRowBytes(const MachineLimits &limits, const TileExtents &extents,
+                                  int64_t values) {
+  const ContextForm form = getContextForm(limits, extents);
+  if (form == ContextForm::Wide)
+    return fragmentPitch(extents.heads * values) * extents.bits / 8;
+  const int64_t parts = form == ContextForm::WithRemainder ? 2 : 1;
+  return parts * stagedPitch(extents.heads * values, extents.storageBits) * extents.storageBits / 8;
 }
 
 /// Bytes of shared memory for `rows` rows beside `keys` keys, or beside as many rows of the
@@ -113,7 +127,7 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   const int64_t valueBytes = valuePitch * stored;
   const int64_t keyBytes = stagedPitch(heads * channels, extents.storageBits) * stored;
   const int64_t state = heads * rows * (values + 2) * computed;
-  const int64_t contextBytes = keys * valueBytes * (keepsRemainder(limits, extents) ? 2 : 1);
+  const int64_t contextBytes = keys * getContextRowBytes(limits, extents, values);
   // O takes the place of Q where it fits.
   int64_t bytes = rows * (channels == values ? valueBytes : keyBytes + valueBytes);
   bytes += extents.keys != 0 ? keys * (valueBytes + keyBytes) : contextBytes;
@@ -290,8 +304,8 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   const bool hasMany = noKeys && isNarrow && std::max(channels, values) <= kHeadOfManyRows;
   params.manyRows = hasMany ? 2 * kFragmentRows : params.rows;
   // The context: a warp holds the state of some channels in registers, and takes a part
-  // of the tokens that are staged.
-  const int64_t accumulators = kWarpLanes * kContextRegisters / values;
+  // of the tokens that are staged. Of few columns the weights of the fewest tokens take more.
+  const int64_t accumulators = kWarpLanes * kContextRegisters / std::max(values, kFragmentRows);
   const int64_t channelRows = roundUp(channels, kFragmentRows);
   params.contextRows =
       std::clamp(accumulators / kFragmentRows * kFragmentRows, kFragmentRows, channelRows);

@@ -23,6 +23,7 @@ template <typename Base> struct TilingPass : Base {
             .mostSharedBytes = this->sharedBytes,
             .tensorF16 = this->tensorF16,
             .tensorBF16 = this->tensorBF16,
+            .quadPairsF16 = this->quadPairsF16,
             .blockRegisters = this->blockRegisters};
   }
 };

@@ -10,7 +10,7 @@ using namespace elfatt::tile;
 namespace {
 
 MachineLimits withRegisters(int64_t blockRegisters) {
-  return MachineLimits::gpu(48 * 1024, 1, {}, 48 * 1024, false, false, blockRegisters);
+  return MachineLimits::gpu(48 * 1024, 1, {}, 48 * 1024, false, false, false, blockRegisters);
 }
 
 TileExtents window(int64_t width, int64_t bits, bool hasLepe) {
@@ -44,6 +44,35 @@ TEST(TileRegisters, FewWarpsHoldAllChannelsOfAContext) {
     }
   TileExtents wide{256, 3136, 256, 256, 32, 16};
   EXPECT_FALSE(fitsBlock(half, PartKind::Context, wide, 16, 16)) << "some of its columns do";
+}
+
+TEST(TileRegisters, WeightsOfAContextOfFewColumnsAreNoMoreThanItsState) {
+  for (int64_t blockRegisters : {32 * 1024, 64 * 1024})
+    for (int64_t width : {8, 64, 80, 104, 127, 128, 256})
+      for (int64_t columns : {1, 2, 8, 16, 64}) {
+        const TileParams params =
+            getTileParams(withRegisters(blockRegisters), {width, 3136, width, columns, 32, 16});
+        EXPECT_LE(params.contextRows * params.contextTokens / 32, 64) << width << " x " << columns;
+        EXPECT_LE(params.contextRows, 64) << width << " x " << columns;
+      }
+}
+
+TEST(TileRegisters, AContextHasNoRemainderWhereMultiplyAddsTakeIt) {
+  const MachineLimits none = withRegisters(64 * 1024);
+  MachineLimits f16 = none, quadPairs = none, both = none;
+  f16.tensorF16 = quadPairs.quadPairsF16 = both.tensorF16 = both.tensorBF16 = true;
+  TileExtents rows{56, 0, 32, 32, 32, 16};
+  EXPECT_EQ(getContextForm(none, rows), ContextForm::Wide);
+  EXPECT_EQ(getContextForm(f16, rows), ContextForm::WithRemainder);
+  EXPECT_EQ(getContextForm(quadPairs, rows), ContextForm::WithRemainder);
+  rows.isBF16 = true;
+  EXPECT_EQ(getContextForm(f16, rows), ContextForm::Wide);
+  EXPECT_EQ(getContextForm(quadPairs, rows), ContextForm::Wide);
+  EXPECT_EQ(getContextForm(both, rows), ContextForm::WithRemainder);
+  rows.channels = rows.values = 128;
+  EXPECT_EQ(getContextForm(none, rows), ContextForm::Rounded) << "no room for twice as much";
+  rows.storageBits = 32;
+  EXPECT_EQ(getContextForm(none, rows), ContextForm::Rounded) << "nothing is rounded";
 }
 
 } // namespace

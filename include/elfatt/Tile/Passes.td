@@ -28,6 +28,8 @@ class ElfattTilePass<string name> : Pass<name> {
            "The GPU's tensor cores multiply tiles of f16">,
     Option<"tensorBF16", "tensor-bf16", "bool", "false",
            "The GPU's tensor cores multiply tiles of bf16">,
+    Option<"quadPairsF16", "quad-pairs-f16", "bool", "false",
+           "The GPU's quad pairs multiply f16 (sm_72)">,
     Option<"blockRegisters", "block-registers", "int64_t", "65536",
            "Registers of 32 bits that the threads of a GPU block share">,
     Option<"rowsPerBlock", "rows-per-block", "int64_t", "0",

@@ -33,6 +33,8 @@ struct MachineLimits {
   bool dotsBF16 = false;
   /// Whether tensor cores multiply tiles of f16, and of bf16 (GPU).
   bool tensorF16 = false, tensorBF16 = false;
+  /// Whether quad pairs multiply f16, in smaller tiles (GPU).
+  bool quadPairsF16 = false;
   /// Registers of a block's threads, of 32 bits (GPU).
   int64_t blockRegisters = 64 * 1024;
 
@@ -48,7 +50,7 @@ struct MachineLimits {
   static MachineLimits gpu(int64_t sharedBytes = 48 * 1024, int64_t processors = 16,
                            const TileOverrides &overrides = {}, int64_t mostSharedBytes = 48 * 1024,
                            bool tensorF16 = false, bool tensorBF16 = false,
-                           int64_t blockRegisters = 64 * 1024) {
+                           bool quadPairsF16 = false, int64_t blockRegisters = 64 * 1024) {
     return {.machine = Machine::GPU,
             .vectorBits = 0,
             .vectorRegisters = 0,
@@ -58,6 +60,7 @@ struct MachineLimits {
             .mostSharedBytes = mostSharedBytes,
             .tensorF16 = tensorF16,
             .tensorBF16 = tensorBF16,
+            .quadPairsF16 = quadPairsF16,
             .blockRegisters = blockRegisters};
   }
 };
@@ -71,6 +74,7 @@ struct TileExtents {
   int64_t bits = 32; ///< of the computation's type
   /// Of the widest operand, and how many biases lie beside them in scratch (GPU).
   int64_t storageBits = 32;
+  bool isBF16 = false; ///< operands of 16 bits (GPU)
   int64_t biases = 0;
   /// Whether LePE adds to the rows, so that the rows of V around them lie there too (GPU).
   bool hasLepe = false;
@@ -177,8 +181,17 @@ TileParams forRows(TileParams params, int64_t rows);
 
 TileParams getTileParams(const MachineLimits &limits, const TileExtents &extents);
 
-/// Whether what is lost of a context when it is rounded to 16 bits is kept beside it (GPU).
-bool keepsRemainder(const MachineLimits &limits, const TileExtents &extents);
+/// How a context that was summed in more bits than its rows have lies in scratch when these meet it
+/// (GPU).
+enum class ContextForm {
+  Rounded,       ///< to the type of the rows
+  WithRemainder, ///< and what that leaves of it beside it
+  Wide           ///< as it was summed, where multiply-adds take that type alone
+};
+
+/// Sums of all tokens, rounded once, would be the largest error of 16-bit kernels: they are where
+/// they are too many to have 32 bits.
+ContextForm getContextForm(const MachineLimits &limits, const TileExtents &extents);
 
 /// Whether a block can make `extents.values` columns of at least `rows` rows of a part's result,
 /// with at least `keys` keys, or the fewest tokens, at a time (GPU).
