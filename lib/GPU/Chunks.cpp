@@ -89,7 +89,9 @@ static Value divideUp(OpBuilder &b, Location loc, Value value, int64_t n) {
 /// None where that would be more turns than to count places row after row, by more than a fourth
 /// where these are many: then they are a loop, in which each place is a division. Fewer than
 /// `least` would ask for sectors twice. None either where the rows are not known, a loop too, and
-/// the division is a shift: places made anew in each turn take no registers through it.
+/// the division is a shift: places made anew in each turn take no registers through it. Of rows of
+/// an odd number of chunks some threads rather wait than that parts of neighbouring rows, which
+/// begin at any bank, meet.
 static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t least,
                                           std::optional<int64_t> groups, ChunkOrder order) {
   constexpr int64_t kFewTurns = 8, kUsualRows = 64;
@@ -99,18 +101,25 @@ static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t
   const bool areFew = groups && turns <= kFewTurns;
   if (!groups && llvm::isPowerOf2_64(places))
     return std::nullopt;
-  for (int64_t width = ahead; width >= 1; --width) {
+  const bool keepsRows = isAlongRows && !areFew && least > 1 && places % 2 != 0;
+  auto isAllowed = [&](int64_t width) {
     if (ahead % width != 0 || (width < least && width != places && width != ahead))
-      continue;
+      return false;
+    if (keepsRows && width < places && width % kGroup != 0)
+      return false;
     // Few turns are unrolled: no place is left out, and sectors are asked for once.
-    if (areFew &&
-        (places % width != 0 || (isAlongRows && width != places && width % kWarpSize != 0)))
-      continue;
-    const int64_t needed = llvm::divideCeil(places, width) * llvm::divideCeil(rows, ahead / width);
-    if (needed <= turns + (areFew ? 0 : turns / 4))
-      return width;
-  }
-  return std::nullopt;
+    return !areFew ||
+           (places % width == 0 && (!isAlongRows || width == places || width % kWarpSize == 0));
+  };
+  auto findWithin = [&](int64_t most) -> std::optional<int64_t> {
+    for (int64_t width = ahead; width >= 1; --width)
+      if (isAllowed(width) &&
+          llvm::divideCeil(places, width) * llvm::divideCeil(rows, ahead / width) <= most)
+        return width;
+    return std::nullopt;
+  };
+  std::optional<int64_t> width = findWithin(areFew ? turns : turns + turns / 4);
+  return width || !keepsRows ? width : findWithin(2 * turns);
 }
 
 namespace {

@@ -161,6 +161,22 @@ gpu.module @kernels {
     gpu.return
   }
 
+  // Of nine chunks a row is taken whole by 16 threads: four at a time of eight rows would meet in banks.
+  // CHECK-LABEL: gpu.func @rows_of_nine
+  // CHECK: %[[THREAD:.*]] = gpu.thread_id
+  // CHECK: arith.divui %[[THREAD]], %[[WIDTH:c16.*]] : index
+  // CHECK: %[[AT:.*]] = arith.remui %[[THREAD]], %[[WIDTH]] : index
+  // CHECK: scf.for
+  // CHECK: %[[J:.*]] = arith.addi %{{.*}}, %[[AT]]
+  // CHECK: arith.cmpi ult, %[[J]], %c9
+  gpu.func @rows_of_nine(%a: memref<?x72xf16>) workgroup(%s: memref<64x72xf16, 3>) kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
+    %c0 = arith.constant 0 : index
+    %n = memref.dim %a, %c0 : memref<?x72xf16>
+    %first = memref.subview %s[0, 0] [%n, 72] [1, 1] : memref<64x72xf16, 3> to memref<?x72xf16, strided<[72, 1]>, 3>
+    linalg.copy ins(%a : memref<?x72xf16>) outs(%first : memref<?x72xf16, strided<[72, 1]>, 3>)
+    gpu.return
+  }
+
   // CHECK-LABEL: gpu.func @rounding_copy
   // CHECK: arith.truncf %{{.*}} : vector<4xf32> to vector<4xbf16>
   gpu.func @rounding_copy(%a: memref<8x4xf32>) workgroup(%s: memref<8x4xbf16, 3>) kernel {
