@@ -112,10 +112,12 @@ static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t
            (places % width == 0 && (!isAlongRows || width == places || width % kWarpSize == 0));
   };
   auto findWithin = [&](int64_t most) -> std::optional<int64_t> {
-    for (int64_t width = ahead; width >= 1; --width)
-      if (isAllowed(width) &&
-          llvm::divideCeil(places, width) * llvm::divideCeil(rows, ahead / width) <= most)
+    for (int64_t width = ahead; width >= 1; --width) {
+      const int64_t needed =
+          llvm::divideCeil(places, width) * llvm::divideCeil(rows, ahead / width);
+      if (isAllowed(width) && needed <= most)
         return width;
+    }
     return std::nullopt;
   };
   std::optional<int64_t> width = findWithin(areFew ? turns : turns + turns / 4);

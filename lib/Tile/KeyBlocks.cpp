@@ -3,8 +3,24 @@
 
 #include "llvm/Support/MathExtras.h"
 
+#include <algorithm>
+#include <limits>
+
 using namespace mlir;
 using namespace elfatt::tile;
+
+int64_t elfatt::tile::chooseLines(int64_t lines, int64_t most, int64_t keys, int64_t padTo) {
+  int64_t best = 1, bestKeys = std::numeric_limits<int64_t>::max();
+  for (int64_t ofBlock = 1; ofBlock <= std::min(most, std::max<int64_t>(1, lines)); ++ofBlock) {
+    const int64_t blocks = (lines + ofBlock - 1) / ofBlock;
+    const int64_t padded = blocks * roundUp(std::max<int64_t>(1, ofBlock * keys), padTo);
+    if (padded <= bestKeys) {
+      best = ofBlock;
+      bestKeys = padded;
+    }
+  }
+  return best;
+}
 
 FailureOr<KeyBlocks> KeyBlocks::choose(Operation *op, const TileContext &ctx,
                                        const SoftmaxTile &tile) {
