@@ -42,6 +42,8 @@ tile::MachineLimits getTileLimits(const GPUOptions &options) {
 namespace {
 
 void addCleanup(OpPassManager &pm) {
+  // Thousands of constants are the same: merged first, there is less to canonicalize.
+  pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
@@ -90,8 +92,9 @@ void buildNVVM(OpPassManager &pm) {
   nvvm.useBarePtrCallConv = true;
   kernels.addPass(createConvertGpuOpsToNVVMOps(nvvm));
   kernels.addPass(gpu::createGPUExternalizeSharedPass());
-  addCleanup(kernels);
   kernels.addPass(createReconcileUnrealizedCastsPass());
+  // LLVM folds what is left.
+  kernels.addPass(createCSEPass());
 }
 
 } // namespace
