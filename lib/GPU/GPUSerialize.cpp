@@ -67,8 +67,8 @@ struct GPUSerializePass : impl::GPUSerializePassBase<GPUSerializePass> {
       FailureOr<KernelText> text = makeText(kernels, options, counts);
       if (failed(text))
         return failure();
-      mg::BinaryOp binary = text->binary;
-      binary->moveAfter(kernels);
+      mg::BinaryOp binary = text->binary.release();
+      kernels->getBlock()->getOperations().insertAfter(kernels->getIterator(), binary);
       kernels.erase();
       if (format == "ptx")
         continue;

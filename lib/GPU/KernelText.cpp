@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "KernelText.h"
 
-#include "mlir/Dialect/GPU/Transforms/Passes.h"
+#include "MachineCode.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/SymbolTable.h"
-#include "llvm/IR/Module.h"
 
 #include <map>
 
@@ -208,46 +207,27 @@ static void fit(NVVM::NVVMTargetAttr nvvm, Kernels kernels, StringRef cudaPath, 
 
 FailureOr<KernelText> elfatt::gpu::makeText(mg::GPUModuleOp kernels, const TextOptions &options,
                                             FitCounts &counts) {
-  MLIRContext *context = kernels.getContext();
-  KernelText text;
-  text.holder = ModuleOp::create(UnknownLoc::get(context));
-  text.holder->push_back(kernels->clone());
+  OpBuilder b(kernels.getContext());
+  OwningOpRef<mg::GPUModuleOp> copy = kernels.clone();
   if (options.dropLocations)
-    text.holder->walk([&](Operation *op) { op->setLoc(UnknownLoc::get(context)); });
-  // LLVM looks for vectors in a kernel's scalars, for seconds where numbers come in pairs (sm_100
-  // and newer), and finds none: what is done together are vectors already. Loads and stores it
-  // joins later, by another pass that would heed this attribute too.
-  constexpr auto kKeepScalars = llvm::Attribute::NoImplicitFloat;
-  auto keepScalars = [](llvm::Module &module) {
-    for (llvm::Function &function : module)
-      function.addFnAttr(kKeepScalars);
-  };
-  auto letJoin = [](llvm::Module &module) {
-    for (llvm::Function &function : module)
-      function.removeFnAttr(kKeepScalars);
-  };
-  mg::TargetOptions toPtx({}, {}, {}, {}, mg::CompilationTarget::Assembly,
-                          /*getSymbolTableCallback=*/{}, /*initialLlvmIRCallback=*/{},
-                          /*linkedLlvmIRCallback=*/keepScalars,
-                          /*optimizedLlvmIRCallback=*/letJoin);
-  if (failed(mg::transformGpuModulesToBinaries(*text.holder, nullptr, toPtx)))
-    return failure();
-  text.binary = *text.holder->getOps<mg::BinaryOp>().begin();
-  if (!options.assemble && !options.fitRegisters)
-    return text;
+    copy->walk([&](Operation *op) { op->setLoc(b.getUnknownLoc()); });
+  KernelText text;
   SmallVector<Attribute> objects;
-  for (auto object : text.binary.getObjects().getAsRange<mg::ObjectAttr>()) {
-    auto nvvm = cast<NVVM::NVVMTargetAttr>(object.getTarget());
-    std::string ptx = object.getObject().getValue().rtrim('\0').str();
-    Assembly assembly = assemble(nvvm, ptx, options.cudaPath);
-    if (options.fitRegisters && assembly.error.empty())
-      fit(nvvm, listKernels(kernels), options.cudaPath, ptx, assembly, counts);
-    objects.push_back(
-        mg::ObjectAttr::get(context, nvvm, object.getFormat(),
-                            StringAttr::get(context, StringRef(ptx.c_str(), ptx.size() + 1)),
-                            object.getProperties(), object.getKernels()));
-    text.assemblies.push_back(std::move(assembly));
+  for (auto nvvm : kernels.getTargetsAttr().getAsRange<NVVM::NVVMTargetAttr>()) {
+    FailureOr<std::string> ptx = makePtx(*copy, nvvm, /*isForeign=*/!options.fitRegisters);
+    if (failed(ptx))
+      return failure();
+    if (options.assemble || options.fitRegisters) {
+      Assembly assembly = assemble(nvvm, *ptx, options.cudaPath);
+      if (options.fitRegisters && assembly.error.empty())
+        fit(nvvm, listKernels(kernels), options.cudaPath, *ptx, assembly, counts);
+      text.assemblies.push_back(std::move(assembly));
+    }
+    // With the zero in the end, as upstream has it.
+    objects.push_back(mg::ObjectAttr::get(b.getContext(), nvvm, mg::CompilationTarget::Assembly,
+                                          b.getStringAttr(StringRef(ptx->c_str(), ptx->size() + 1)),
+                                          nullptr, nullptr));
   }
-  text.binary.setObjectsAttr(ArrayAttr::get(context, objects));
+  text.binary = mg::BinaryOp::create(b, kernels.getLoc(), kernels.getName(), nullptr, objects);
   return text;
 }

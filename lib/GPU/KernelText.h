@@ -8,7 +8,6 @@
 #include "elfatt/Target/Ptxas.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
-#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
 namespace elfatt::gpu {
@@ -26,15 +25,15 @@ struct Assembly {
 
 /// The kernels of a gpu.module.
 struct KernelText {
-  mlir::OwningOpRef<mlir::ModuleOp> holder;
-  mlir::gpu::BinaryOp binary;                ///< in it: an object of PTX for each target
-  llvm::SmallVector<Assembly, 1> assemblies; ///< of each object, where ptxas was asked
+  mlir::OwningOpRef<mlir::gpu::BinaryOp> binary; ///< an object of PTX for each target
+  llvm::SmallVector<Assembly, 1> assemblies;     ///< of each object, where ptxas was asked
 };
 
 struct TextOptions {
   llvm::StringRef cudaPath; ///< a CUDA Toolkit; empty: search
   bool assemble = false;
   /// Kernels that spill get more registers, others fewer that do; nothing where no ptxas says so.
+  /// Without it they are foreign: `makePtx`.
   bool fitRegisters = false;
   /// Without places in the source, which would be debug information: ptxas spills more with it.
   bool dropLocations = false;

@@ -265,6 +265,9 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     assembles the PTX; registers, shared memory and spills of each kernel are in
     the object's properties.
 
+    Kernels with `fit-registers` are those that were lowered here: LLVM runs the few passes
+    that they gain by, and the others on kernels that came as they are.
+
     What a kernel takes of registers ptxas alone knows. With `fit-registers` a kernel that
     spills gets those of one block less on a multiprocessor (`.maxnreg`) or, where it had no
     limit or has none any more, all that a block has (`.minnctapersm`: left alone ptxas rather
@@ -279,7 +282,7 @@ def GPUSerializePass : Pass<"elfatt-gpu-serialize", "::mlir::ModuleOp"> {
     Changes numerics: no.
   }];
   let options = [
-    Option<"format", "format", "std::string", "\"ptx\"", "ptx, cubin, fatbin, or llvm: the bitcode that PTX is made from">,
+    Option<"format", "format", "std::string", "\"ptx\"", "ptx, cubin, fatbin, or llvm: bitcode">,
     Option<"cudaPath", "cuda-path", "std::string", "\"\"",
            "CUDA Toolkit to take ptxas and fatbinary from; empty: search">,
     Option<"countRegisters", "count-registers", "bool", "false",
