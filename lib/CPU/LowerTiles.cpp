@@ -6,6 +6,7 @@
 
 #include "LaneReductions.h"
 #include "PairedProducts.h"
+#include "PanelProduct.h"
 #include "Prefetches.h"
 #include "RowProduct.h"
 #include "TileMemory.h"
@@ -49,19 +50,11 @@ private:
   void makePieces(Value vector, size_t first, size_t count);
 
   // Products.
-  struct Product {
-    vector::ContractionOp op;
-    bool lhsTransposed;
-    int64_t rows, depth;
-    MemoryTile lhs, rhs;
-  };
   std::optional<MemoryTile> operandInMemory(Value operand, Operation *op, bool converted);
   std::optional<MemoryTile> scalarsInMemory(vector::ContractionOp op);
   Value allocate(Value operand, Operation *op);
   void endPanel(vector::ContractionOp product, size_t first, size_t count);
   MemoryTile throughScratch(Value operand, Operation *op);
-  void panel(Product &product, size_t index, size_t count, ArrayRef<Piece> pieces,
-             int64_t firstPiece, Value bound);
 
   ImplicitLocOpBuilder b;
   int64_t lanes, vectorRegisters;
@@ -328,83 +321,6 @@ std::optional<MemoryTile> TileLowering::scalarsInMemory(vector::ContractionOp op
   return lhs && lhs->rowsInBounds ? lhs : std::nullopt;
 }
 
-/// Longer sums are made in parts of equal length: what rounds a sum grows with its length.
-static constexpr int64_t kLongestSum = 128;
-
-/// C[i,j] += sum_k A[i,k] B[k,j] for the columns j of `pieces`, panel `index` of `count`, as a loop
-/// over k: a broadcast of each A[i,k] times a row of B, accumulators in registers.
-void TileLowering::panel(Product &product, size_t index, size_t count, ArrayRef<Piece> pieces,
-                         int64_t firstPiece, Value bound) {
-  Value result = product.op.getResult(), init = product.op.getAcc();
-  Type element = cast<VectorType>(init.getType()).getElementType();
-  SmallVector<Value> accs;
-  for (int64_t row = 0; row < product.rows; ++row)
-    for (size_t at = 0; at < pieces.size(); ++at)
-      accs.push_back(registers.get(init, row, firstPiece + at));
-  auto step = [&](Value k, ValueRange sums) {
-    auto at = [&](const MemoryTile &tile, int64_t dim) {
-      MemoryTile moved = tile;
-      moved.indices[dim] = b.createOrFold<arith::AddIOp>(moved.indices[dim], k);
-      return moved;
-    };
-    MemoryTile rhs = at(product.rhs, product.rhs.rowDim);
-    rhs.rowsInBounds = true; // The loop ends where they do.
-    SmallVector<Value> rhsPieces;
-    Value padding = arith::ConstantOp::create(
-        b, b.getZeroAttr(cast<MemRefType>(rhs.memref.getType()).getElementType()));
-    for (Piece piece : pieces)
-      rhsPieces.push_back(registers.convert(registers.load(rhs, 0, piece, padding), element));
-    MemoryTile lhs =
-        at(product.lhs, product.lhsTransposed ? product.lhs.rowDim : product.lhs.columnDim);
-    int64_t rowDim = product.lhsTransposed ? lhs.columnDim : lhs.rowDim;
-    SmallVector<Value> next;
-    for (int64_t row = 0; row < product.rows; ++row) {
-      SmallVector<Value> indices = lhs.indices;
-      indices[rowDim] =
-          b.createOrFold<arith::AddIOp>(indices[rowDim], arith::ConstantIndexOp::create(b, row));
-      Value scalar = memref::LoadOp::create(b, lhs.memref, indices);
-      Value broadcast =
-          vector::BroadcastOp::create(b, VectorType::get({pieces[0].width}, element), scalar);
-      for (auto [column, piece] : llvm::enumerate(pieces)) {
-        Value factor = broadcast;
-        if (piece.width < pieces[0].width)
-          factor = vector::ExtractStridedSliceOp::create(b, broadcast, ArrayRef<int64_t>{0},
-                                                         ArrayRef<int64_t>{piece.width},
-                                                         ArrayRef<int64_t>{1});
-        next.push_back(vector::FMAOp::create(b, factor, rhsPieces[column],
-                                             sums[row * pieces.size() + column]));
-      }
-    }
-    return next;
-  };
-  Value zero = arith::ConstantIndexOp::create(b, 0);
-  ValueRange sums;
-  if (const int64_t parts = llvm::divideCeil(product.depth, kLongestSum); parts == 1) {
-    sums = prefetches.forEachStep(b, zero, bound, product.depth, index, count, accs, step);
-  } else {
-    const int64_t length = llvm::divideCeil(product.depth, parts);
-    Value by = arith::ConstantIndexOp::create(b, length);
-    auto loop = scf::ForOp::create(b, zero, bound, by, accs);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    Value first = loop.getInductionVar(), end = arith::AddIOp::create(b, first, by);
-    if (!product.rhs.rowsInBounds || length * parts != product.depth)
-      end = arith::MinSIOp::create(b, bound, end);
-    for (Value &acc : accs)
-      acc = arith::ConstantOp::create(b, b.getZeroAttr(acc.getType()));
-    ValueRange part =
-        prefetches.forEachStep(b, first, end, product.depth, index, count, accs, step);
-    SmallVector<Value> joined;
-    for (auto [sum, ofPart] : llvm::zip_equal(loop.getRegionIterArgs(), part))
-      joined.push_back(arith::AddFOp::create(b, sum, ofPart));
-    scf::YieldOp::create(b, joined);
-    sums = loop.getResults();
-  }
-  for (int64_t row = 0; row < product.rows; ++row)
-    for (size_t at = 0; at < pieces.size(); ++at)
-      registers.set(result, row, firstPiece + at, sums[row * pieces.size() + at]);
-}
-
 bool TileLowering::lowerProduct(vector::ContractionOp op) {
   if (vector::TransferWriteOp write = written.lookup(op))
     readBefore(write);
@@ -420,42 +336,16 @@ bool TileLowering::lowerProduct(vector::ContractionOp op) {
       lowerRowProduct(op, *rows, allocate(op.getResult(), op), registers, b);
       return true;
     }
-  AffineExpr i, j, k;
-  bindDims(op.getContext(), i, j, k);
-  auto map = [&](AffineExpr x, AffineExpr y) {
-    return AffineMap::get(3, 0, {x, y}, op.getContext());
-  };
-  auto acc = dyn_cast<VectorType>(op.getAccType());
-  if (!acc || acc.getRank() != 2 || op.getKind() != vector::CombiningKind::ADD)
+  std::optional<bool> isLhsTransposed = matchPanelProduct(op);
+  if (!isLhsTransposed)
     return false;
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  bool lhsTransposed = maps[0] == map(k, i);
-  if ((!lhsTransposed && maps[0] != map(i, k)) || maps[1] != map(k, j) || maps[2] != map(i, j))
-    return false;
-  Product product{op, lhsTransposed, acc.getDimSize(0), op.getRhsType().getDimSize(0), {}, {}};
   std::optional<MemoryTile> lhs = scalarsInMemory(op);
-  product.lhs = lhs ? *lhs : throughScratch(op.getLhs(), op);
   // Rows of B may be widened on the way.
   std::optional<MemoryTile> rhs = operandInMemory(op.getRhs(), op, /*converted=*/true);
-  product.rhs = rhs ? *rhs : throughScratch(op.getRhs(), op);
-  Value bound = arith::ConstantIndexOp::create(b, product.depth);
-  if (!product.rhs.rowsInBounds) {
-    // Rows of B beyond its end are zero: nothing to add.
-    const MemoryTile &tile = product.rhs;
-    Value extent = b.createOrFold<memref::DimOp>(tile.memref, tile.rowDim);
-    Value left = b.createOrFold<arith::SubIOp>(extent, tile.indices[tile.rowDim]);
-    bound = b.createOrFold<arith::MinSIOp>(bound, left);
-  }
-  SmallVector<Piece> pieces = registers.pieces(op.getResult());
-  // Besides the accumulators, a row of B and one broadcast are in registers.
-  size_t together = std::max<int64_t>(1, (vectorRegisters - 1) / (product.rows + 1));
-  size_t panels = llvm::divideCeil(pieces.size(), together);
-  for (size_t at = 0, first = 0; at < panels; ++at) {
-    size_t count = llvm::divideCeil(pieces.size() - first, panels - at);
-    panel(product, at, panels, ArrayRef(pieces).slice(first, count), first, bound);
-    endPanel(op, first, count);
-    first += count;
-  }
+  PanelProduct product{op, *isLhsTransposed, lhs ? *lhs : throughScratch(op.getLhs(), op),
+                       rhs ? *rhs : throughScratch(op.getRhs(), op)};
+  lowerPanelProduct(product, registers, vectorRegisters, b, prefetches,
+                    [&](size_t first, size_t count) { endPanel(op, first, count); });
   prefetches.erase();
   return true;
 }

@@ -405,7 +405,8 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
     const int64_t pitches =
         stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits);
     return registers <= target::kRegistersPerThread &&
-           llvm::divideCeil(channels, ofWarp) * kWarpLanes * registers <= limits.blockRegisters &&
+           llvm::divideCeilSigned(channels, ofWarp) * kWarpLanes * registers <=
+               limits.blockRegisters &&
            context + kFragmentRows * pitches * extents.storageBits / 8 <= limits.sharedBytes;
   }
   }
