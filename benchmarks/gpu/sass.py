@@ -285,6 +285,10 @@ class Region:
     place: str  # "loop at 0x1a70", "straight line from 0x40"
     code: List[Instruction]
     inner_loops: int  # that run an unknown number of times in it
+    rare: Sequence[Instruction] = ()
+    """Of `code`, where it has products of tensor cores: the loops inside with
+    multiply-adds and neither products nor exponentials. They are LePE's taps for
+    values that are not finite, which products would spread."""
 
 
 def find_main_regions(kernel: Kernel) -> List[Region]:
@@ -345,7 +349,21 @@ def _find_in_part(flow: Flow, part: FrozenSet[int], product: str) -> List[Region
         (x, f"loop at 0x{flow.instructions(x)[0].address:x}")
         for x in sorted(chosen, key=min)
     ]
-    return [
-        Region(place, flow.instructions(blocks), sum(loop < blocks for loop in loops))
-        for blocks, place in named + regions
-    ]
+
+    def make_region(blocks: FrozenSet[int], place: str) -> Region:
+        inner = [loop for loop in loops if loop < blocks]
+        rare = [
+            loop
+            for loop in inner
+            if holds(loop, "FFMA/FMUL")
+            and not holds(loop, "EX2")
+            and not holds(loop, "HMMA")
+        ]
+        return Region(
+            place,
+            flow.instructions(blocks),
+            len(inner),
+            flow.instructions(frozenset().union(*rare)) if product == "HMMA" else (),
+        )
+
+    return [make_region(blocks, place) for blocks, place in named + regions]

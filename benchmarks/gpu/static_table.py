@@ -247,13 +247,16 @@ def describe_region(region: sass.Region, shape: Any) -> Record:
         elements = 32.0 * counts["EX2"]
     if isinstance(shape, gpu_shapes.Exact) and kind == "channels":
         kind = "scores"
+    counts = counts - sass.count(region.rare)
     mix = {k: 32 * counts[k] / elements for k in (*sass.CLASSES, "all")}
     needed = dict(NEEDED)
     if not counts["HMMA"]:
         # No products of tensor cores and nothing to convert.
         needed["FFMA/FMUL"] += 2 * D if kind == "scores" else D
         needed["F2F"] = 0.0
-    if has_lepe:
+    if has_lepe and region.rare:
+        needed["FADD"] += count_lepe(kind, shape) / 9
+    elif has_lepe:
         needed["FFMA/FMUL"] += count_lepe(kind, shape)
     return {
         "place": region.place,
@@ -394,9 +397,10 @@ def make_page(record: Record) -> str:
             "of the padded tile (of scores, or of K and Q in the global half), counted "
             "for each lane. Over formula: ex2, FFMA and FMUL, FADD, FMNMX and F2F over "
             "what the formula needs (1, 1, 1, 1 and 1/2; in f32 the products too; "
-            "where it is, nine FFMA a channel for LePE). "
+            "nine FFMA a channel for LePE, or one FADD where it is one of the products). "
             "Padding: scores of the tiles over scores of the formula. Where loops lie "
-            "inside, they are counted as if they ran once.",
+            "inside, they are counted as if they ran once, but not those of LePE for values "
+            "that are not finite.",
             "",
             *(f"- {note}" for note in notes),
             *([""] if notes else []),

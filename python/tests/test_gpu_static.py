@@ -70,6 +70,19 @@ def test_loops_are_found_whatever_the_jump_looks_like() -> None:
     assert counts["EX2"] == 1 and counts["LDS"] == 1 and counts["all"] == 5
 
 
+def test_taps_of_values_that_are_not_finite_are_rare() -> None:
+    """A loop of multiply-adds inside one of products, and not where there are none."""
+    (region,) = sass.find_main_regions(make_kernel(NESTED))
+    assert not region.rare
+    taps = NESTED.replace("@!P1 LDS.128 R8, [R2]", "FFMA R5, R5, R6, R7")
+    (region,) = sass.find_main_regions(make_kernel(taps))
+    assert [x.opcode for x in region.rare] == ["FFMA", "BRA"]
+    scalar = taps.replace("HMMA.16816.F32.BF16 R4, R8, R10, R4", "FFMA R4, R8, R10, R4")
+    assert not any(
+        region.rare for region in sass.find_main_regions(make_kernel(scalar))
+    )
+
+
 def test_code_for_parted_lanes_is_no_loop() -> None:
     kernel = make_kernel("""
         MUFU.EX2 R4, R4
