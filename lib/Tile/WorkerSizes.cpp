@@ -165,8 +165,10 @@ static bool appliesOnly(Operation *part, Operation *ownContext) {
 static FailureOr<int64_t> headsOfWorker(Operation *last, Operation *context, int64_t columns,
                                         const MachineLimits &limits) {
   SmallVector<HeadsPart> chain;
+  // All parts take the rows that the last one divides.
+  const int64_t line = rowsOfLine(last, limits);
   for (Operation *part = last; part; part = previousPart(part)) {
-    HeadsPart next{part, getExtents(part, columns, bool(context)), rowsOfLine(part, limits)};
+    HeadsPart next{part, getExtents(part, columns, bool(context)), line};
     next.extents.hasProcessor = appliesOnly(last, context);
     chain.push_back(next);
   }
