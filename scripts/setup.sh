@@ -150,7 +150,7 @@ install_python() {
     fail "pip could not install requirements-ptxas.txt (see above)"
   # Python alone; the tools are found in build/bin. The pinned backend builds it, so that
   # no other is downloaded.
-  pip_install --no-deps --no-build-isolation -C wheel.cmake=false -e . ||
+  pip_install --no-deps --no-build-isolation --config-settings=wheel.cmake=false -e . ||
     fail "pip could not install the elfatt package of this repository (see above)"
   echo "$stamp" >.venv/elfatt-stamp
 }
