@@ -24,9 +24,13 @@ def _folders() -> Iterator[str]:
     yield str(_PACKAGE.parents[1] / "build" / "bin")
 
 
-def _is_script(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(2) == b"#!"
+def _asks_here(path: str) -> bool:
+    """Whether it is a command that pip wrote for ``main``."""
+    try:
+        with open(path, "rb") as file:
+            return b"from elfatt.tools import main" in file.read(1024)
+    except OSError:  # It may be executed, but not read.
+        return False
 
 
 def find_tool(name: str) -> Optional[str]:
@@ -41,8 +45,7 @@ def find_tool(name: str) -> Optional[str]:
             return found
     for folder in os.get_exec_path():
         found = shutil.which(name, path=folder)
-        # The commands that pip writes ask here themselves.
-        if found and not _is_script(found):
+        if found and not _asks_here(found):
             return found
     return None
 

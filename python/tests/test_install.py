@@ -105,8 +105,19 @@ def test_command_becomes_the_tool() -> None:
 
 def test_command_without_a_tool_does_not_call_itself(tmp_path: Path) -> None:
     script = tmp_path / "elfatt-opt"
-    script.write_text("#!/bin/sh\nexit 77\n")
+    script.write_text("#!/usr/bin/python3\nfrom elfatt.tools import main\nmain()\n")
     script.chmod(0o755)
     result = call_command(str(script), PATH=str(tmp_path), ELFATT_BIN="")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("error: found no elfatt-opt in $ELFATT_BIN")
+
+
+def test_commands_of_python_are_found_in_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo calls elfatt-import so."""
+    script = tmp_path / "elfatt-import"
+    script.write_text("#!/usr/bin/python3\nfrom elfatt.importer import command_line\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert elfatt.tools.find_tool("elfatt-import") == str(script)
