@@ -171,8 +171,8 @@ static int64_t countRows(Operation *part) {
 static constexpr int64_t kMostHeads = 8;
 static constexpr double kShareEnough = 0.95, kShareGained = 0.03;
 
-FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const MachineLimits &limits,
-                                             bool mayTake) {
+FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, int64_t rowsOfLine,
+                                             const MachineLimits &limits, bool mayTake) {
   Operation *last = chain.front().op;
   const int64_t wanted = limits.overrides.headsPerBlock;
   if (limits.machine != Machine::GPU || wanted == 1)
@@ -216,8 +216,7 @@ FailureOr<int64_t> elfatt::tile::chooseHeads(ArrayRef<HeadsPart> chain, const Ma
       if (isa<ContextOp, PartialContextOp>(part.op))
         return fitsContexts(limits, part.extents, taken);
       return isa<MergeOp>(part.op) ||
-             fitsAppliedRows(limits, part.extents, taken,
-                             std::min(part.rowsOfLine, countRows(part.op)));
+             fitsAppliedRows(limits, part.extents, taken, std::min(rowsOfLine, countRows(part.op)));
     });
   };
   if (wanted != 0)

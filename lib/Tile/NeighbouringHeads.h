@@ -16,20 +16,18 @@ namespace elfatt::tile {
 /// and columns of a context.
 std::optional<unsigned> findHeadDim(mlir::Operation *op);
 
-/// A part of a chain that one worker runs, what its tile sizes depend on, of one head, and the
-/// fewest rows that it takes at once.
+/// A part of a chain that one worker runs, and what its tile sizes depend on, of one head.
 struct HeadsPart {
   mlir::Operation *op;
   TileExtents extents;
-  int64_t rowsOfLine = 1;
 };
 
-/// Heads that a worker of `chain` (the last part first, on tensors) takes at once, if `mayTake`:
-/// the fewest that use nearly all bytes of the sectors that they fetch, or else what uses the most,
-/// where all parts have room for them and no multiprocessor is left without work. An error at the
-/// last part where it cannot have those that a user asked for.
-llvm::FailureOr<int64_t> chooseHeads(llvm::ArrayRef<HeadsPart> chain, const MachineLimits &limits,
-                                     bool mayTake);
+/// Heads that a worker of `chain` (the last part first, on tensors) takes at once, if `mayTake`, of
+/// `rowsOfLine` rows or more: the fewest that use nearly all bytes of the sectors that they fetch,
+/// or else what uses the most, where all parts have room for them and no multiprocessor is left
+/// without work. An error at the last part where it cannot have those that a user asked for.
+llvm::FailureOr<int64_t> chooseHeads(llvm::ArrayRef<HeadsPart> chain, int64_t rowsOfLine,
+                                     const MachineLimits &limits, bool mayTake);
 
 } // namespace elfatt::tile
 

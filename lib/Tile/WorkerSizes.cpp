@@ -165,10 +165,8 @@ static bool appliesOnly(Operation *part, Operation *ownContext) {
 static FailureOr<int64_t> headsOfWorker(Operation *last, Operation *context, int64_t columns,
                                         const MachineLimits &limits) {
   SmallVector<HeadsPart> chain;
-  // All parts take the rows that the last one divides.
-  const int64_t line = rowsOfLine(last, limits);
   for (Operation *part = last; part; part = previousPart(part)) {
-    HeadsPart next{part, getExtents(part, columns, bool(context)), line};
+    HeadsPart next{part, getExtents(part, columns, bool(context))};
     next.extents.hasProcessor = appliesOnly(last, context);
     chain.push_back(next);
   }
@@ -176,7 +174,8 @@ static FailureOr<int64_t> headsOfWorker(Operation *last, Operation *context, int
     chain.push_back({context, getExtents(context, columns, /*ownsContext=*/true)});
   // Some of the columns are no whole rows.
   const bool mayTake = columns == getPartShape(last).extents.values;
-  return chooseHeads(chain, limits, mayTake);
+  // All parts take the rows that the last one divides.
+  return chooseHeads(chain, rowsOfLine(last, limits), limits, mayTake);
 }
 
 /// Row blocks that one worker takes where it need not leave some to others, and the workers
