@@ -2,6 +2,7 @@
 #include "elfatt/CPU/MachineCode.h"
 
 #include "elfatt/Runtime/CodeInterface.h"
+#include "elfatt/Target/Passes.h"
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -11,7 +12,6 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Target/TargetMachine.h"
 
 using namespace mlir;
@@ -119,23 +119,8 @@ static constexpr llvm::StringLiteral kPasses =
     "loop-unroll<O2>,instcombine<no-verify-fixpoint>,"
     "loop-mssa(licm<allowspeculation>),simplifycfg)";
 
-void optimize(llvm::Module &module, llvm::TargetMachine &target) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graph;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = true;
-  tuning.SLPVectorization = false;
-  llvm::PassBuilder builder(&target, tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graph, modules);
-  llvm::ModulePassManager passes;
-  llvm::cantFail(builder.parsePassPipeline(passes, kPasses));
-  passes.run(module, modules);
+void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
+  target::runPasses(module, machine, kPasses);
 }
 
 Expected<SmallVector<std::pair<llvm::StringRef, ArrayRef<char>>>> getConstants(ModuleOp module) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "MachineCode.h"
 
+#include "elfatt/Target/Passes.h"
+
 #include "mlir/Target/LLVM/NVVM/Utils.h"
 #include "llvm/Analysis/LoopInfo.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/OptBisect.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/NVPTXAddrSpace.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -67,20 +68,9 @@ protected:
     FailureOr<llvm::TargetMachine *> machine = getOrCreateTargetMachine();
     if (failed(machine))
       return getOperation().emitError("LLVM has no target for ") << chip;
-    llvm::LoopAnalysisManager loops;
-    llvm::FunctionAnalysisManager functions;
-    llvm::CGSCCAnalysisManager graph;
-    llvm::ModuleAnalysisManager modules;
-    llvm::PassBuilder builder(*machine);
-    builder.registerModuleAnalyses(modules);
-    builder.registerCGSCCAnalyses(graph);
-    builder.registerFunctionAnalyses(functions);
-    builder.registerLoopAnalyses(loops);
-    builder.crossRegisterProxies(loops, functions, graph, modules);
-    llvm::ModulePassManager passes;
-    llvm::cantFail(builder.parsePassPipeline(passes, kPasses));
-    passes.addPass(llvm::createModuleToFunctionPassAdaptor(LeaveLoopsPass()));
-    passes.run(module, modules);
+    target::runPasses(module, **machine, kPasses, [](llvm::ModulePassManager &passes) {
+      passes.addPass(llvm::createModuleToFunctionPassAdaptor(LeaveLoopsPass()));
+    });
     module.getContext().setOptPassGate(keepPlaces);
     return success();
   }
