@@ -55,6 +55,13 @@ def masked(name: str, d: int, n: int, dtype: str) -> Case:
     return sdpa(name, q, k, v, dtype=dtype, bias=[of_heads], causal=True, normal=False)
 
 
+def kept(name: str, d: int, n: int, dtype: str) -> Case:
+    """A mask in rows of whole fours of bits, a byte each."""
+    q, k, v = qkv(name, 1, 2, n, 68, d)
+    keep = np.random.default_rng(n).random((n, 68)) < 0.5
+    return sdpa(name, q, k, v, dtype=dtype, bias=[(keep, "ij", "i1")], normal=False)
+
+
 def context(name: str, d: int, n: int, dtype: str) -> Case:
     return linear(name, *qkv(name, 1, 2, n, n, d), dtype=dtype)
 
@@ -80,7 +87,7 @@ def with_prefix(name: str, d: int, n: int, dtype: str) -> Case:
     return elfatt(name, *inputs, *grids, 1, dtype=dtype, lepe=True, prefix=3)
 
 
-KERNELS = (short, long, masked, context, windows, lepe, whole, with_prefix)
+KERNELS = (short, long, masked, kept, context, windows, lepe, whole, with_prefix)
 
 
 def kernels() -> List[Item]:
