@@ -3,7 +3,7 @@
 
 #include "SiteCost.h"
 
-#include "Positions.h"
+#include "Analysis/Positions.h"
 
 #include "elfatt/Raise/Sites.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -2,7 +2,7 @@
 #ifndef ELFATT_LIB_RAISE_BUILDATTENTION_H
 #define ELFATT_LIB_RAISE_BUILDATTENTION_H
 
-#include "AttentionPlan.h"
+#include "Attention/AttentionPlan.h"
 
 namespace elfatt::raise {
 

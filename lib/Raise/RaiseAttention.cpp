@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Passes.h"
 
+#include "Attention/Recognise.h"
+#include "Attention/TalkingHeads.h"
 #include "BuildAttention.h"
-#include "Recognise.h"
 #include "Rewrite.h"
-#include "TalkingHeads.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Raise/Sites.h"

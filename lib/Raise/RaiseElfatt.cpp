@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Passes.h"
 
-#include "RecogniseElfatt.h"
+#include "Elfatt/RecogniseElfatt.h"
 #include "Rewrite.h"
 
 #include "elfatt/Raise/Sites.h"

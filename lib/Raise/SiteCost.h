@@ -4,7 +4,7 @@
 #ifndef ELFATT_LIB_RAISE_SITECOST_H
 #define ELFATT_LIB_RAISE_SITECOST_H
 
-#include "Contraction.h"
+#include "Analysis/Contraction.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Target/Cost.h"

@@ -2,8 +2,8 @@
 //
 // Queries, keys and values of all branches as one view each: of one tensor, where
 // their heads stand side by side, else of one projection in place of several.
-#ifndef ELFATT_LIB_RAISE_ELFATTOPERANDS_H
-#define ELFATT_LIB_RAISE_ELFATTOPERANDS_H
+#ifndef ELFATT_LIB_RAISE_ELFATT_ELFATTOPERANDS_H
+#define ELFATT_LIB_RAISE_ELFATT_ELFATTOPERANDS_H
 
 #include "ElfattTokens.h"
 #include "Projection.h"
@@ -60,4 +60,4 @@ llvm::FailureOr<ElfattOperand> joinProjections(ScalarReader &reader, ElfattToken
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_ELFATTOPERANDS_H
+#endif // ELFATT_LIB_RAISE_ELFATT_ELFATTOPERANDS_H

@@ -3,8 +3,8 @@
 // Scalars that are functions of positions alone, however they came about: index
 // arithmetic and comparisons, selects between constants, dense constants such as
 // a triangle.
-#ifndef ELFATT_LIB_RAISE_POSITIONS_H
-#define ELFATT_LIB_RAISE_POSITIONS_H
+#ifndef ELFATT_LIB_RAISE_ANALYSIS_POSITIONS_H
+#define ELFATT_LIB_RAISE_ANALYSIS_POSITIONS_H
 
 #include "Scalar.h"
 
@@ -48,4 +48,4 @@ bool isPositional(ScalarReader &reader, const Scalar &scalar);
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_POSITIONS_H
+#endif // ELFATT_LIB_RAISE_ANALYSIS_POSITIONS_H

@@ -3,10 +3,10 @@
 // A scalar function of one score, of elements of other tensors and of positions:
 // what becomes the `score` region of `attention.sdpa`. Without a score, what becomes
 // a tensor beside the op.
-#ifndef ELFATT_LIB_RAISE_SCALARPROGRAM_H
-#define ELFATT_LIB_RAISE_SCALARPROGRAM_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_SCALARPROGRAM_H
+#define ELFATT_LIB_RAISE_ATTENTION_SCALARPROGRAM_H
 
-#include "Scalar.h"
+#include "Analysis/Scalar.h"
 #include "elfatt/Raise/Reasons.h"
 
 #include "mlir/IR/Builders.h"
@@ -71,4 +71,4 @@ mlir::Value buildScalarProgram(mlir::OpBuilder &builder, mlir::Location loc,
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_SCALARPROGRAM_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_SCALARPROGRAM_H

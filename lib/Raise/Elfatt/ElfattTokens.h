@@ -3,8 +3,8 @@
 // The tokens of an ELFATT: one row-major sequence in the result and in every
 // operand, however many dims it is spread over, and the grid of windows that the
 // local branch cuts it into.
-#ifndef ELFATT_LIB_RAISE_ELFATTTOKENS_H
-#define ELFATT_LIB_RAISE_ELFATTTOKENS_H
+#ifndef ELFATT_LIB_RAISE_ELFATT_ELFATTTOKENS_H
+#define ELFATT_LIB_RAISE_ELFATT_ELFATTTOKENS_H
 
 #include "ElfattBranch.h"
 
@@ -67,4 +67,4 @@ private:
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_ELFATTTOKENS_H
+#endif // ELFATT_LIB_RAISE_ELFATT_ELFATTTOKENS_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Recognise.h"
 
+#include "Analysis/Positions.h"
 #include "OnlineSoftmax.h"
-#include "Positions.h"
 #include "Softmax.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -3,8 +3,8 @@
 // What the values of dense constants are: triangles of two values, and integers that
 // grow evenly. A mask of 4096 x 4096 is shared by all layers of a model and asked for
 // several times in each, so each question is answered once.
-#ifndef ELFATT_LIB_RAISE_CONSTANTTABLES_H
-#define ELFATT_LIB_RAISE_CONSTANTTABLES_H
+#ifndef ELFATT_LIB_RAISE_ANALYSIS_CONSTANTTABLES_H
+#define ELFATT_LIB_RAISE_ANALYSIS_CONSTANTTABLES_H
 
 #include "mlir/IR/BuiltinAttributes.h"
 
@@ -61,4 +61,4 @@ private:
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_CONSTANTTABLES_H
+#endif // ELFATT_LIB_RAISE_ANALYSIS_CONSTANTTABLES_H

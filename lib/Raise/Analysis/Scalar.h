@@ -4,8 +4,8 @@
 // of, through data movement, elementwise ops and fills, whatever ops carry it.
 // Nothing is copied: a Scalar is an SSA value in the body of a linalg op at given
 // loop positions (a Frame), or an element of a tensor.
-#ifndef ELFATT_LIB_RAISE_SCALAR_H
-#define ELFATT_LIB_RAISE_SCALAR_H
+#ifndef ELFATT_LIB_RAISE_ANALYSIS_SCALAR_H
+#define ELFATT_LIB_RAISE_ANALYSIS_SCALAR_H
 
 #include "ConstantTables.h"
 
@@ -114,4 +114,4 @@ Scalar skipCasts(ScalarReader &reader, Scalar scalar,
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_SCALAR_H
+#endif // ELFATT_LIB_RAISE_ANALYSIS_SCALAR_H

@@ -2,8 +2,8 @@
 //
 // What a softmax is made of beside the exponential: factors, reductions over its axis,
 // and the guards that people put around it against rows without a key.
-#ifndef ELFATT_LIB_RAISE_SOFTMAXPARTS_H
-#define ELFATT_LIB_RAISE_SOFTMAXPARTS_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_SOFTMAXPARTS_H
+#define ELFATT_LIB_RAISE_ATTENTION_SOFTMAXPARTS_H
 
 #include "Softmax.h"
 
@@ -39,4 +39,4 @@ Scalar peelSumGuard(ScalarReader &reader, const Scalar &scalar, bool &isGuarded,
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_SOFTMAXPARTS_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_SOFTMAXPARTS_H

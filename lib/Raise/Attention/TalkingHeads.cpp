@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TalkingHeads.h"
 
-#include "Scalar.h"
+#include "Analysis/Scalar.h"
 #include "Softmax.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

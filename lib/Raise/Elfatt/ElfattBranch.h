@@ -2,11 +2,11 @@
 //
 // The branches of an ELFATT: the parts that a tensor is joined from, each read as
 // an attention op, its operands at the element of the join, and what is added.
-#ifndef ELFATT_LIB_RAISE_ELFATTBRANCH_H
-#define ELFATT_LIB_RAISE_ELFATTBRANCH_H
+#ifndef ELFATT_LIB_RAISE_ELFATT_ELFATTBRANCH_H
+#define ELFATT_LIB_RAISE_ELFATT_ELFATTBRANCH_H
 
+#include "Analysis/ViewPlan.h"
 #include "Lepe.h"
-#include "ViewPlan.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Raise/Reasons.h"
@@ -84,4 +84,4 @@ private:
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_ELFATTBRANCH_H
+#endif // ELFATT_LIB_RAISE_ELFATT_ELFATTBRANCH_H

@@ -4,8 +4,8 @@
 // becomes a tensor and a map that is a projected permutation plus constants. A
 // dim that holds several atoms is expanded first (`tensor.expand_shape`), a part
 // of a dim is sliced; neither moves data.
-#ifndef ELFATT_LIB_RAISE_VIEWPLAN_H
-#define ELFATT_LIB_RAISE_VIEWPLAN_H
+#ifndef ELFATT_LIB_RAISE_ANALYSIS_VIEWPLAN_H
+#define ELFATT_LIB_RAISE_ANALYSIS_VIEWPLAN_H
 
 #include "Scalar.h"
 
@@ -126,4 +126,4 @@ private:
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_VIEWPLAN_H
+#endif // ELFATT_LIB_RAISE_ANALYSIS_VIEWPLAN_H

@@ -2,8 +2,8 @@
 //
 // Recognises a trained ELFATT: linear attention and softmax attention in windows,
 // each with or without LePE, joined along their heads. Pure.
-#ifndef ELFATT_LIB_RAISE_RECOGNISEELFATT_H
-#define ELFATT_LIB_RAISE_RECOGNISEELFATT_H
+#ifndef ELFATT_LIB_RAISE_ELFATT_RECOGNISEELFATT_H
+#define ELFATT_LIB_RAISE_ELFATT_RECOGNISEELFATT_H
 
 #include "ElfattOperands.h"
 
@@ -58,4 +58,4 @@ llvm::FailureOr<RecognisedElfatt> recogniseElfatt(const Join &join, ElfattRefusa
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_RECOGNISEELFATT_H
+#endif // ELFATT_LIB_RAISE_ELFATT_RECOGNISEELFATT_H

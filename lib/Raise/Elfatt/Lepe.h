@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_RAISE_LEPE_H
-#define ELFATT_LIB_RAISE_LEPE_H
+#ifndef ELFATT_LIB_RAISE_ELFATT_LEPE_H
+#define ELFATT_LIB_RAISE_ELFATT_LEPE_H
 
-#include "Scalar.h"
+#include "Analysis/Scalar.h"
 
 namespace elfatt::raise {
 
@@ -32,4 +32,4 @@ std::optional<DepthwiseConv> matchDepthwiseConv(ScalarReader &reader, const Scal
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_LEPE_H
+#endif // ELFATT_LIB_RAISE_ELFATT_LEPE_H

@@ -2,10 +2,10 @@
 //
 // Projections: x W + b with constant W and b, whatever ops compute them. Those of
 // one x become one when their constants are joined, at compile time.
-#ifndef ELFATT_LIB_RAISE_PROJECTION_H
-#define ELFATT_LIB_RAISE_PROJECTION_H
+#ifndef ELFATT_LIB_RAISE_ELFATT_PROJECTION_H
+#define ELFATT_LIB_RAISE_ELFATT_PROJECTION_H
 
-#include "ViewPlan.h"
+#include "Analysis/ViewPlan.h"
 
 namespace elfatt::raise {
 
@@ -44,4 +44,4 @@ mlir::Value buildProjection(const JoinedProjection &joined, ViewBuilder &views,
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_PROJECTION_H
+#endif // ELFATT_LIB_RAISE_ELFATT_PROJECTION_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Contractions, and which pairs of them look like attention.
-#ifndef ELFATT_LIB_RAISE_CONTRACTION_H
-#define ELFATT_LIB_RAISE_CONTRACTION_H
+#ifndef ELFATT_LIB_RAISE_ANALYSIS_CONTRACTION_H
+#define ELFATT_LIB_RAISE_ANALYSIS_CONTRACTION_H
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "llvm/ADT/SmallBitVector.h"
@@ -60,4 +60,4 @@ llvm::SmallVector<ContractionPair, 0> findPairs(mlir::linalg::LinalgOp second, Q
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_CONTRACTION_H
+#endif // ELFATT_LIB_RAISE_ANALYSIS_CONTRACTION_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_RAISE_TALKINGHEADS_H
-#define ELFATT_LIB_RAISE_TALKINGHEADS_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_TALKINGHEADS_H
+#define ELFATT_LIB_RAISE_ATTENTION_TALKINGHEADS_H
 
-#include "Contraction.h"
+#include "Analysis/Contraction.h"
 
 namespace elfatt::raise {
 
@@ -13,4 +13,4 @@ std::optional<ContractionPair> findTalkingHeads(mlir::linalg::LinalgOp second);
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_TALKINGHEADS_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_TALKINGHEADS_H

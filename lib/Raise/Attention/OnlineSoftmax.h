@@ -2,11 +2,11 @@
 //
 // A softmax that is spread over chunks of keys, as memory-efficient and flash attention
 // write it out: said of a site, not raised.
-#ifndef ELFATT_LIB_RAISE_ONLINESOFTMAX_H
-#define ELFATT_LIB_RAISE_ONLINESOFTMAX_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_ONLINESOFTMAX_H
+#define ELFATT_LIB_RAISE_ATTENTION_ONLINESOFTMAX_H
 
-#include "Contraction.h"
-#include "Scalar.h"
+#include "Analysis/Contraction.h"
+#include "Analysis/Scalar.h"
 
 namespace elfatt::raise {
 
@@ -16,4 +16,4 @@ bool isOnlineSoftmax(ScalarReader &reader, const Scalar &weight, const Contracti
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_ONLINESOFTMAX_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_ONLINESOFTMAX_H

@@ -2,11 +2,11 @@
 //
 // From what was recognised, elements as functions of atoms, to the operands, maps and
 // dims of an attention op. Pure.
-#ifndef ELFATT_LIB_RAISE_ATTENTIONPLAN_H
-#define ELFATT_LIB_RAISE_ATTENTIONPLAN_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_ATTENTIONPLAN_H
+#define ELFATT_LIB_RAISE_ATTENTION_ATTENTIONPLAN_H
 
+#include "Analysis/ViewPlan.h"
 #include "Scores.h"
-#include "ViewPlan.h"
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 
@@ -78,4 +78,4 @@ llvm::LogicalResult planAttention(const AttentionParts &parts, ScalarReader &rea
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_ATTENTIONPLAN_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_ATTENTIONPLAN_H

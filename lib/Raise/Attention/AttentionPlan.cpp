@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "AttentionPlan.h"
 
-#include "Positions.h"
+#include "Analysis/Positions.h"
 
 #include <cmath>
 

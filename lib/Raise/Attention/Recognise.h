@@ -2,11 +2,11 @@
 //
 // Recognises softmax and linear attention in a pair of contractions. Pure: the
 // result says what op to build, and nothing is changed.
-#ifndef ELFATT_LIB_RAISE_RECOGNISE_H
-#define ELFATT_LIB_RAISE_RECOGNISE_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_RECOGNISE_H
+#define ELFATT_LIB_RAISE_ATTENTION_RECOGNISE_H
 
+#include "Analysis/Contraction.h"
 #include "AttentionPlan.h"
-#include "Contraction.h"
 
 #include <memory>
 
@@ -32,4 +32,4 @@ Verdict recognise(const ContractionPair &pair, const RecogniseOptions &options,
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_RECOGNISE_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_RECOGNISE_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_RAISE_SOFTMAX_H
-#define ELFATT_LIB_RAISE_SOFTMAX_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_SOFTMAX_H
+#define ELFATT_LIB_RAISE_ATTENTION_SOFTMAX_H
 
-#include "Scalar.h"
+#include "Analysis/Scalar.h"
 #include "elfatt/Raise/Reasons.h"
 
 namespace elfatt::raise {
@@ -49,4 +49,4 @@ llvm::FailureOr<Softmax> matchSoftmax(ScalarReader &reader, const Scalar &numera
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_SOFTMAX_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_SOFTMAX_H

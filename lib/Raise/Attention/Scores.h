@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_RAISE_SCORES_H
-#define ELFATT_LIB_RAISE_SCORES_H
+#ifndef ELFATT_LIB_RAISE_ATTENTION_SCORES_H
+#define ELFATT_LIB_RAISE_ATTENTION_SCORES_H
 
 #include "ScalarProgram.h"
 
@@ -68,4 +68,4 @@ Scalar peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
 
 } // namespace elfatt::raise
 
-#endif // ELFATT_LIB_RAISE_SCORES_H
+#endif // ELFATT_LIB_RAISE_ATTENTION_SCORES_H
