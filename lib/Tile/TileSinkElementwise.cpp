@@ -5,9 +5,9 @@
 // its other operands and its destination.
 #include "elfatt/Tile/Passes.h"
 
-#include "ElementwiseMerge.h"
-#include "ElementwiseTerm.h"
-#include "ElementwiseViews.h"
+#include "Elementwise/ElementwiseMerge.h"
+#include "Elementwise/ElementwiseTerm.h"
+#include "Elementwise/ElementwiseViews.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"

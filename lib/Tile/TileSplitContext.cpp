@@ -4,7 +4,7 @@
 // tokens, workers of their own, and their merge.
 #include "elfatt/Tile/Passes.h"
 
-#include "PartShape.h"
+#include "Sizes/PartShape.h"
 #include "TilingPass.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"

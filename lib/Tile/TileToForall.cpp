@@ -4,10 +4,10 @@
 // into its loop through the destination that they share.
 #include "elfatt/Tile/Passes.h"
 
-#include "ElementwiseTerm.h"
-#include "PartShape.h"
+#include "Elementwise/ElementwiseTerm.h"
+#include "Sizes/PartShape.h"
+#include "Sizes/WorkerSizes.h"
 #include "TilingPass.h"
-#include "WorkerSizes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"

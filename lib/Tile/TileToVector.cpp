@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/Passes.h"
 
-#include "ElementwiseTerm.h"
-#include "LepeTerm.h"
-#include "PartShape.h"
+#include "Elementwise/ElementwiseTerm.h"
+#include "Lowering/LepeTerm.h"
+#include "Sizes/PartShape.h"
 #include "TilingPass.h"
 #include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 

@@ -2,8 +2,8 @@
 //
 // Memory as the tile level sees it: views of operands with their dims in the
 // order rows (or keys), columns; row blocks; scratch and staging.
-#ifndef ELFATT_LIB_TILE_TILEVIEWS_H
-#define ELFATT_LIB_TILE_TILEVIEWS_H
+#ifndef ELFATT_LIB_TILE_BUILDERS_TILEVIEWS_H
+#define ELFATT_LIB_TILE_BUILDERS_TILEVIEWS_H
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Tile/TileParams.h"
@@ -198,4 +198,4 @@ llvm::LogicalResult lowerLepe(attention::LepeOp op, const MachineLimits &limits)
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_TILEVIEWS_H
+#endif // ELFATT_LIB_TILE_BUILDERS_TILEVIEWS_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // sdpa and online on buffers; and two online steps with what they end in, as one softmax.
-#include "PartShape.h"
+#include "Sizes/PartShape.h"
 #include "SoftmaxTile.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_TILE_ELEMENTWISEMERGE_H
-#define ELFATT_LIB_TILE_ELEMENTWISEMERGE_H
+#ifndef ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISEMERGE_H
+#define ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISEMERGE_H
 
 #include "elfatt/Tile/TileParams.h"
 
@@ -25,4 +25,4 @@ mergeProducers(mlir::IRRewriter &rewriter, mlir::linalg::LinalgOp op, Machine ma
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_ELEMENTWISEMERGE_H
+#endif // ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISEMERGE_H

@@ -2,8 +2,8 @@
 //
 // The operands of an elementwise op, seen from a view of what it reads: the op that
 // follows a reshape, as the op that would come before it.
-#ifndef ELFATT_LIB_TILE_ELEMENTWISEVIEWS_H
-#define ELFATT_LIB_TILE_ELEMENTWISEVIEWS_H
+#ifndef ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISEVIEWS_H
+#define ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISEVIEWS_H
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
@@ -45,4 +45,4 @@ mlir::Value extract(mlir::OpBuilder &b, mlir::Location loc, const ViewedOperand 
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_ELEMENTWISEVIEWS_H
+#endif // ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISEVIEWS_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_TILE_ELEMENTWISETERM_H
-#define ELFATT_LIB_TILE_ELEMENTWISETERM_H
+#ifndef ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISETERM_H
+#define ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISETERM_H
 
-#include "Formulas.h"
-#include "NextTile.h"
-#include "TileViews.h"
+#include "Builders/Formulas.h"
+#include "Builders/NextTile.h"
+#include "Builders/TileViews.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -77,4 +77,4 @@ llvm::LogicalResult lowerElementwise(mlir::linalg::GenericOp op, const MachineLi
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_ELEMENTWISETERM_H
+#endif // ELFATT_LIB_TILE_ELEMENTWISE_ELEMENTWISETERM_H

@@ -2,9 +2,9 @@
 //
 // context and apply on buffers. The context is summed over blocks of tokens with
 // an online softmax per channel; apply is a row softmax and one product.
-#include "PartShape.h"
-#include "Prefetch.h"
+#include "Builders/Prefetch.h"
 #include "RowEpilogue.h"
+#include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

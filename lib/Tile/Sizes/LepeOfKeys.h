@@ -2,8 +2,8 @@
 //
 // Whether LePE reads the values of the keys of a window: their views may be others, of the same
 // memory.
-#ifndef ELFATT_LIB_TILE_LEPEOFKEYS_H
-#define ELFATT_LIB_TILE_LEPEOFKEYS_H
+#ifndef ELFATT_LIB_TILE_SIZES_LEPEOFKEYS_H
+#define ELFATT_LIB_TILE_SIZES_LEPEOFKEYS_H
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 
@@ -15,4 +15,4 @@ bool isGridOfKeys(attention::LepeOp lepe, attention::SdpaOp sdpa);
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_LEPEOFKEYS_H
+#endif // ELFATT_LIB_TILE_SIZES_LEPEOFKEYS_H

@@ -2,8 +2,8 @@
 //
 // What choosing tile sizes needs to know of a part: which dims of its domain are
 // batch dims and which are rows, and its extents.
-#ifndef ELFATT_LIB_TILE_PARTSHAPE_H
-#define ELFATT_LIB_TILE_PARTSHAPE_H
+#ifndef ELFATT_LIB_TILE_SIZES_PARTSHAPE_H
+#define ELFATT_LIB_TILE_SIZES_PARTSHAPE_H
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Tile/TileParams.h"
@@ -36,4 +36,4 @@ llvm::FailureOr<PartShape> getTileShape(mlir::Operation *op, Machine machine);
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_PARTSHAPE_H
+#endif // ELFATT_LIB_TILE_SIZES_PARTSHAPE_H

@@ -2,8 +2,8 @@
 //
 // Heads that lie beside each other in memory, which one worker of a kernel takes: where a row of
 // one is no multiple of a sector, sectors at its ends would be fetched by two workers.
-#ifndef ELFATT_LIB_TILE_NEIGHBOURINGHEADS_H
-#define ELFATT_LIB_TILE_NEIGHBOURINGHEADS_H
+#ifndef ELFATT_LIB_TILE_SIZES_NEIGHBOURINGHEADS_H
+#define ELFATT_LIB_TILE_SIZES_NEIGHBOURINGHEADS_H
 
 #include "elfatt/Tile/TileParams.h"
 
@@ -31,4 +31,4 @@ llvm::FailureOr<int64_t> chooseHeads(llvm::ArrayRef<HeadsPart> chain, int64_t ro
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_NEIGHBOURINGHEADS_H
+#endif // ELFATT_LIB_TILE_SIZES_NEIGHBOURINGHEADS_H

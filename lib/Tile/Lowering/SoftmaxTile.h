@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_TILE_SOFTMAXTILE_H
-#define ELFATT_LIB_TILE_SOFTMAXTILE_H
+#ifndef ELFATT_LIB_TILE_LOWERING_SOFTMAXTILE_H
+#define ELFATT_LIB_TILE_LOWERING_SOFTMAXTILE_H
 
+#include "Builders/TileViews.h"
 #include "ScoreFunction.h"
-#include "TileViews.h"
 
 namespace elfatt::tile {
 
@@ -31,4 +31,4 @@ llvm::LogicalResult lowerSoftmax(mlir::Operation *op, TileContext &ctx, SoftmaxT
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_SOFTMAXTILE_H
+#endif // ELFATT_LIB_TILE_LOWERING_SOFTMAXTILE_H

@@ -2,10 +2,10 @@
 //
 // lepe on buffers: for every row block, the taps that fall on the grid. Where the
 // rows that it adds to are made by another part, it adds to them in registers.
-#include "LepeOfKeys.h"
+#include "Builders/Prefetch.h"
 #include "LepeTerm.h"
-#include "PartShape.h"
-#include "Prefetch.h"
+#include "Sizes/LepeOfKeys.h"
+#include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

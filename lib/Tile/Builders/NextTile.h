@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // What the worker's next iteration will read, to be asked for before.
-#ifndef ELFATT_LIB_TILE_NEXTTILE_H
-#define ELFATT_LIB_TILE_NEXTTILE_H
+#ifndef ELFATT_LIB_TILE_BUILDERS_NEXTTILE_H
+#define ELFATT_LIB_TILE_BUILDERS_NEXTTILE_H
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -32,4 +32,4 @@ private:
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_NEXTTILE_H
+#endif // ELFATT_LIB_TILE_BUILDERS_NEXTTILE_H

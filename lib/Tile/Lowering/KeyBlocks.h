@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_TILE_KEYBLOCKS_H
-#define ELFATT_LIB_TILE_KEYBLOCKS_H
+#ifndef ELFATT_LIB_TILE_LOWERING_KEYBLOCKS_H
+#define ELFATT_LIB_TILE_LOWERING_KEYBLOCKS_H
 
 #include "SoftmaxTile.h"
 
@@ -32,4 +32,4 @@ struct KeyBlocks {
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_KEYBLOCKS_H
+#endif // ELFATT_LIB_TILE_LOWERING_KEYBLOCKS_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "RowEpilogue.h"
 
-#include "PartShape.h"
-#include "Prefetch.h"
+#include "Builders/Prefetch.h"
+#include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/Support/MathExtras.h"

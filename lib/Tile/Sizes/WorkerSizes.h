@@ -2,8 +2,8 @@
 //
 // What one worker takes of a chain of parts: each part accumulates on the result of the one
 // before it, and the last one names the chain.
-#ifndef ELFATT_LIB_TILE_WORKERSIZES_H
-#define ELFATT_LIB_TILE_WORKERSIZES_H
+#ifndef ELFATT_LIB_TILE_SIZES_WORKERSIZES_H
+#define ELFATT_LIB_TILE_SIZES_WORKERSIZES_H
 
 #include "elfatt/Dialect/Attention/IR/Attention.h"
 #include "elfatt/Tile/TileParams.h"
@@ -40,4 +40,4 @@ bool takesRowsInTurns(mlir::Operation *last, const MachineLimits &limits);
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_WORKERSIZES_H
+#endif // ELFATT_LIB_TILE_SIZES_WORKERSIZES_H

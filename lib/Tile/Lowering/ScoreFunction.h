@@ -2,11 +2,11 @@
 //
 // What sdpa does to a score between Q K^T and the softmax: bias, mask, causal
 // triangle, or its score region, on register tiles.
-#ifndef ELFATT_LIB_TILE_SCOREFUNCTION_H
-#define ELFATT_LIB_TILE_SCOREFUNCTION_H
+#ifndef ELFATT_LIB_TILE_LOWERING_SCOREFUNCTION_H
+#define ELFATT_LIB_TILE_LOWERING_SCOREFUNCTION_H
 
-#include "Formulas.h"
-#include "TileViews.h"
+#include "Builders/Formulas.h"
+#include "Builders/TileViews.h"
 
 namespace elfatt::tile {
 
@@ -68,4 +68,4 @@ private:
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_SCOREFUNCTION_H
+#endif // ELFATT_LIB_TILE_LOWERING_SCOREFUNCTION_H

@@ -5,7 +5,7 @@
 // line of zeros beyond the grid; along the others a tap beyond its line meets a row of the
 // next one, which is left out.
 #include "LepeTerm.h"
-#include "PartShape.h"
+#include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

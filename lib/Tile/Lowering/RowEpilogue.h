@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // What becomes of a part's rows between their computation and their one store.
-#ifndef ELFATT_LIB_TILE_ROWEPILOGUE_H
-#define ELFATT_LIB_TILE_ROWEPILOGUE_H
+#ifndef ELFATT_LIB_TILE_LOWERING_ROWEPILOGUE_H
+#define ELFATT_LIB_TILE_LOWERING_ROWEPILOGUE_H
 
-#include "ElementwiseTerm.h"
+#include "Elementwise/ElementwiseTerm.h"
 #include "LepeTerm.h"
 
 namespace elfatt::tile {
@@ -49,4 +49,4 @@ private:
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_ROWEPILOGUE_H
+#endif // ELFATT_LIB_TILE_LOWERING_ROWEPILOGUE_H

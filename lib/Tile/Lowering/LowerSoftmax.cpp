@@ -5,9 +5,9 @@
 // memory; more of them carry it in scratch (sdpa) or in the op's buffers (online).
 #include "SoftmaxTile.h"
 
+#include "Builders/NextTile.h"
+#include "Builders/Prefetch.h"
 #include "KeyBlocks.h"
-#include "NextTile.h"
-#include "Prefetch.h"
 #include "RowEpilogue.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -2,7 +2,7 @@
 //
 // Elementwise ops on register tiles: a vector op for each op of the body.
 #include "ElementwiseTerm.h"
-#include "Prefetch.h"
+#include "Builders/Prefetch.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // finalize on buffers: rows of a state that online steps have left, divided by their sums.
-#include "PartShape.h"
 #include "RowEpilogue.h"
+#include "Sizes/PartShape.h"
 
 using namespace mlir;
 using namespace elfatt::attention;

@@ -2,9 +2,9 @@
 //
 // merge on buffers: for each row block, segment after segment joins the state of those
 // before it, in scratch, or on the GPU in registers.
-#include "Formulas.h"
-#include "PartShape.h"
-#include "TileViews.h"
+#include "Builders/Formulas.h"
+#include "Builders/TileViews.h"
+#include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

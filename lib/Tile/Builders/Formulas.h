@@ -3,8 +3,8 @@
 // Every formula of attention, once, on register tiles: `rows x columns` vectors,
 // per-row vectors [rows] and per-column vectors [columns]. Both machines lower
 // what is built here.
-#ifndef ELFATT_LIB_TILE_FORMULAS_H
-#define ELFATT_LIB_TILE_FORMULAS_H
+#ifndef ELFATT_LIB_TILE_BUILDERS_FORMULAS_H
+#define ELFATT_LIB_TILE_BUILDERS_FORMULAS_H
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -174,4 +174,4 @@ private:
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_FORMULAS_H
+#endif // ELFATT_LIB_TILE_BUILDERS_FORMULAS_H

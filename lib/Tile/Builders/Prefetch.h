@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Rows that are asked for before they are read or written.
-#ifndef ELFATT_LIB_TILE_PREFETCH_H
-#define ELFATT_LIB_TILE_PREFETCH_H
+#ifndef ELFATT_LIB_TILE_BUILDERS_PREFETCH_H
+#define ELFATT_LIB_TILE_BUILDERS_PREFETCH_H
 
 #include "TileViews.h"
 
@@ -20,4 +20,4 @@ void prefetchAfter(const TileContext &ctx, mlir::Value view, const RowBlock &blo
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_PREFETCH_H
+#endif // ELFATT_LIB_TILE_BUILDERS_PREFETCH_H

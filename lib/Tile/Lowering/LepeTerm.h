@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_TILE_LEPETERM_H
-#define ELFATT_LIB_TILE_LEPETERM_H
+#ifndef ELFATT_LIB_TILE_LOWERING_LEPETERM_H
+#define ELFATT_LIB_TILE_LOWERING_LEPETERM_H
 
-#include "Formulas.h"
-#include "TileViews.h"
+#include "Builders/Formulas.h"
+#include "Builders/TileViews.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -98,4 +98,4 @@ private:
 
 } // namespace elfatt::tile
 
-#endif // ELFATT_LIB_TILE_LEPETERM_H
+#endif // ELFATT_LIB_TILE_LOWERING_LEPETERM_H
