@@ -4,13 +4,13 @@
 // writes where they stand, everything else where one of them asks for it.
 #include "elfatt/CPU/Passes.h"
 
-#include "LaneReductions.h"
-#include "PairedProducts.h"
-#include "PanelProduct.h"
-#include "Prefetches.h"
-#include "RowProduct.h"
-#include "TileMemory.h"
-#include "TileRegisters.h"
+#include "Registers/LaneReductions.h"
+#include "Registers/PairedProducts.h"
+#include "Registers/PanelProduct.h"
+#include "Registers/Prefetches.h"
+#include "Registers/RowProduct.h"
+#include "Registers/TileMemory.h"
+#include "Registers/TileRegisters.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

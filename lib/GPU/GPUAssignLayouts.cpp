@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/GPU/Passes.h"
 
-#include "LayoutAnalysis.h"
+#include "Layout/LayoutAnalysis.h"
 
 using namespace mlir;
 

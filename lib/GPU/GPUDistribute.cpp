@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/GPU/Passes.h"
 
-#include "Distributor.h"
+#include "Distribute/Distributor.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 namespace elfatt::gpu {

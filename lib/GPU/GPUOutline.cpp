@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/GPU/Passes.h"
 
-#include "Alignment.h"
-#include "KernelText.h"
+#include "CodeGen/KernelText.h"
+#include "Layout/Alignment.h"
 #include "ScratchPlacement.h"
 #include "elfatt/Dialect/Attention/IR/TileAttributes.h"
 #include "elfatt/GPU/FragmentLayout.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/GPU/Passes.h"
 
-#include "CheckInstructions.h"
-#include "KernelText.h"
+#include "CodeGen/CheckInstructions.h"
+#include "CodeGen/KernelText.h"
 #include "mlir/Dialect/GPU/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 

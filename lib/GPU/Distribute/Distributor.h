@@ -2,10 +2,10 @@
 //
 // Rebuilds the body of a kernel so that each vector of the warp becomes the
 // flat vector that one lane holds of it.
-#ifndef ELFATT_LIB_GPU_DISTRIBUTOR_H
-#define ELFATT_LIB_GPU_DISTRIBUTOR_H
+#ifndef ELFATT_LIB_GPU_DISTRIBUTE_DISTRIBUTOR_H
+#define ELFATT_LIB_GPU_DISTRIBUTE_DISTRIBUTOR_H
 
-#include "LayoutAnalysis.h"
+#include "Layout/LayoutAnalysis.h"
 #include "elfatt/Target/Chip.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/IR/IRMapping.h"
@@ -177,4 +177,4 @@ private:
 
 } // namespace elfatt::gpu
 
-#endif // ELFATT_LIB_GPU_DISTRIBUTOR_H
+#endif // ELFATT_LIB_GPU_DISTRIBUTE_DISTRIBUTOR_H

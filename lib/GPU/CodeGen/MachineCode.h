@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Kernels in LLVM's hands: from the LLVM dialect to PTX.
-#ifndef ELFATT_LIB_GPU_MACHINECODE_H
-#define ELFATT_LIB_GPU_MACHINECODE_H
+#ifndef ELFATT_LIB_GPU_CODEGEN_MACHINECODE_H
+#define ELFATT_LIB_GPU_CODEGEN_MACHINECODE_H
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -17,4 +17,4 @@ llvm::FailureOr<std::string> makePtx(mlir::gpu::GPUModuleOp kernels,
 
 } // namespace elfatt::gpu
 
-#endif // ELFATT_LIB_GPU_MACHINECODE_H
+#endif // ELFATT_LIB_GPU_CODEGEN_MACHINECODE_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // What is known about alignment, in elements, from the IR alone.
-#ifndef ELFATT_LIB_GPU_ALIGNMENT_H
-#define ELFATT_LIB_GPU_ALIGNMENT_H
+#ifndef ELFATT_LIB_GPU_LAYOUT_ALIGNMENT_H
+#define ELFATT_LIB_GPU_LAYOUT_ALIGNMENT_H
 
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/Value.h"
@@ -25,4 +25,4 @@ bool isChunkAligned(mlir::Value memref, mlir::ArrayRef<mlir::OpFoldResult> indic
 
 } // namespace elfatt::gpu
 
-#endif // ELFATT_LIB_GPU_ALIGNMENT_H
+#endif // ELFATT_LIB_GPU_LAYOUT_ALIGNMENT_H

@@ -2,8 +2,8 @@
 //
 // PTX of kernels, what ptxas makes of it, and the registers that kernels have by that: one text
 // for PTX, cubin and figures.
-#ifndef ELFATT_LIB_GPU_KERNELTEXT_H
-#define ELFATT_LIB_GPU_KERNELTEXT_H
+#ifndef ELFATT_LIB_GPU_CODEGEN_KERNELTEXT_H
+#define ELFATT_LIB_GPU_CODEGEN_KERNELTEXT_H
 
 #include "elfatt/Target/Ptxas.h"
 
@@ -53,4 +53,4 @@ llvm::FailureOr<KernelText> makeText(mlir::gpu::GPUModuleOp kernels, const TextO
 
 } // namespace elfatt::gpu
 
-#endif // ELFATT_LIB_GPU_KERNELTEXT_H
+#endif // ELFATT_LIB_GPU_CODEGEN_KERNELTEXT_H

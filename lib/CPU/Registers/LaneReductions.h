@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Sums and maxima of vector registers.
-#ifndef ELFATT_LIB_CPU_LANEREDUCTIONS_H
-#define ELFATT_LIB_CPU_LANEREDUCTIONS_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_LANEREDUCTIONS_H
+#define ELFATT_LIB_CPU_REGISTERS_LANEREDUCTIONS_H
 
 #include "TileRegisters.h"
 
@@ -40,4 +40,4 @@ bool lowerReduction(mlir::ImplicitLocOpBuilder &b, TileRegisters &registers,
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_LANEREDUCTIONS_H
+#endif // ELFATT_LIB_CPU_REGISTERS_LANEREDUCTIONS_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_GPU_LAYOUTANALYSIS_H
-#define ELFATT_LIB_GPU_LAYOUTANALYSIS_H
+#ifndef ELFATT_LIB_GPU_LAYOUT_LAYOUTANALYSIS_H
+#define ELFATT_LIB_GPU_LAYOUT_LAYOUTANALYSIS_H
 
 #include "elfatt/GPU/FragmentLayout.h"
 #include "elfatt/Target/Chip.h"
@@ -69,4 +69,4 @@ private:
 
 } // namespace elfatt::gpu
 
-#endif // ELFATT_LIB_GPU_LAYOUTANALYSIS_H
+#endif // ELFATT_LIB_GPU_LAYOUT_LAYOUTANALYSIS_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_CPU_PREFETCHES_H
-#define ELFATT_LIB_CPU_PREFETCHES_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_PREFETCHES_H
+#define ELFATT_LIB_CPU_REGISTERS_PREFETCHES_H
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -34,4 +34,4 @@ private:
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_PREFETCHES_H
+#endif // ELFATT_LIB_CPU_REGISTERS_PREFETCHES_H

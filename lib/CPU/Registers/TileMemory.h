@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // What the lowering of tiles asks of memory and of the order of ops.
-#ifndef ELFATT_LIB_CPU_TILEMEMORY_H
-#define ELFATT_LIB_CPU_TILEMEMORY_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_TILEMEMORY_H
+#define ELFATT_LIB_CPU_REGISTERS_TILEMEMORY_H
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -33,4 +33,4 @@ mlir::vector::TransferWriteOp findScratchWrite(mlir::vector::ContractionOp produ
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_TILEMEMORY_H
+#endif // ELFATT_LIB_CPU_REGISTERS_TILEMEMORY_H

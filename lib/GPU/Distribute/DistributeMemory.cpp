@@ -2,8 +2,8 @@
 //
 // Reads and writes of tiles: each lane moves the elements it holds, the two
 // neighbours that a quad layout gives it at once where they are aligned.
-#include "Alignment.h"
 #include "Distributor.h"
+#include "Layout/Alignment.h"
 
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"

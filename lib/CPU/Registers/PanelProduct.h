@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Products from memory, in panels of columns whose sums stay in registers.
-#ifndef ELFATT_LIB_CPU_PANELPRODUCT_H
-#define ELFATT_LIB_CPU_PANELPRODUCT_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_PANELPRODUCT_H
+#define ELFATT_LIB_CPU_REGISTERS_PANELPRODUCT_H
 
 #include "Prefetches.h"
 #include "TileMemory.h"
@@ -29,4 +29,4 @@ void lowerPanelProduct(PanelProduct product, TileRegisters &registers, int64_t v
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_PANELPRODUCT_H
+#endif // ELFATT_LIB_CPU_REGISTERS_PANELPRODUCT_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef ELFATT_LIB_CPU_PAIREDPRODUCTS_H
-#define ELFATT_LIB_CPU_PAIREDPRODUCTS_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_PAIREDPRODUCTS_H
+#define ELFATT_LIB_CPU_REGISTERS_PAIREDPRODUCTS_H
 
 #include "Prefetches.h"
 #include "TileRegisters.h"
@@ -25,4 +25,4 @@ void lowerPairedProduct(mlir::vector::ContractionOp op, PairedOperands operands,
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_PAIREDPRODUCTS_H
+#endif // ELFATT_LIB_CPU_REGISTERS_PAIREDPRODUCTS_H

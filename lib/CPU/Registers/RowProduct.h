@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Products of one row with rows: sums over lanes, so that the rows need not be columns.
-#ifndef ELFATT_LIB_CPU_ROWPRODUCT_H
-#define ELFATT_LIB_CPU_ROWPRODUCT_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_ROWPRODUCT_H
+#define ELFATT_LIB_CPU_REGISTERS_ROWPRODUCT_H
 
 #include "TileRegisters.h"
 
@@ -18,4 +18,4 @@ void lowerRowProduct(mlir::vector::ContractionOp op, const MemoryTile &rhs, mlir
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_ROWPRODUCT_H
+#endif // ELFATT_LIB_CPU_REGISTERS_ROWPRODUCT_H

@@ -3,8 +3,8 @@
 // Products of tiles. Operands and result are in the layouts that the tensor
 // cores fix, in every element type, so that types differ in the instruction
 // alone.
-#include "Alignment.h"
 #include "Distributor.h"
+#include "Layout/Alignment.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // LLVM ends the process on an instruction that the chip lacks: look before.
-#ifndef ELFATT_LIB_GPU_CHECKINSTRUCTIONS_H
-#define ELFATT_LIB_GPU_CHECKINSTRUCTIONS_H
+#ifndef ELFATT_LIB_GPU_CODEGEN_CHECKINSTRUCTIONS_H
+#define ELFATT_LIB_GPU_CODEGEN_CHECKINSTRUCTIONS_H
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
@@ -14,4 +14,4 @@ mlir::LogicalResult checkInstructions(mlir::gpu::GPUModuleOp kernels);
 
 } // namespace elfatt::gpu
 
-#endif // ELFATT_LIB_GPU_CHECKINSTRUCTIONS_H
+#endif // ELFATT_LIB_GPU_CODEGEN_CHECKINSTRUCTIONS_H

@@ -3,8 +3,8 @@
 // Register tiles as values of one vector register each. A tile [rows, columns]
 // is rows x pieces; a vector [columns] is one row. Pieces are made when they are
 // asked for, so that code comes row by row and few of them are alive at once.
-#ifndef ELFATT_LIB_CPU_TILEREGISTERS_H
-#define ELFATT_LIB_CPU_TILEREGISTERS_H
+#ifndef ELFATT_LIB_CPU_REGISTERS_TILEREGISTERS_H
+#define ELFATT_LIB_CPU_REGISTERS_TILEREGISTERS_H
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -106,4 +106,4 @@ private:
 
 } // namespace elfatt::cpu
 
-#endif // ELFATT_LIB_CPU_TILEREGISTERS_H
+#endif // ELFATT_LIB_CPU_REGISTERS_TILEREGISTERS_H
