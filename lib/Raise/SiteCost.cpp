@@ -26,8 +26,41 @@ static SmallVector<unsigned> getDims(AffineMap map) {
   return dims;
 }
 
-/// The last batch dim that stands between tokens and channels in an operand.
+/// The dims that `operand` has out of one dim of its source, as `map` counts them.
+static SmallVector<SmallVector<unsigned>> getSplitDims(Value operand, AffineMap map) {
+  SmallVector<SmallVector<unsigned>> splits;
+  if (auto expand = operand.getDefiningOp<tensor::ExpandShapeOp>())
+    for (const ReassociationIndices &group : expand.getReassociationIndices()) {
+      splits.emplace_back();
+      for (int64_t dim : group)
+        if (auto loop = dyn_cast<AffineDimExpr>(map.getResult(dim)))
+          splits.back().push_back(loop.getPosition());
+    }
+  return splits;
+}
+
+/// The batch dims that count tokens: blocks, which an operand has out of one dim with its
+/// tokens.
+static SmallVector<unsigned> getBlockDims(attention::ViewOpInterface op,
+                                          const attention::AttentionDims &dims) {
+  SmallVector<unsigned> blocks;
+  for (auto [operand, map] : llvm::zip(op.getViewedOperands(), op.getIndexingMapsArray()))
+    for (ArrayRef<unsigned> split : getSplitDims(operand->get(), map)) {
+      auto isToken = [&](unsigned dim) {
+        // More rows than keys are heads that share keys, too.
+        bool isRow = llvm::is_contained(dims.rows, dim) && dims.rows.size() == dims.keys.size();
+        return isRow || llvm::is_contained(dims.keys, dim);
+      };
+      if (llvm::any_of(split, isToken))
+        llvm::copy_if(split, std::back_inserter(blocks),
+                      [&](unsigned dim) { return llvm::is_contained(dims.batch, dim); });
+    }
+  return blocks;
+}
+
+/// The last of `candidates` that stands between tokens and channels in an operand.
 static std::optional<unsigned> findHeadDim(const attention::AttentionDims &dims,
+                                           ArrayRef<unsigned> candidates,
                                            ArrayRef<unsigned> operand) {
   std::optional<unsigned> heads;
   bool seenTokens = false;
@@ -35,20 +68,53 @@ static std::optional<unsigned> findHeadDim(const attention::AttentionDims &dims,
     if (dim == dims.channels || dim == dims.values)
       break;
     seenTokens |= llvm::is_contained(dims.rows, dim) || llvm::is_contained(dims.keys, dim);
-    if (seenTokens && llvm::is_contained(dims.batch, dim))
+    if (seenTokens && llvm::is_contained(candidates, dim))
       heads = dim;
   }
   return heads;
 }
 
-/// Among batch dims the heads are the one that stands between tokens and channels in the
-/// result, else in queries, keys or values, else the last of several.
-static std::optional<unsigned> getHeadDim(const attention::AttentionDims &dims,
-                                          ArrayRef<AffineMap> maps) {
+/// Whether the queries have no dim of their own: each has keys of its own.
+static bool isQueryPerBatch(attention::ViewOpInterface op, const attention::AttentionDims &dims) {
+  AffineMap map = op.getIndexingMapsArray().front();
+  SmallVector<SmallVector<unsigned>> splits =
+      getSplitDims(op.getViewedOperands().front()->get(), map);
+  SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
+  return llvm::all_of(dims.rows, [&](unsigned row) {
+    return ranges[row] == 1 && llvm::any_of(splits, [&](ArrayRef<unsigned> split) {
+             return split.size() > 1 && llvm::is_contained(split, row);
+           });
+  });
+}
+
+namespace {
+/// What batch dims count.
+struct BatchDims {
+  std::optional<unsigned> heads, queries;
+};
+} // namespace
+
+/// Among batch dims that are no blocks of tokens the heads are the one that stands
+/// between tokens and channels in the result, else in queries, keys or values, else the
+/// last, where there are several batch dims. Behind batch and heads the last counts the
+/// queries that have keys of their own.
+static BatchDims getBatchDims(attention::ViewOpInterface op, const attention::AttentionDims &dims) {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<unsigned> blocks = getBlockDims(op, dims), candidates;
+  llvm::copy_if(dims.batch, std::back_inserter(candidates),
+                [&](unsigned dim) { return !llvm::is_contained(blocks, dim); });
+  BatchDims found;
   for (AffineMap map : {maps.back(), maps[0], maps[1], maps[2]})
-    if (std::optional<unsigned> heads = findHeadDim(dims, getDims(map)))
-      return heads;
-  return dims.batch.size() > 1 ? std::optional(dims.batch.back()) : std::nullopt;
+    if (!found.heads)
+      found.heads = findHeadDim(dims, candidates, getDims(map));
+  if (found.heads)
+    llvm::erase(candidates, *found.heads);
+  if (dims.batch.size() > 2 && candidates.size() > 1 && isQueryPerBatch(op, dims))
+    found.queries = candidates.pop_back_val();
+  if (!found.heads && dims.batch.size() > 1 && !candidates.empty() &&
+      candidates.back() != dims.batch.front())
+    found.heads = candidates.back();
+  return found;
 }
 
 /// Heads that share keys are rows to the op: of more row dims than key dims, those that
@@ -91,11 +157,11 @@ template <typename OpTy> static SiteShape getShape(OpTy op, bool hasPositions) {
   SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   SmallVector<unsigned> result = getDims(maps.back());
-  std::optional<unsigned> heads = getHeadDim(dims, maps);
+  auto [heads, queries] = getBatchDims(op, dims);
   SmallVector<unsigned> groups = getGroupDims(dims, ranges, result, heads, hasPositions);
   SiteShape shape;
   for (unsigned dim : dims.batch)
-    (dim == heads ? shape.heads : shape.batch) *= ranges[dim];
+    (dim == heads ? shape.heads : dim == queries ? shape.queries : shape.batch) *= ranges[dim];
   for (unsigned dim : dims.rows)
     (llvm::is_contained(groups, dim) ? shape.heads : shape.queries) *= ranges[dim];
   shape.keys = multiplyAll(dims.keys, ranges);
@@ -109,7 +175,7 @@ template <typename OpTy> static SiteShape getShape(OpTy op, bool hasPositions) {
 static std::optional<SiteShape> regroup(attention::SdpaOp op, SiteShape shape, int64_t groups) {
   auto dims = attention::AttentionDims::get(op);
   SmallVector<int64_t> ranges = attention::getStaticLoopRanges(op);
-  std::optional<unsigned> heads = getHeadDim(dims, op.getIndexingMapsArray());
+  std::optional<unsigned> heads = getBatchDims(op, dims).heads;
   std::optional<int64_t> rows = multiplyAll(dims.rows, ranges).get();
   if (!rows || groups <= 0 || *rows % groups != 0)
     return std::nullopt;
@@ -125,9 +191,18 @@ static SiteShape getShownShape(attention::SdpaOp op) {
 
 void elfatt::raise::noteGroups(attention::SdpaOp op, int64_t groups) {
   SiteShape shown = getShownShape(op);
-  // Heads that share one head of keys may be folded into the rows of one product.
-  if (groups == 1 && attention::AttentionDims::get(op).batch.size() <= 1 &&
-      shown.queries.get() == shown.keys.get())
+  auto dims = attention::AttentionDims::get(op);
+  if (getBatchDims(op, dims).queries)
+    return;
+  // Heads that share one head of keys may be folded into the rows of one product, too:
+  // where they count as many tokens as keys, or do not stand beside the tokens.
+  if (groups == 1 && dims.batch.size() <= 1 && shown.queries.get() == shown.keys.get())
+    return;
+  SmallVector<unsigned> result = getDims(op.getIndexingMapsArray().back());
+  auto isRow = [&](unsigned dim) { return llvm::is_contained(dims.rows, dim); };
+  auto *first = llvm::find_if(result, isRow);
+  auto *end = std::find_if_not(first, result.end(), isRow);
+  if (groups == 1 && std::any_of(end, result.end(), isRow))
     return;
   if (std::optional<SiteShape> shape = regroup(op, shown, groups))
     if (shape->queries.get() != shown.queries.get())

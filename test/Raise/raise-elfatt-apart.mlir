@@ -226,7 +226,7 @@ func.func @two_local_branches(%x: tensor<2x16x6x4xf32>) -> tensor<2x16x8xf32> {
   %wg = tensor.expand_shape %x [[0], [1, 2], [3], [4]] output_shape [2, 2, 8, 6, 4]
     : tensor<2x16x6x4xf32> into tensor<2x2x8x6x4xf32>
   %eg = tensor.empty() : tensor<2x2x8x4xf32>
-  // expected-remark @below {{raised to attention.sdpa: B=2 H=2 N=8 M=8 D=4 Dv=4, bias none}}
+  // expected-remark @below {{raised to attention.sdpa: B=4 H=1 N=8 M=8 D=4 Dv=4, bias none}}
   %ag = attention.sdpa indexing_maps = [
       affine_map<(b, w, i, j, d, e) -> (b, w, i, 0, d)>, affine_map<(b, w, i, j, d, e) -> (b, w, j, 2, d)>,
       affine_map<(b, w, i, j, d, e) -> (b, w, j, 4, e)>, affine_map<(b, w, i, j, d, e) -> (b, w, i, e)>]
@@ -236,7 +236,7 @@ func.func @two_local_branches(%x: tensor<2x16x6x4xf32>) -> tensor<2x16x8xf32> {
   %wl = tensor.expand_shape %x [[0], [1, 2], [3], [4]] output_shape [2, 4, 4, 6, 4]
     : tensor<2x16x6x4xf32> into tensor<2x4x4x6x4xf32>
   %el = tensor.empty() : tensor<2x4x4x4xf32>
-  // expected-remark @below {{raised to attention.sdpa: B=2 H=4 N=4 M=4 D=4 Dv=4, bias none}}
+  // expected-remark @below {{raised to attention.sdpa: B=8 H=1 N=4 M=4 D=4 Dv=4, bias none}}
   %al = attention.sdpa indexing_maps = [
       affine_map<(b, w, i, j, d, e) -> (b, w, i, 1, d)>, affine_map<(b, w, i, j, d, e) -> (b, w, j, 3, d)>,
       affine_map<(b, w, i, j, d, e) -> (b, w, j, 5, e)>, affine_map<(b, w, i, j, d, e) -> (b, w, i, e)>]

@@ -146,3 +146,58 @@ func.func @temperature(%q: tensor<2x4x8xf32>, %t: tensor<2xf32>, %o: tensor<2x4x
     } -> tensor<2x4x8xf32>
   return %r : tensor<2x4x8xf32>
 }
+
+// -----
+
+// Blocks of tokens, one dim with them in the queries, are no heads, wherever they stand.
+func.func @blocks(%q: tensor<2x4x18x16xf32>, %o: tensor<2x4x3x6x16xf32>) -> tensor<2x4x3x6x16xf32> {
+  %x = tensor.expand_shape %q [[0], [1], [2, 3], [4]] output_shape [2, 4, 3, 6, 16] : tensor<2x4x18x16xf32> into tensor<2x4x3x6x16xf32>
+  // expected-remark @below {{B=6 H=4 N=6 M=6 D=16}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(b, h, w, i, j, d, e) -> (b, h, w, i, d)>, affine_map<(b, h, w, i, j, d, e) -> (b, h, w, j, d)>,
+      affine_map<(b, h, w, i, j, d, e) -> (b, h, w, j, e)>, affine_map<(b, h, w, i, j, d, e) -> (b, h, w, i, e)>]
+    ins(%x, %x, %x : tensor<2x4x3x6x16xf32>, tensor<2x4x3x6x16xf32>, tensor<2x4x3x6x16xf32>)
+    outs(%o : tensor<2x4x3x6x16xf32>) -> tensor<2x4x3x6x16xf32>
+  return %r : tensor<2x4x3x6x16xf32>
+}
+
+// -----
+
+// Dilated: the blocks stand between tokens and channels.
+func.func @dilated(%q: tensor<2x4x18x16xf32>, %o: tensor<2x4x6x3x16xf32>) -> tensor<2x4x6x3x16xf32> {
+  %x = tensor.expand_shape %q [[0], [1], [2, 3], [4]] output_shape [2, 4, 6, 3, 16] : tensor<2x4x18x16xf32> into tensor<2x4x6x3x16xf32>
+  // expected-remark @below {{B=6 H=4 N=6 M=6 D=16}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(b, h, w, i, j, d, e) -> (b, h, i, w, d)>, affine_map<(b, h, w, i, j, d, e) -> (b, h, j, w, d)>,
+      affine_map<(b, h, w, i, j, d, e) -> (b, h, j, w, e)>, affine_map<(b, h, w, i, j, d, e) -> (b, h, i, w, e)>]
+    ins(%x, %x, %x : tensor<2x4x6x3x16xf32>, tensor<2x4x6x3x16xf32>, tensor<2x4x6x3x16xf32>)
+    outs(%o : tensor<2x4x6x3x16xf32>) -> tensor<2x4x6x3x16xf32>
+  return %r : tensor<2x4x6x3x16xf32>
+}
+
+// -----
+
+// Neighbourhoods: each query has keys of its own, and no dim beside the batch.
+func.func @neighbourhoods(%q: tensor<2x4x36x16xf32>, %k: tensor<2x4x36x9x16xf32>, %o: tensor<2x4x36x16x1xf32>) -> tensor<2x4x36x16x1xf32> {
+  %x = tensor.expand_shape %q [[0], [1], [2], [3, 4]] output_shape [2, 4, 36, 16, 1] : tensor<2x4x36x16xf32> into tensor<2x4x36x16x1xf32>
+  // expected-remark @below {{B=2 H=4 N=36 M=9 D=16}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(b, h, n, i, j, d, e) -> (b, h, n, d, i)>, affine_map<(b, h, n, i, j, d, e) -> (b, h, n, j, d)>,
+      affine_map<(b, h, n, i, j, d, e) -> (b, h, n, j, e)>, affine_map<(b, h, n, i, j, d, e) -> (b, h, n, e, i)>]
+    ins(%x, %k, %k : tensor<2x4x36x16x1xf32>, tensor<2x4x36x9x16xf32>, tensor<2x4x36x9x16xf32>)
+    outs(%o : tensor<2x4x36x16x1xf32>) -> tensor<2x4x36x16x1xf32>
+  return %r : tensor<2x4x36x16x1xf32>
+}
+
+// -----
+
+// One query for each window is a dim of the queries.
+func.func @query_of_a_window(%q: tensor<2x9x4x1x16xf32>, %k: tensor<2x9x4x7x16xf32>) -> tensor<2x9x4x1x16xf32> {
+  // expected-remark @below {{B=18 H=4 N=1 M=7 D=16}}
+  %r = attention.sdpa indexing_maps = [
+      affine_map<(b, w, h, i, j, d, e) -> (b, w, h, i, d)>, affine_map<(b, w, h, i, j, d, e) -> (b, w, h, j, d)>,
+      affine_map<(b, w, h, i, j, d, e) -> (b, w, h, j, e)>, affine_map<(b, w, h, i, j, d, e) -> (b, w, h, i, e)>]
+    ins(%q, %k, %k : tensor<2x9x4x1x16xf32>, tensor<2x9x4x7x16xf32>, tensor<2x9x4x7x16xf32>)
+    outs(%q : tensor<2x9x4x1x16xf32>) -> tensor<2x9x4x1x16xf32>
+  return %r : tensor<2x9x4x1x16xf32>
+}
