@@ -66,9 +66,13 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
     bool isExplained = refused && refused->refusal.reason != Reason::NoSoftmax &&
                        refused->refusal.reason != Reason::NotAView;
     if (queries == Queries::Activations && !isExplained)
-      if (std::optional<ContractionPair> mixed = findTalkingHeads(second)) {
-        refusedPair = mixed;
+      if (std::optional<TalkingHeads> mixed = findTalkingHeads(second)) {
+        refusedPair = mixed->pair;
         refused.emplace().refusal = {Reason::TalkingHeads, ""};
+        // Two mixtures around the softmax look like an attention to weights.
+        for (Operation *mixture : mixed->mixtures)
+          if (mixture->removeAttr(kRefusedAttr))
+            --numRefused;
       }
     if (refused) {
       ++numRefused;

@@ -20,7 +20,7 @@ class Walk {
 public:
   explicit Walk(const Contraction &second) : second(second), space(reader.getSpace()) {}
 
-  std::optional<ContractionPair> run();
+  std::optional<TalkingHeads> run();
 
 private:
   bool mentions(const Scalar &scalar, ArrayRef<unsigned> roots) {
@@ -29,6 +29,11 @@ private:
         return llvm::is_contained(roots, space.getRoot(term.atom));
       });
     });
+  }
+  /// Whether `scalar` is an element by its head, for every query, key and channel.
+  bool knowsHeadsAlone(const Scalar &scalar) {
+    return scalar.element && !mentions(scalar, rows) && !mentions(scalar, keys) &&
+           !mentions(scalar, values) && mentions(scalar, batch);
   }
   std::optional<Scalar> stepOverMixture(const Scalar &scalar);
 
@@ -62,16 +67,19 @@ std::optional<Scalar> Walk::stepOverMixture(const Scalar &scalar) {
   if (!factors || llvm::count_if(bound, isOne) + 1 != int64_t(bound.size()))
     return std::nullopt;
   auto [scores, weight] = *factors;
-  if (!weight.element || !isConstant(weight.element.source))
+  if (!knowsHeadsAlone(weight))
     std::swap(scores, weight);
-  if (!weight.element || !isConstant(weight.element.source) || mentions(weight, rows) ||
-      mentions(weight, keys) || mentions(weight, values) || !mentions(weight, batch))
+  if (!knowsHeadsAlone(weight))
+    return std::nullopt;
+  // What is no constant may be queries or keys: scores know both.
+  if (!isConstant(weight.element.source) &&
+      !(scores.element && mentions(scores, rows) && mentions(scores, keys)))
     return std::nullopt;
   batch.append(bound);
   return scores;
 }
 
-std::optional<ContractionPair> Walk::run() {
+std::optional<TalkingHeads> Walk::run() {
   SmallVector<Index> indices;
   SmallVector<unsigned> atoms;
   for (const view::Size &size : reader.getSizes().getSizes(second.getResult())) {
@@ -96,20 +104,21 @@ std::optional<ContractionPair> Walk::run() {
     collect(second.batch, batch);
     collect(second.free[side], rows);
     collect(second.free[1 - side], values);
-    bool isMixed = false, hasExp = false, hasSum = false;
+    bool hasExp = false, hasSum = false;
+    SmallVector<Operation *> mixtures;
     SmallVector<Scalar, 0> stack{side == 0 ? factors->first : factors->second};
     for (unsigned steps = 0; !stack.empty() && steps < kMaxSteps; ++steps) {
       Scalar scalar = reader.open(stack.pop_back_val());
       Operation *source = scalar.element ? scalar.element.source.getDefiningOp() : nullptr;
       if (std::optional<Scalar> scores = source ? stepOverMixture(scalar) : std::nullopt) {
-        isMixed = true;
+        mixtures.push_back(source);
         stack.push_back(*scores);
         continue;
       }
       if (std::optional<Contraction> product = source ? matchContraction(source) : std::nullopt;
           product && !product->isConstantSide(0) && !product->isConstantSide(1)) {
-        if (isMixed && hasExp && hasSum)
-          return ContractionPair{*product, second, side, /*hasExponential=*/true};
+        if (!mixtures.empty() && hasExp && hasSum)
+          return TalkingHeads{{*product, second, side, /*hasExponential=*/true}, mixtures};
         continue;
       }
       if (auto softmax = dyn_cast_or_null<linalg::SoftmaxOp>(source)) {
@@ -129,7 +138,7 @@ std::optional<ContractionPair> Walk::run() {
   return std::nullopt;
 }
 
-std::optional<ContractionPair> raise::findTalkingHeads(linalg::LinalgOp second) {
+std::optional<TalkingHeads> raise::findTalkingHeads(linalg::LinalgOp second) {
   std::optional<Contraction> contraction = matchContraction(second);
   if (!contraction || contraction->batch.empty() || contraction->isConstantSide(0) ||
       contraction->isConstantSide(1))

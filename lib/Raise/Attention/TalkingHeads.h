@@ -6,10 +6,17 @@
 
 namespace elfatt::raise {
 
+struct TalkingHeads {
+  ContractionPair pair;
+  /// The products that mix the heads.
+  llvm::SmallVector<mlir::Operation *> mixtures;
+};
+
 /// Talking-heads attention that ends in `second`: a softmax between two products of
 /// activations, and on either side of it a product with a weight that mixes the
-/// heads at each score. Looks at a bounded number of scalars.
-std::optional<ContractionPair> findTalkingHeads(mlir::linalg::LinalgOp second);
+/// heads at each score: a constant, or any tensor that knows heads alone. Looks at a bounded number
+/// of scalars.
+std::optional<TalkingHeads> findTalkingHeads(mlir::linalg::LinalgOp second);
 
 } // namespace elfatt::raise
 
