@@ -2,6 +2,7 @@
 #include "BuildAttention.h"
 
 #include "SiteCost.h"
+#include "ViewBuilder.h"
 
 #include "Analysis/Positions.h"
 
@@ -106,6 +107,79 @@ static Value buildPosition(OpBuilder &builder, Location loc, const Linear &linea
   if (linear.constant != 0 || !sum)
     add(arith::ConstantIndexOp::create(builder, loc, linear.constant));
   return sum;
+}
+
+/// Floats narrower than what is computed in become that.
+static Type promote(Type type, FloatType computed) {
+  auto number = dyn_cast<FloatType>(type);
+  return computed && number && number.getWidth() < computed.getWidth() ? computed : type;
+}
+
+static Value castFloat(OpBuilder &builder, Location loc, Value value, Type type) {
+  unsigned have = value.getType().getIntOrFloatBitWidth(), want = type.getIntOrFloatBitWidth();
+  if (value.getType() == type)
+    return value;
+  return have < want ? arith::ExtFOp::create(builder, loc, type, value).getResult()
+                     : arith::TruncFOp::create(builder, loc, type, value).getResult();
+}
+
+static Value buildConstant(OpBuilder &builder, Location loc, TypedAttr constant,
+                           FloatType computed) {
+  if (auto number = dyn_cast<FloatAttr>(constant)) {
+    APFloat value = number.getValue();
+    auto type = cast<FloatType>(promote(number.getType(), computed));
+    bool losesInfo;
+    value.convert(type.getFloatSemantics(), APFloat::rmNearestTiesToEven, &losesInfo);
+    constant = FloatAttr::get(type, value);
+  }
+  return arith::ConstantOp::create(builder, loc, constant);
+}
+
+/// Builds the ops of `program` at `builder`: from the score (null without one), the
+/// elements, and what gives an index as a value. Floats narrower than `type`, where
+/// there is one, are computed in it.
+static Value buildScalarProgram(OpBuilder &builder, Location loc, const ScalarProgram &program,
+                                FloatType type, Value score, ValueRange elements,
+                                llvm::function_ref<Value(const view::Index &)> buildPosition) {
+  SmallVector<Value> values;
+  for (const ScalarProgram::Node &node : program.nodes) {
+    switch (node.kind) {
+    case ScalarProgram::Node::Score:
+      values.push_back(score);
+      continue;
+    case ScalarProgram::Node::Element: {
+      Value element = elements[node.element];
+      values.push_back(isa<FloatType>(element.getType())
+                           ? castFloat(builder, loc, element, promote(element.getType(), type))
+                           : element);
+      continue;
+    }
+    case ScalarProgram::Node::Position:
+      values.push_back(buildPosition(node.position));
+      continue;
+    case ScalarProgram::Node::Constant:
+      values.push_back(buildConstant(builder, loc, node.constant, type));
+      continue;
+    case ScalarProgram::Node::Op:
+      break;
+    }
+    Type result = promote(node.op->getResult(0).getType(), type);
+    if (isa<arith::ExtFOp, arith::TruncFOp>(node.op)) {
+      values.push_back(castFloat(builder, loc, values[node.operands[0]], result));
+      continue;
+    }
+    SmallVector<Value> operands =
+        llvm::map_to_vector(node.operands, [&](unsigned operand) { return values[operand]; });
+    Operation *clone = builder.create(OperationState(node.op->getLoc(), node.op->getName(),
+                                                     operands, result, node.op->getAttrs()));
+    values.push_back(clone->getResult(0));
+  }
+  Value result = type ? castFloat(builder, loc, values.back(), type) : values.back();
+  if (program.factor == 1.0)
+    return result;
+  Value factor =
+      arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, program.factor));
+  return arith::MulFOp::create(builder, loc, result, factor);
 }
 
 /// Positions in `program` as sums of what `getPosition` gives for a dim.

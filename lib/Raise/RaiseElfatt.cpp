@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Raise/Passes.h"
 
+#include "BuildProjection.h"
 #include "Elfatt/RecogniseElfatt.h"
 #include "Rewrite.h"
 

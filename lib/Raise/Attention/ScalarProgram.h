@@ -61,14 +61,6 @@ llvm::FailureOr<ScalarProgram> readScalarProgram(ScalarReader &reader, const Sca
 /// `scalar` as an element of a tensor, or of one that is computed from others. Pure.
 std::optional<ProgramElement> readProgramElement(ScalarReader &reader, const Scalar &scalar);
 
-/// Builds the ops of `program` at `builder`: from the score (null without one), the
-/// elements, and what gives an index as a value. Floats narrower than `type`, where
-/// there is one, are computed in it.
-mlir::Value buildScalarProgram(mlir::OpBuilder &builder, mlir::Location loc,
-                               const ScalarProgram &program, mlir::FloatType type,
-                               mlir::Value score, mlir::ValueRange elements,
-                               llvm::function_ref<mlir::Value(const view::Index &)> buildPosition);
-
 } // namespace elfatt::raise
 
 #endif // ELFATT_LIB_RAISE_ATTENTION_SCALARPROGRAM_H

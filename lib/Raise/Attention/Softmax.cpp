@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "SoftmaxParts.h"
+#include "Softmax.h"
 
 #include "Analysis/Positions.h"
 

@@ -19,6 +19,9 @@ struct Projection {
 /// Matches `scalar`, an element of a projection. Pure.
 std::optional<Projection> matchProjection(ScalarReader &reader, const Scalar &scalar);
 
+/// The bytes of a constant tensor of floats; one element's where all are equal.
+std::optional<llvm::ArrayRef<char>> getFloatBytes(mlir::Value value, bool *isResource = nullptr);
+
 /// The columns that one projection gives to a joined one: heads times channels, of
 /// which an element is at sum of stride * atom.
 struct ProjectionColumns {
@@ -37,10 +40,6 @@ struct JoinedProjection {
   llvm::SmallVector<ProjectionColumns, 2> columns;
   int64_t getNumColumns() const;
 };
-
-/// Creates it; the result is [rows..., columns].
-mlir::Value buildProjection(const JoinedProjection &joined, ViewBuilder &views,
-                            mlir::OpBuilder &builder, mlir::Location loc, view::IndexSpace &space);
 
 } // namespace elfatt::raise
 
