@@ -53,6 +53,25 @@ def examples(page: Path) -> Iterator[Tuple[str, List[str]]]:
             yield block, []
 
 
+def test_folders_of_a_stage_depend_in_one_direction() -> None:
+    """The table in CONTRIBUTING.md names them, each behind those that it may include."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = re.search(r"^\| stage \| folders inside \|\n.*\n((?:\|.*\n)+)", text, re.M)
+    assert table
+    for row in table[1].splitlines():
+        stage, *folders = re.findall(r"`(\w+)`", row)
+        root = ROOT / "lib" / stage
+        assert {path.name for path in root.iterdir() if path.is_dir()} == set(folders)
+        for number, folder in enumerate(folders):
+            for path in (root / folder).iterdir():
+                for header in re.findall(r'#include "([\w/]+\.h)"', path.read_text()):
+                    other = header.split("/")[0]
+                    if "/" not in header:
+                        assert (path.parent / header).exists(), (path, header)
+                    elif other in folders:
+                        assert other in folders[:number], (path, header)
+
+
 def agrees(shown: str, printed: str) -> bool:
     """Whether ``printed`` holds ``shown``, with other figures of rounding and of time."""
     numbers = [float(n) for n in NUMBER.findall(shown)]
