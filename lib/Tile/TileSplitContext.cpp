@@ -6,6 +6,7 @@
 
 #include "Sizes/PartShape.h"
 #include "TilingPass.h"
+#include "elfatt/Tile/ContextSplit.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 

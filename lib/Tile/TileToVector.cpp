@@ -3,6 +3,7 @@
 
 #include "Elementwise/ElementwiseTerm.h"
 #include "Lowering/LepeTerm.h"
+#include "Lowering/LowerParts.h"
 #include "Sizes/PartShape.h"
 #include "TilingPass.h"
 #include "elfatt/Dialect/Attention/IR/TileAttributes.h"

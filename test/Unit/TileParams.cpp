@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/TileParams.h"
+#include "elfatt/Tile/ContextSplit.h"
 
 #include "gtest/gtest.h"
 

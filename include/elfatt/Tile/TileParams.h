@@ -138,6 +138,9 @@ struct TileParams {
   bool fillsWarps;
 };
 
+/// Of 32 threads, in a block of at most 1024.
+constexpr int64_t kWarpsPerBlock = 32;
+
 /// Elements from one row of a staged matrix to the next: rows start an odd number of
 /// 16-byte chunks apart, so that a chunk of each of eight rows lies in other banks (GPU).
 int64_t stagedPitch(int64_t columns, int64_t bits);
@@ -150,27 +153,6 @@ int64_t fragmentPitch(int64_t columns);
 constexpr int64_t roundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
-
-/// Segments of the tokens whose parts of a context are summed beside each other, `tokens`
-/// each; what is left is one more.
-struct ContextSplit {
-  int64_t segments = 1, tokens = 0;
-};
-
-/// How to split a context of `tokens` tokens, of which one worker takes `step` at a time,
-/// for each of `workers` heads and images. It depends on nothing else, so that results do
-/// not depend on the number of threads.
-ContextSplit getContextSplit(int64_t tokens, int64_t workers, int64_t step);
-
-/// The same for kernels: where heads and images are too few to have one worker each
-/// (`hasWorkerOfHead`), segments for the multiprocessors that are left, but no more than
-/// those who merge them are to read.
-ContextSplit getKernelContextSplit(const MachineLimits &limits, int64_t tokens, int64_t workers,
-                                   int64_t step);
-
-/// Whether heads (of all images) are so many that one worker of a kernel makes and applies
-/// the context of each.
-bool hasWorkerOfHead(const MachineLimits &limits, int64_t heads);
 
 /// Lines of a block, at most `most` of all `lines` of `keys` keys, that leave the fewest padded
 /// keys in all blocks; the most of these.
@@ -217,27 +199,6 @@ bool fitsContexts(const MachineLimits &limits, TileExtents extents, int64_t head
 
 /// The same for `rows` rows of each head that meet their contexts.
 bool fitsAppliedRows(const MachineLimits &limits, TileExtents extents, int64_t heads, int64_t rows);
-
-/// Rows that meet contexts which were summed in segments, by a launch before.
-struct AppliedRows {
-  int64_t heads;    ///< of all images
-  int64_t lines;    ///< of the outermost row dim
-  int64_t line;     ///< rows of each
-  int64_t segments; ///< whose states each worker reads
-};
-
-/// What one worker takes of them.
-struct AppliedTiles {
-  int64_t heads;
-  int64_t lines;        ///< at once
-  int64_t linesOfTurns; ///< in turns, which find the contexts there; a multiple of `lines`
-};
-
-/// Of one head, or of `heads` where these are whole sectors, what takes the least time for bytes:
-/// rows, V with the lines around, states of segments; by all multiprocessors, and by the busiest.
-/// `extents` are of one head (GPU).
-AppliedTiles chooseAppliedTiles(const MachineLimits &limits, TileExtents extents, int64_t heads,
-                                const AppliedRows &rows);
 
 /// The largest divisor of `values` that `fits`, if one does.
 std::optional<int64_t> chooseColumns(int64_t values, llvm::function_ref<bool(int64_t)> fits);

@@ -4,6 +4,7 @@
 // before it, in scratch, or on the GPU in registers.
 #include "Builders/Formulas.h"
 #include "Builders/TileViews.h"
+#include "LowerParts.h"
 #include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -6,6 +6,7 @@
 
 #include "Elementwise/ElementwiseTerm.h"
 #include "LepeTerm.h"
+#include "LowerParts.h"
 
 namespace elfatt::tile {
 

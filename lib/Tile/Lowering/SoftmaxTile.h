@@ -3,6 +3,7 @@
 #define ELFATT_LIB_TILE_LOWERING_SOFTMAXTILE_H
 
 #include "Builders/TileViews.h"
+#include "LowerParts.h"
 #include "ScoreFunction.h"
 
 namespace elfatt::tile {

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-//
-// lepe where rows are flattened in scratch. V lies there with the rows around the tile's:
-// a tap is then the same distance away from each row. Along the outermost axis there is a
-// line of zeros beyond the grid; along the others a tap beyond its line meets a row of the
-// next one, which is left out.
-#include "LepeTerm.h"
+#include "StagedLepe.h"
+
 #include "Sizes/PartShape.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -15,6 +11,44 @@
 using namespace mlir;
 using namespace elfatt::attention;
 using namespace elfatt::tile;
+
+LogicalResult LepeGrid::prepare() {
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  unsigned numDims = maps.back().getNumDims();
+  SmallVector<unsigned> order;
+  for (int64_t dim : op.getGridDims())
+    order.push_back(dim);
+  axes = order.size();
+  order.push_back(numDims - 1);
+  FailureOr<PartShape> shape = getTileShape(op, ctx.limits.machine);
+  if (failed(shape))
+    return failure();
+  head = shape->head;
+  SmallVector<int64_t> ranges = getStaticLoopRanges(cast<ViewOpInterface>(op.getOperation()));
+  if (ShapedType::isDynamic(ranges.back()))
+    return op.emitOpError("expected a static value extent");
+  columns = ctx.params.staged ? roundUp(ranges.back(), ctx.params.padTo) : ranges.back();
+  values = projectHeads(ctx, op.getValue(), maps[0], order, head);
+  inits = projectHeads(ctx, op.getInit(), maps.back(), order, head);
+  value = values.front();
+  init = inits.front();
+
+  taps = {{}};
+  for (int64_t axis = 0; axis < axes; ++axis) {
+    SmallVector<SmallVector<int64_t>> longer;
+    for (ArrayRef<int64_t> prefix : taps)
+      for (int64_t tap = 0; tap < 3; ++tap) {
+        longer.emplace_back(prefix);
+        longer.back().push_back(tap);
+      }
+    taps = std::move(longer);
+  }
+  return success();
+}
+
+Value LepeGrid::origin(unsigned axis) {
+  return op.getOffsets().empty() ? ctx.index(0) : op.getOffsets()[axis];
+}
 
 /// Rows of one line of the outermost axis.
 static int64_t rowsOfLine(Value grid) {
@@ -32,7 +66,7 @@ static void zero(const TileContext &ctx, Value view) {
   linalg::FillOp::create(b, ValueRange{scalar}, ValueRange{view});
 }
 
-LogicalResult LepeTerm::stage(bool stageValue) {
+LogicalResult StagedLepe::prepare(bool stageValue) {
   for (int64_t axis = 1; axis < axes; ++axis)
     if (typeOf(value).isDynamicDim(axis) ||
         typeOf(value).getDimSize(axis) != typeOf(init).getDimSize(axis))
@@ -85,9 +119,7 @@ LogicalResult LepeTerm::stage(bool stageValue) {
   return success();
 }
 
-bool LepeTerm::canShareRows(Operation *part) { return ctx.params.staged && isGridOfKeys(part); }
-
-Value LepeTerm::makeRows(int64_t numRows, int64_t width, Type elementType) {
+Value StagedLepe::makeRows(int64_t numRows, int64_t width, Type elementType) {
   // The last block of a tile reads beyond its rows.
   const int64_t line = rowsOfLine(value), rows = ctx.params.rows;
   const int64_t tail =
@@ -133,7 +165,7 @@ static bool isInvariant(scf::ForOp loop, Value view) {
          llvm::all_of(op->getOperands(), [&](Value v) { return isInvariant(loop, v); });
 }
 
-std::optional<LepeTerm::Turns> LepeTerm::findTurns() {
+std::optional<StagedLepe::Turns> StagedLepe::findTurns() {
   auto loop = dyn_cast<scf::ForOp>(op->getParentOp());
   if (!loop || op.getOffsets().empty() || !isInvariant(loop, op.getValue()))
     return std::nullopt;
@@ -147,7 +179,7 @@ std::optional<LepeTerm::Turns> LepeTerm::findTurns() {
 
 /// Moves the two lines around a border of tiles, which lie in scratch since the turn before, to
 /// where they belong in this one; `count` rows of each.
-void LepeTerm::keepLines(const Turns &turns, int64_t line, int64_t before, Value count) {
+void StagedLepe::keepLines(const Turns &turns, int64_t line, int64_t before, Value count) {
   // One after the other where they would overlap.
   const int64_t atOnce = std::min<int64_t>(turns.lines, 2);
   if (atOnce == 2)
@@ -163,7 +195,7 @@ void LepeTerm::keepLines(const Turns &turns, int64_t line, int64_t before, Value
 
 /// The tile's lines of V, one before and one after them, those beyond the grid zero. A worker
 /// that takes tile after tile keeps what the tile before has of them.
-void LepeTerm::stageRows(int64_t rowBound) {
+void StagedLepe::stageRows(int64_t rowBound) {
   const int64_t line = rowsOfLine(value), all = rowBound + 2 * margin;
   const int64_t before = margin - line; // rows of the line before that no tap reaches
   std::optional<Turns> turns = findTurns();
@@ -222,7 +254,7 @@ void LepeTerm::stageRows(int64_t rowBound) {
 }
 
 /// `width` of row `row` of the factors from `column` on.
-Value LepeTerm::readFactor(Value row, Value column, int64_t width) {
+Value StagedLepe::readFactor(Value row, Value column, int64_t width) {
   Type element = typeOf(factors).getElementType();
   Value padding = arith::ConstantOp::create(b, b.getZeroAttr(element));
   return formulas.widen(vector::TransferReadOp::create(b, VectorType::get({width}, element),
@@ -231,7 +263,7 @@ Value LepeTerm::readFactor(Value row, Value column, int64_t width) {
 }
 
 /// Where the rows of the block are along an inner axis: i32 [rows].
-Value LepeTerm::positionAlong(const RowBlock &block, int64_t axis) {
+Value StagedLepe::positionAlong(const RowBlock &block, int64_t axis) {
   Value position = formulas.indices(block.linear, ctx.params.rows);
   int64_t inside = 1;
   for (int64_t inner = axis + 1; inner < axes; ++inner)
@@ -242,13 +274,13 @@ Value LepeTerm::positionAlong(const RowBlock &block, int64_t axis) {
 }
 
 /// `number` in each element of a vector like `vector`.
-Value LepeTerm::splatI32(int64_t number, Value vector) {
+Value StagedLepe::splatI32(int64_t number, Value vector) {
   return formulas.splat(arith::ConstantIntOp::create(b, number, 32),
                         cast<VectorType>(vector.getType()));
 }
 
 /// Which rows of the block stay within their line when they move `step` along an inner axis.
-Value LepeTerm::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
+Value StagedLepe::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
   Value position = positionAlong(block, axis);
   Value last = splatI32(step < 0 ? 0 : typeOf(value).getDimSize(axis) - 1, position);
   return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, position, last);
@@ -257,7 +289,7 @@ Value LepeTerm::onGridAlong(const RowBlock &block, int64_t axis, int64_t step) {
 /// Channels of one block of a diagonal matrix: columns of a product of tensor cores.
 static constexpr int64_t kBlock = 8;
 
-void LepeTerm::makeDiagonals() {
+void StagedLepe::makeDiagonals() {
   const int64_t numTaps = taps.size();
   const int64_t all = ctx.heads * columns;
   diagonals = ctx.staging(numTaps * all, kBlock, typeOf(value).getElementType());
@@ -280,7 +312,7 @@ void LepeTerm::makeDiagonals() {
   });
 }
 
-Value LepeTerm::readAround(const RowBlock &block, Value distance, Value column, int64_t width) {
+Value StagedLepe::readAround(const RowBlock &block, Value distance, Value column, int64_t width) {
   Value row = b.createOrFold<arith::AddIOp>(block.linear, firstRow);
   row = b.createOrFold<arith::AddIOp>(row, distance);
   // Rows of scratch go on beyond those of the block.
@@ -291,7 +323,7 @@ Value LepeTerm::readAround(const RowBlock &block, Value distance, Value column, 
                                         ArrayRef<bool>{true, true});
 }
 
-Value LepeTerm::rowsOnLine(const RowBlock &block, int64_t way) {
+Value StagedLepe::rowsOnLine(const RowBlock &block, int64_t way) {
   Value onLine;
   for (int64_t axis = 1; axis < axes; ++axis) {
     int64_t step = taps[way][axis] - 1;
@@ -306,7 +338,7 @@ Value LepeTerm::rowsOnLine(const RowBlock &block, int64_t way) {
 /// part + sum_t weight[t] V[g + t - 1] for the channels from `column` on that `part` has. The
 /// taps that go the same way along the inner axes are added together, so that one choice a row
 /// leaves them out.
-Value LepeTerm::addTaps(const RowBlock &block, Value part, Value column) {
+Value StagedLepe::addTaps(const RowBlock &block, Value part, Value column) {
   const int64_t waysInside = taps.size() / 3;
   const int64_t width = cast<VectorType>(part.getType()).getDimSize(1);
   for (int64_t way = 0; way < waysInside; ++way) {
@@ -327,7 +359,7 @@ Value LepeTerm::addTaps(const RowBlock &block, Value part, Value column) {
 }
 
 /// The same lane by lane, a tap in each turn of a loop: short, since it hardly ever runs.
-Value LepeTerm::addTapsInTurns(const RowBlock &block, Value part, Value column) {
+Value StagedLepe::addTapsInTurns(const RowBlock &block, Value part, Value column) {
   const int64_t width = cast<VectorType>(part.getType()).getDimSize(1);
   auto loop = scf::ForOp::create(b, ctx.index(0), ctx.index(taps.size()), ctx.index(1), part);
   OpBuilder::InsertionGuard guard(b);
@@ -359,7 +391,7 @@ Value LepeTerm::addTapsInTurns(const RowBlock &block, Value part, Value column) 
 }
 
 /// sum + weight[index] tile, lane by lane.
-Value LepeTerm::addTap(Value sum, Value tile, Value index, Value column) {
+Value StagedLepe::addTap(Value sum, Value tile, Value index, Value column) {
   const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
   Value factor = readFactor(index, column, width);
   factor = formulas.alongColumns(factor, ctx.params.rows);
@@ -369,7 +401,7 @@ Value LepeTerm::addTap(Value sum, Value tile, Value index, Value column) {
 
 /// The same by products with a diagonal matrix. A value that is not finite makes its
 /// neighbours in a block NaN: 0 inf.
-Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, Value column) {
+Value StagedLepe::addProduct(Value sum, Value tile, int64_t index, Value column) {
   const int64_t numRows = ctx.params.rows;
   const int64_t width = cast<VectorType>(tile.getType()).getDimSize(1);
   Value first = b.createOrFold<arith::AddIOp>(column, ctx.index(index * ctx.heads * columns));
@@ -386,7 +418,7 @@ Value LepeTerm::addProduct(Value sum, Value tile, int64_t index, Value column) {
 
 /// rows + bias + sum_t weight[t] V[g + t - 1]. As many channels at a time as one load of four
 /// 8 x 8 matrices has, so that few registers are in use.
-Value LepeTerm::addStaged(const RowBlock &block, Value rows) {
+Value StagedLepe::addTo(const RowBlock &block, Value rows) {
   if (op.getBias()) {
     Value bias = readFactor(ctx.index(taps.size()), block.firstColumn(ctx, columns), columns);
     rows = arith::AddFOp::create(b, rows, formulas.alongColumns(bias, ctx.params.rows));

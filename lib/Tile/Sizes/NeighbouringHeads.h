@@ -11,11 +11,6 @@
 
 namespace elfatt::tile {
 
-/// The batch dim of a part that runs along neighbours in memory, if one does: each operand that has
-/// it has it just before its columns, so that rows of several heads are one, or before the channels
-/// and columns of a context.
-std::optional<unsigned> findHeadDim(mlir::Operation *op);
-
 /// A part of a chain that one worker runs, and what its tile sizes depend on, of one head.
 struct HeadsPart {
   mlir::Operation *op;

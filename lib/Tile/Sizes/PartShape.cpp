@@ -2,7 +2,6 @@
 #include "PartShape.h"
 
 #include "LepeOfKeys.h"
-#include "NeighbouringHeads.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -113,6 +112,44 @@ PartShape elfatt::tile::getPartShape(Operation *op) {
     shape.extents.steps = 2;
   }
   return shape;
+}
+
+/// Whether `head` is just before the last `inner` results of `map`, each a dim.
+static bool isBeside(AffineMap map, AffineExpr head, unsigned inner) {
+  const unsigned rank = map.getNumResults();
+  return rank > inner && map.getResult(rank - 1 - inner) == head &&
+         llvm::all_of(map.getResults().take_back(inner), llvm::IsaPred<AffineDimExpr>);
+}
+
+std::optional<unsigned> elfatt::tile::findHeadDim(Operation *op) {
+  if (!isa<SdpaOp, LepeOp, ApplyOp, ContextOp, PartialContextOp, MergeOp>(op))
+    return std::nullopt;
+  SmallVector<AffineMap> maps = cast<ViewOpInterface>(op).getIndexingMapsArray();
+  // How many dims of each operand are inside of its heads: columns of a row; channels and columns
+  // of a context, and channels of its state.
+  SmallVector<unsigned> inner =
+      llvm::TypeSwitch<Operation *, SmallVector<unsigned>>(op)
+          .Case<ApplyOp>([](auto) { return SmallVector{1u, 2u, 1u}; })
+          .Case<ContextOp>([](auto) { return SmallVector{1u, 1u, 2u}; })
+          .Case<PartialContextOp>([](auto) { return SmallVector{1u, 1u, 2u, 1u, 1u}; })
+          .Case<MergeOp>([](auto) { return SmallVector{2u, 1u, 1u, 2u}; })
+          .Default([&](auto) { return SmallVector(maps.size(), 1u); });
+  const AffineMap result = maps.back();
+  const int64_t position = int64_t(result.getNumResults()) - 1 - inner.back();
+  auto head = position >= 0 ? dyn_cast<AffineDimExpr>(result.getResult(position)) : nullptr;
+  if (!head || !llvm::is_contained(getPartShape(op).batch, head.getPosition()))
+    return std::nullopt;
+  // A function of scores may ask for the number of the head.
+  auto sdpa = dyn_cast<SdpaOp>(op);
+  if (sdpa && !sdpa.getScore().empty())
+    return std::nullopt;
+  for (auto [index, map] : llvm::enumerate(maps)) {
+    // Biases are staged once for all heads.
+    const bool isBias = sdpa && index >= 3 && index + 1 != maps.size();
+    if (isBias ? map.isFunctionOfDim(head.getPosition()) : !isBeside(map, head, inner[index]))
+      return std::nullopt;
+  }
+  return head.getPosition();
 }
 
 LogicalResult elfatt::tile::checkOverrides(Operation *op, const MachineLimits &limits) {

@@ -10,9 +10,6 @@
 
 namespace elfatt::tile {
 
-/// Of 32 threads, in a block of at most 1024.
-constexpr int64_t kWarpsPerBlock = 32;
-
 struct PartShape {
   llvm::SmallVector<unsigned> batch, rows;
   unsigned values = 0;          ///< the dim of the result's columns
@@ -23,6 +20,11 @@ struct PartShape {
 /// The shape of a part (sdpa, online, finalize, context, apply or lepe). Of lepe,
 /// the grid dims are rows and the last dim holds the values.
 PartShape getPartShape(mlir::Operation *op);
+
+/// The batch dim of a part that runs along neighbours in memory, if one does: each operand that has
+/// it has it just before its columns, so that rows of several heads are one, or before the channels
+/// and columns of a context.
+std::optional<unsigned> findHeadDim(mlir::Operation *op);
 
 /// An error at `op` where it cannot have the tile sizes that a user asked for.
 llvm::LogicalResult checkOverrides(mlir::Operation *op, const MachineLimits &limits);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "elfatt/Tile/TileParams.h"
 
-#include "PartShape.h"
-
 #include "elfatt/Target/Chip.h"
 #include "elfatt/Target/Core.h"
 
@@ -337,52 +335,6 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   while (wanted.contextWarps == 0 && params.contextWarps > 1 && !fits())
     --params.contextWarps;
   return params;
-}
-
-/// Fewer workers than this leave cores of a usual machine without work; so many at most.
-static constexpr int64_t kFewWorkers = 16, kMostWorkers = 32;
-/// Tokens that are worth a worker and its part of the merge.
-static constexpr int64_t kSegmentTokens = 1024;
-
-ContextSplit elfatt::tile::getContextSplit(int64_t tokens, int64_t workers, int64_t step) {
-  if (workers <= 0 || workers >= kFewWorkers)
-    return {1, tokens};
-  const int64_t most = std::min(tokens / kSegmentTokens, (kMostWorkers + workers - 1) / workers);
-  if (most < 2)
-    return {1, tokens};
-  // Without a rest, if that is possible with not many fewer.
-  for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
-    if (tokens % (segments * step) == 0)
-      return {segments, tokens / segments};
-  return {most, tokens / most / step * step};
-}
-
-/// Heads are no fewer than this part of the multiprocessors.
-static constexpr int64_t kProcessorsOfHead = 8;
-/// Each row tile merges all segments: more of them pay only where tokens are very many. It
-/// reads four of them at once.
-static constexpr int64_t kMostSegments = 16, kUsualSegments = 8, kSegmentGroup = 4;
-/// Contexts take a part of the multiprocessors: windows of the same launch have the others.
-static constexpr int64_t kShareOfContexts = 4;
-
-bool elfatt::tile::hasWorkerOfHead(const MachineLimits &limits, int64_t heads) {
-  return heads * kProcessorsOfHead >= limits.processors;
-}
-
-ContextSplit elfatt::tile::getKernelContextSplit(const MachineLimits &limits, int64_t tokens,
-                                                 int64_t workers, int64_t step) {
-  if (workers <= 0 || hasWorkerOfHead(limits, workers))
-    return {1, tokens};
-  const int64_t most =
-      std::min({limits.processors / workers / kShareOfContexts, tokens / step,
-                std::clamp(tokens / kSegmentTokens / 2, kUsualSegments, kMostSegments)});
-  if (most < 2)
-    return {1, tokens};
-  for (int64_t group : {kSegmentGroup, int64_t(1)})
-    for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
-      if (tokens % segments == 0 && segments % group == 0)
-        return {segments, tokens / segments};
-  return {most, tokens / most / step * step};
 }
 
 bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const TileExtents &extents,

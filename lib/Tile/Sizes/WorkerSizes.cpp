@@ -4,6 +4,8 @@
 #include "NeighbouringHeads.h"
 #include "PartShape.h"
 
+#include "elfatt/Tile/ContextSplit.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <limits>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-//
-// What workers take of rows that meet contexts which a launch before has summed.
+#include "elfatt/Tile/ContextSplit.h"
+
 #include "elfatt/Target/Chip.h"
-#include "elfatt/Tile/TileParams.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -12,6 +11,52 @@
 
 using namespace elfatt;
 using namespace elfatt::tile;
+
+/// Fewer workers than this leave cores of a usual machine without work; so many at most.
+static constexpr int64_t kFewWorkers = 16, kMostWorkers = 32;
+/// Tokens that are worth a worker and its part of the merge.
+static constexpr int64_t kSegmentTokens = 1024;
+
+ContextSplit elfatt::tile::getContextSplit(int64_t tokens, int64_t workers, int64_t step) {
+  if (workers <= 0 || workers >= kFewWorkers)
+    return {1, tokens};
+  const int64_t most = std::min(tokens / kSegmentTokens, (kMostWorkers + workers - 1) / workers);
+  if (most < 2)
+    return {1, tokens};
+  // Without a rest, if that is possible with not many fewer.
+  for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
+    if (tokens % (segments * step) == 0)
+      return {segments, tokens / segments};
+  return {most, tokens / most / step * step};
+}
+
+/// Heads are no fewer than this part of the multiprocessors.
+static constexpr int64_t kProcessorsOfHead = 8;
+/// Each row tile merges all segments: more of them pay only where tokens are very many. It
+/// reads four of them at once.
+static constexpr int64_t kMostSegments = 16, kUsualSegments = 8, kSegmentGroup = 4;
+/// Contexts take a part of the multiprocessors: windows of the same launch have the others.
+static constexpr int64_t kShareOfContexts = 4;
+
+bool elfatt::tile::hasWorkerOfHead(const MachineLimits &limits, int64_t heads) {
+  return heads * kProcessorsOfHead >= limits.processors;
+}
+
+ContextSplit elfatt::tile::getKernelContextSplit(const MachineLimits &limits, int64_t tokens,
+                                                 int64_t workers, int64_t step) {
+  if (workers <= 0 || hasWorkerOfHead(limits, workers))
+    return {1, tokens};
+  const int64_t most =
+      std::min({limits.processors / workers / kShareOfContexts, tokens / step,
+                std::clamp(tokens / kSegmentTokens / 2, kUsualSegments, kMostSegments)});
+  if (most < 2)
+    return {1, tokens};
+  for (int64_t group : {kSegmentGroup, int64_t(1)})
+    for (int64_t segments = most; 2 * segments > most && segments > 1; --segments)
+      if (tokens % segments == 0 && segments % group == 0)
+        return {segments, tokens / segments};
+  return {most, tokens / most / step * step};
+}
 
 /// Bytes of the sectors that a row of `bytes` bytes touches, among rows that lie one after the
 /// other.
