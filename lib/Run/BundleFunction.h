@@ -4,8 +4,10 @@
 
 #include "Cuda.h"
 
-#include "elfatt/Run/Model.h"
+#include "elfatt/Run/Array.h"
 #include "elfatt/Runtime.h"
+
+#include "mlir/IR/BuiltinTypes.h"
 
 namespace elfatt::run {
 

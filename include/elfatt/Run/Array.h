@@ -51,6 +51,9 @@ struct Array {
   double get(int64_t i) const;
 };
 
+/// The results of a call.
+using Results = std::vector<Array>;
+
 /// Arrays by name.
 using ArrayMap = std::map<std::string, Array>;
 

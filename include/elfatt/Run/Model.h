@@ -36,9 +36,6 @@ struct CompileOptions {
   std::string cudaPath;
 };
 
-/// The results of a call, dense.
-using Results = std::vector<Array>;
-
 class Profile;
 class BundleFunction;
 
