@@ -9,10 +9,25 @@
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/ReplaceConstant.h"
+#include "llvm/Support/SHA256.h"
 
 using namespace llvm;
 
 namespace elfatt::compile {
+
+int64_t ConstantFile::add(ArrayRef<char> bytes) {
+  std::array<uint8_t, 32> hash =
+      SHA256::hash({reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()});
+  StringRef key(reinterpret_cast<const char *>(hash.data()), hash.size());
+  auto [it, isNew] = places.try_emplace(key, 0);
+  if (isNew) {
+    contents.resize(alignTo(contents.size(), ELFATT_CONSTANT_ALIGNMENT));
+    it->second = contents.size();
+    contents.append(bytes.data(), bytes.size());
+  }
+  return it->second;
+}
+
 namespace {
 
 /// Fields of elfatt_code_interface.

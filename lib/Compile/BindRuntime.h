@@ -2,13 +2,30 @@
 #ifndef ELFATT_LIB_COMPILE_BINDRUNTIME_H
 #define ELFATT_LIB_COMPILE_BINDRUNTIME_H
 
-#include "SharedObject.h"
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
 
 namespace llvm {
 class Module;
 } // namespace llvm
 
 namespace elfatt::compile {
+
+/// The file of constants: each value once, however many versions of the code
+/// read it.
+class ConstantFile {
+public:
+  /// The place of `bytes` in the file.
+  int64_t add(llvm::ArrayRef<char> bytes);
+
+  std::string contents;
+
+private:
+  llvm::StringMap<int64_t> places;
+};
 
 /// Adds the interface of CodeInterface.h to `module`, and has calls of the
 /// runtime and addresses of constants go through it. Everything but the entries

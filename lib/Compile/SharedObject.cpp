@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "SharedObject.h"
 
-#include "BindRuntime.h"
 #include "elfatt/CPU/MachineCode.h"
-#include "elfatt/Runtime/CodeInterface.h"
 
 #include "lld/Common/Driver.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -16,7 +14,6 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/SHA256.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -25,19 +22,6 @@ using namespace llvm;
 LLD_HAS_DRIVER(elf)
 
 namespace elfatt::compile {
-
-int64_t ConstantFile::add(ArrayRef<char> bytes) {
-  std::array<uint8_t, 32> hash =
-      SHA256::hash({reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()});
-  StringRef key(reinterpret_cast<const char *>(hash.data()), hash.size());
-  auto [it, isNew] = places.try_emplace(key, 0);
-  if (isNew) {
-    contents.resize(alignTo(contents.size(), ELFATT_CONSTANT_ALIGNMENT));
-    it->second = contents.size();
-    contents.append(bytes.data(), bytes.size());
-  }
-  return it->second;
-}
 
 namespace {
 

@@ -4,26 +4,14 @@
 #ifndef ELFATT_LIB_COMPILE_SHAREDOBJECT_H
 #define ELFATT_LIB_COMPILE_SHAREDOBJECT_H
 
+#include "BindRuntime.h"
+
 #include "elfatt/Target/Processor.h"
 #include "elfatt/Tools/Tool.h"
 
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/StringMap.h"
 
 namespace elfatt::compile {
-
-/// The file of constants: each value once, however many versions of the code
-/// read it.
-class ConstantFile {
-public:
-  /// The place of `bytes` in the file.
-  int64_t add(llvm::ArrayRef<char> bytes);
-
-  std::string contents;
-
-private:
-  llvm::StringMap<int64_t> places;
-};
 
 /// Compiles and links `module`, lowered to the LLVM dialect, for one level of
 /// `triple`. Large constants go to `constants`.
