@@ -19,10 +19,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Dict, List, Sequence
 
+import ml_dtypes
+import numpy as np
 import pytest
 from elfatt.tools import find_tool
 from gpu_tables import CHIPS, GROUPS, REFUSED, Item, Refusal, find_refusal
-from kernel_case import Case, Result, check, run
+from kernel_case import DTYPES, Case, Result, check, run
+from kernel_ops import linear
 
 
 def failures(tool: str, folder: Path, chip: str, items: Sequence[Item]) -> List[str]:
@@ -76,6 +79,31 @@ def test_refused(elfatt_run: str, tmp_path: Path, refusal: Refusal) -> None:
     assert find_refusal(case.name) is refusal
     result = run(elfatt_run, tmp_path, [case], [f"--target=sim:{refusal.chip}"])
     assert is_refused(case, result[case.name]), result[case.name]
+
+
+@pytest.mark.parametrize("dtype", ("f16", "bf16"))
+@pytest.mark.parametrize("chip", ("sm_72", "sm_75", "sm_87"))
+def test_contexts_are_not_rounded(
+    elfatt_run: str, tmp_path: Path, chip: str, dtype: str
+) -> None:
+    """Each row takes the mean of two channels, whose contexts are large numbers of different
+    sign: most of it is what rounding them leaves. PyTorch rounds them, and so tells how much."""
+    spacing = 100 * float(ml_dtypes.finfo(DTYPES[dtype]).eps)
+    tokens, channels = np.mgrid[:48, :16]
+    up = np.random.default_rng(48).integers(0, 2, (48, 16))
+    v = (100 + spacing * up) * (1 - 2 * (tokens % 2))
+    k = np.where(tokens % 16 == channels, 20.0, -20.0)
+    q = np.where((channels - tokens) % 16 < 2, 20.0, -20.0)
+    q, k, v = (x[None, None] for x in (q, k, v))
+    case = linear("remainder", q, k, v, dtype=dtype)
+    result = run(elfatt_run, tmp_path, [case], [f"--target=sim:{chip}"])[case.name]
+    check(case, result, eager=True)
+    assert case.eager is not None and not isinstance(result, str)
+    error, rounded = (
+        float(np.abs(x.astype(np.float64) - case.expected).max())
+        for x in (result, case.eager())
+    )
+    assert 8 * error <= rounded, (error, rounded)
 
 
 def main() -> int:
