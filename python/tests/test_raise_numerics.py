@@ -161,6 +161,50 @@ def masked_again(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
     return softmax(s).masked_fill(~mask, 0.0) @ v
 
 
+def masked_low(
+    q: Any, k: Any, v: Any, mask: torch.Tensor, low: float = -1e9, rest: float = 0.0
+) -> torch.Tensor:
+    """A row without a key is 0, where the low number alone would make it a mean."""
+    s = torch.where(mask, q @ k.transpose(-1, -2) * 0.3, low)
+    return torch.where(mask, softmax(s), rest) @ v
+
+
+def masked_low_scores(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
+    """With scores that are no plain ones, and the two masks written as opposites."""
+    s = torch.tanh(q @ k.transpose(-1, -2)) * 2.0
+    s = s.masked_fill(~mask, torch.finfo(s.dtype).min)
+    return torch.where(mask, softmax(s), 0.0) @ v
+
+
+def masked_low_causal(q: Any, k: Any, v: Any) -> torch.Tensor:
+    keep = torch.ones(N, M, dtype=torch.bool).tril()
+    return masked_low(q, k, v, keep, low=-1e30)
+
+
+def talking(q: Any, k: Any, v: Any, before: Any = None, after: Any = None) -> Any:
+    """Heads mixed by weights that are inputs, before or after the softmax."""
+    s = torch.einsum("bhnd,bhmd->bhnm", q, k) * 0.3
+    if before is not None:
+        s = torch.einsum("bhnm,hg->bgnm", s, before)
+    p = softmax(s)
+    if after is not None:
+        p = torch.einsum("bhnm,hg->bgnm", p, after)
+    return p @ v
+
+
+def sink(q: Any, k: Any, v: Any, logit: torch.Tensor) -> torch.Tensor:
+    s = q @ k.transpose(-1, -2) * 0.3
+    column = logit.view(1, H, 1, 1).expand(B, H, N, 1)
+    return softmax(torch.cat([s, column], -1))[..., :-1] @ v
+
+
+def sink_as_key(q: Any, k: Any, v: Any, logit: torch.Tensor) -> torch.Tensor:
+    """The same as docs/Reasons.md tells: a key and a value of zeros, and a bias."""
+    s = q @ F.pad(k, (0, 0, 0, 1)).transpose(-1, -2) * 0.3
+    bias = F.pad(logit.view(H, 1, 1), (M, 0))
+    return softmax(s + bias) @ F.pad(v, (0, 0, 0, 1))
+
+
 def masked_sum(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
     """``jax.nn.softmax(s, where=mask)``."""
     s = torch.where(mask, q @ k.transpose(-1, -2) * 0.3, float("-inf"))
@@ -227,6 +271,10 @@ SPELLINGS: Dict[
     ),
     "masked_fill": (masked, (*qkv(), keep_all_but_a_row()), SDPA),
     "masked_again": (masked_again, (*qkv(), keep_all_but_a_row()), SDPA),
+    "masked_low": (masked_low, (*qkv(), keep_all_but_a_row()), SDPA),
+    "masked_low_scores": (masked_low_scores, (*qkv(), keep_all_but_a_row()), SDPA),
+    "masked_low_causal": (masked_low_causal, qkv(), SDPA),
+    "sink_as_key": (sink_as_key, (*qkv(), torch.randn(H)), SDPA),
     "masked_sum": (masked_sum, (*qkv(), keep_all_but_a_row()), SDPA),
     "logsumexp": (logsumexp, qkv(), SDPA),
     "multiplied": (multiplied, qkv(), SDPA),
@@ -271,6 +319,37 @@ SPELLINGS: Dict[
         (*qkv(), keep_all_but_a_row()),
         {"mask-after-softmax": 1},
     ),
+    "masked_by_a_number": (
+        lambda q, k, v, m: masked_low(q, k, v, m, low=-5.0),
+        (*qkv(), keep_all_but_a_row()),
+        {"mask-after-softmax": 1},
+    ),
+    "masked_to_another": (
+        lambda q, k, v, m: masked_low(q, k, v, m, rest=0.1),
+        (*qkv(), keep_all_but_a_row()),
+        {"mask-after-softmax": 1},
+    ),
+    "clamped": (
+        lambda q, k, v: (softmax(q @ k.mT) * 1.06 - 0.03).clamp(0, 1) @ v,
+        qkv(),
+        {"mask-after-softmax": 1},
+    ),
+    "talking_before": (
+        talking,
+        (*qkv(), torch.randn(H, H)),
+        {"talking-heads": 1},
+    ),
+    "talking_after": (
+        lambda q, k, v, w: talking(q, k, v, after=w),
+        (*qkv(), torch.randn(H, H)),
+        {"talking-heads": 1},
+    ),
+    "talking_around": (
+        talking,
+        (*qkv(), torch.randn(H, H), torch.randn(H, H)),
+        {"talking-heads": 1},
+    ),
+    "sink": (sink, (*qkv(), torch.randn(H)), {"sum-of-other-values": 1}),
     "clipped": (clipped, qkv(), {"mask-after-softmax": 1}),
     "relu_linear": (
         lambda q, k, v: torch.relu(q) @ (torch.relu(k).transpose(-1, -2) @ v),

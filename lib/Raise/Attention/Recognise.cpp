@@ -299,8 +299,8 @@ LogicalResult Recogniser::matchSdpa() {
                                    : matchSoftmax(*reader, near, verdict.refusal);
   if (failed(softmax))
     return failure();
-  ScoresQuery query{softmax->logits, softmax->factor, pair.first.getResult(),
-                    parts.rows,      parts.keys,      options.strict};
+  ScoresQuery query{softmax->logits, softmax->factor,  pair.first.getResult(), parts.rows,
+                    parts.keys,      softmax->lowMask, options.strict};
   FailureOr<Scores> scores = matchScores(*reader, query, verdict.refusal);
   if (failed(scores))
     return failure();

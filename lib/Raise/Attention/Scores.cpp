@@ -12,32 +12,6 @@ using namespace elfatt::raise;
 using elfatt::view::Element;
 namespace view = elfatt::view;
 
-/// Takes `factor` into `scale` if it is the same at every position.
-static bool takeFactor(ScalarReader &reader, const Scalar &factor, bool isDivisor, Scale &scale) {
-  if (std::optional<double> constant = reader.getConstantDouble(factor)) {
-    if (isDivisor && *constant == 0.0)
-      return false;
-    scale.constant = isDivisor ? scale.constant / *constant : scale.constant * *constant;
-    return true;
-  }
-  // A cast of a scalar is computed again beside the op.
-  SmallVector<Operation *> casts;
-  Scalar scalar = factor;
-  if (!scalar.element)
-    scalar = skipCasts(reader, factor, &casts);
-  if (scalar.element) {
-    for (const view::Index &index : scalar.element.indices)
-      if (!reader.getSpace().normalize(index).isConstant())
-        return false;
-    scale.factors.push_back({scalar.element, {}, isDivisor});
-    return true;
-  }
-  if (scalar.frame || !scalar.value)
-    return false;
-  scale.factors.push_back({{}, scalar.value, isDivisor});
-  return true;
-}
-
 //===----------------------------------------------------------------------===//
 // Masks
 //===----------------------------------------------------------------------===//
@@ -87,7 +61,7 @@ struct PlainScores {
   LogicalResult run(Scalar scalar);
   LogicalResult addBias(Scalar bias);
   LogicalResult addMask(const Mask &mask);
-  LogicalResult addSelect(Scalar &scalar);
+  LogicalResult addSelect(Scalar &scalar, bool hidesByLow);
   LogicalResult addCausal(unsigned row, Hidden hidden);
   std::optional<unsigned> findSide(const Scalar &scalar);
   /// A mask commutes with a positive scale, a bias with none.
@@ -272,8 +246,8 @@ LogicalResult PlainScores::addBias(Scalar bias) {
   return success();
 }
 
-/// select(mask, S, -inf); goes on with S.
-LogicalResult PlainScores::addSelect(Scalar &scalar) {
+/// select(mask, S, -inf), or with `hidesByLow` any low number; goes on with S.
+LogicalResult PlainScores::addSelect(Scalar &scalar, bool hidesByLow) {
   std::optional<unsigned> side;
   for (unsigned operand : {1, 2})
     if (reader.reaches(reader.getOperand(scalar, operand), query.product))
@@ -284,11 +258,11 @@ LogicalResult PlainScores::addSelect(Scalar &scalar) {
   std::optional<Choice> other = readChoice(reader, reader.getOperand(scalar, 3 - *side));
   if (!other || other->condition || !hasPositiveScale())
     return failure();
-  if (isLowest(other->ifTrue)) {
+  if (!hidesByLow && isLowest(other->ifTrue)) {
     std::optional<unsigned> row = matchCausalMask(reader, query, mask);
     if (!row || failed(addCausal(*row, Hidden::Lowest)))
       return failure();
-  } else if (!isMinusInfinity(other->ifTrue) || failed(addMask(mask))) {
+  } else if ((!hidesByLow && !isMinusInfinity(other->ifTrue)) || failed(addMask(mask))) {
     return failure();
   }
   scalar = reader.getOperand(scalar, *side);
@@ -296,6 +270,8 @@ LogicalResult PlainScores::addSelect(Scalar &scalar) {
 }
 
 LogicalResult PlainScores::run(Scalar scalar) {
+  // The mask that hides probabilities, too, is the outermost select.
+  bool hidesByLow = bool(query.lowMask);
   // Bounded by the depth of the expression, which is finite.
   while (true) {
     scalar = skipCasts(reader, scalar, &scores.casts);
@@ -313,8 +289,9 @@ LogicalResult PlainScores::run(Scalar scalar) {
     if (isa_and_nonnull<arith::SelectOp>(op)) {
       if (std::optional<bool> truth = getTruth(reader, reader.getOperand(scalar, 0)))
         scalar = reader.getOperand(scalar, *truth ? 1 : 2);
-      else if (failed(addSelect(scalar)))
+      else if (failed(addSelect(scalar, hidesByLow)))
         return failure();
+      hidesByLow = false;
       continue;
     }
     if (isa_and_nonnull<arith::NegFOp>(op)) {
@@ -414,8 +391,28 @@ static void absorbScale(ScalarReader &reader, ScalarProgram &program, Scale &sca
   }
 }
 
+/// Makes `side` of the select that ends `program` -inf.
+static void hideByInfinity(ScalarProgram &program, unsigned side) {
+  using Node = ScalarProgram::Node;
+  Node select = program.nodes.pop_back_val();
+  auto type = cast<FloatType>(select.op->getResult(0).getType());
+  Node infinity(Node::Constant);
+  infinity.constant =
+      FloatAttr::get(type, APFloat::getInf(type.getFloatSemantics(), /*Negative=*/true));
+  select.operands[side] = program.nodes.size();
+  program.nodes.push_back(std::move(infinity));
+  program.nodes.push_back(std::move(select));
+}
+
 FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQuery &query,
                                              Refusal &why) {
+  Scalar outermost = skipCasts(reader, query.logits);
+  bool isMaskOutermost = isa_and_nonnull<arith::SelectOp>(outermost.getOp()) && query.lowMask &&
+                         reader.isSame(query.lowMask, reader.getOperand(outermost, 0));
+  if (query.lowMask && !isMaskOutermost) {
+    why = {Reason::MaskAfterSoftmax, ""};
+    return failure();
+  }
   PlainScores plain{reader, query, {}};
   plain.scores.scale.constant = query.factor;
   if (succeeded(plain.run(query.logits)))
@@ -431,6 +428,14 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
     why = {Reason::ScoreFunction, "a base above e of what is no plain score"};
     return failure();
   }
+  if (query.lowMask) {
+    if (program->nodes.back().op != outermost.getOp()) {
+      why = {Reason::MaskAfterSoftmax, ""};
+      return failure();
+    }
+    bool hidesTrue = reader.getConstantDouble(reader.getOperand(outermost, 1)).has_value();
+    hideByInfinity(*program, hidesTrue ? 1 : 2);
+  }
   absorbScale(reader, *program, scores.scale);
   program->dropUnused();
   program->factor = query.factor;
@@ -440,43 +445,4 @@ FailureOr<Scores> elfatt::raise::matchScores(ScalarReader &reader, const ScoresQ
   llvm::append_range(scores.casts, program->casts);
   scores.program = std::move(*program);
   return scores;
-}
-
-Scalar elfatt::raise::peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
-                                SmallVectorImpl<Operation *> &casts) {
-  // The innermost element on the way, and what is outside of it.
-  std::optional<Scalar> last;
-  Scale lastScale;
-  size_t lastCasts = 0;
-  while (true) {
-    if (scalar.element) {
-      last = scalar;
-      lastScale = scale;
-      lastCasts = casts.size();
-    }
-    Scalar opened = reader.open(scalar);
-    Operation *op = opened.getOp();
-    // Widening is exact, so the op can do it; rounding is what the source means.
-    if (isa_and_nonnull<arith::ExtFOp>(op)) {
-      casts.push_back(op);
-      scalar = reader.getOperand(opened, 0);
-      continue;
-    }
-    if (isa_and_nonnull<arith::MulFOp, arith::DivFOp>(op)) {
-      bool isDivisor = isa<arith::DivFOp>(op);
-      if (takeFactor(reader, reader.getOperand(opened, 1), isDivisor, scale)) {
-        scalar = reader.getOperand(opened, 0);
-        continue;
-      }
-      if (!isDivisor && takeFactor(reader, reader.getOperand(opened, 0), false, scale)) {
-        scalar = reader.getOperand(opened, 1);
-        continue;
-      }
-    }
-    if (!last)
-      return opened;
-    scale = std::move(lastScale);
-    casts.truncate(lastCasts);
-    return *last;
-  }
 }

@@ -3,21 +3,9 @@
 #define ELFATT_LIB_RAISE_ATTENTION_SCORES_H
 
 #include "ScalarProgram.h"
+#include "Scale.h"
 
 namespace elfatt::raise {
-
-/// A product of constants and of scalars known at run time, each divided by or
-/// multiplied with.
-struct Scale {
-  double constant = 1.0;
-  struct Factor {
-    view::Element element; // Without loops in it.
-    mlir::Value value;     // Where there is no element.
-    bool isDivisor;
-  };
-  llvm::SmallVector<Factor, 0> factors;
-  bool isOne() const { return constant == 1.0 && factors.empty(); }
-};
 
 /// What stands beside Q * K^T in a score: added where float, kept where true
 /// where i1 (kept where false with `isInverted`).
@@ -53,18 +41,14 @@ struct ScoresQuery {
   mlir::Value product;
   /// Atoms of the position that count queries and keys.
   llvm::ArrayRef<unsigned> rows, keys;
+  /// `Softmax::lowMask`: the logits are select(it, X, a low number), or its sides swapped.
+  Scalar lowMask;
   /// Take no form that has an excess of range.
   bool strict = false;
 };
 
 /// Reads logits as scores over elements of `product`. Pure.
 llvm::FailureOr<Scores> matchScores(ScalarReader &reader, const ScoresQuery &query, Refusal &why);
-
-/// Peels widening casts and factors off `scalar` into `scale`: the innermost element on
-/// the way, which is the operand of a contraction as a tensor; where there is none, what
-/// remains.
-Scalar peelScale(ScalarReader &reader, Scalar scalar, Scale &scale,
-                 llvm::SmallVectorImpl<mlir::Operation *> &casts);
 
 } // namespace elfatt::raise
 

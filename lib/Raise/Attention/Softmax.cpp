@@ -5,51 +5,15 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 #include <cmath>
 
 using namespace mlir;
 using namespace elfatt::raise;
 
-std::optional<Quotient> elfatt::raise::matchQuotient(ScalarReader &reader, const Scalar &scalar) {
-  Operation *op = scalar.getOp();
-  if (isa_and_nonnull<arith::DivFOp>(op))
-    return Quotient{reader.getOperand(scalar, 0), reader.getOperand(scalar, 1)};
-  if (!isa_and_nonnull<arith::MulFOp>(op))
-    return std::nullopt;
-  for (unsigned side : {0, 1}) {
-    SmallVector<Operation *> casts;
-    Scalar factor = skipCasts(reader, reader.getOperand(scalar, side), &casts);
-    Operation *inverse = factor.getOp();
-    if (isa_and_nonnull<arith::DivFOp>(inverse) &&
-        reader.getConstantDouble(reader.getOperand(factor, 0)) == 1.0)
-      return Quotient{reader.getOperand(scalar, 1 - side), reader.getOperand(factor, 1)};
-  }
-  return std::nullopt;
-}
-
-namespace {
-/// exp(factor * exponent).
-struct Exponential {
-  Scalar exponent;
-  double factor;
-};
-} // namespace
-
-/// An exponential to any constant base.
-static std::optional<Exponential> matchExponential(ScalarReader &reader, const Scalar &scalar) {
-  Operation *op = scalar.getOp();
-  if (isa_and_nonnull<math::ExpOp>(op))
-    return Exponential{reader.getOperand(scalar, 0), 1.0};
-  if (isa_and_nonnull<math::Exp2Op>(op))
-    return Exponential{reader.getOperand(scalar, 0), std::log(2.0)};
-  if (!isa_and_nonnull<math::PowFOp>(op))
-    return std::nullopt;
-  std::optional<double> base = reader.getConstantDouble(reader.getOperand(scalar, 0));
-  if (!base || !(*base > 0.0) || !std::isfinite(*base))
-    return std::nullopt;
-  return Exponential{reader.getOperand(scalar, 1), std::log(*base)};
-}
+/// Ops between a softmax and scores that are joined: masks, a scale, the maximum.
+static constexpr unsigned kMaxJoinSteps = 64;
 
 bool elfatt::raise::isExponential(ScalarReader &reader, const Scalar &scalar) {
   return matchExponential(reader, skipCasts(reader, scalar)).has_value();
@@ -113,7 +77,7 @@ static FailureOr<bool> matchShift(ScalarReader &reader, const Scalar &logits, Sc
   }
   // Any start below all scores is neutral; NaN is for maxnum.
   std::optional<double> init = reader.getConstantDouble(reduction->init);
-  if (!init || !(std::isnan(*init) || *init <= -65504.0)) {
+  if (!init || !(std::isnan(*init) || *init <= kLowScore)) {
     why = {Reason::WrongInit, "the maximum does not start from -inf"};
     return failure();
   }
@@ -259,32 +223,6 @@ static bool isInfinityGuard(ScalarReader &reader, const Scalar &select) {
   return false;
 }
 
-/// E or E / Z out of select(mask, it, 0), or the same with its sides swapped, where E is
-/// exp(select(mask, X, -inf) - Y): 0 there already, or NaN where Y is -inf.
-static std::optional<Scalar> matchMaskedAgain(ScalarReader &reader, const Scalar &select) {
-  if (!isa_and_nonnull<arith::SelectOp>(select.getOp()))
-    return std::nullopt;
-  for (unsigned side : {1, 2}) {
-    if (reader.getConstantDouble(reader.getOperand(select, 3 - side)) != 0.0)
-      continue;
-    Scalar kept = reader.getOperand(select, side);
-    Scalar numerator = skipCasts(reader, kept);
-    if (std::optional<Quotient> quotient = matchQuotient(reader, numerator))
-      numerator = skipCasts(reader, quotient->numerator);
-    std::optional<Exponential> exponential = matchExponential(reader, numerator);
-    if (!exponential)
-      continue;
-    Scalar logits = skipCasts(reader, exponential->exponent);
-    while (isa_and_nonnull<arith::SubFOp>(logits.getOp()))
-      logits = skipCasts(reader, reader.getOperand(logits, 0));
-    if (isa_and_nonnull<arith::SelectOp>(logits.getOp()) &&
-        isInfinity(reader, reader.getOperand(logits, 3 - side), /*isNegative=*/true) &&
-        reader.isSame(reader.getOperand(select, 0), reader.getOperand(logits, 0)))
-      return kept;
-  }
-  return std::nullopt;
-}
-
 /// Casts, and what leaves a probability as it is: dropout of nothing, `nan_to_num` of infinities.
 static Scalar skipNeutral(ScalarReader &reader, Scalar scalar,
                           SmallVectorImpl<Operation *> &casts) {
@@ -310,6 +248,21 @@ static Scalar skipNeutral(ScalarReader &reader, Scalar scalar,
   }
 }
 
+/// Whether an element of a concatenation, or of what it came from, makes `scalar`.
+static bool isOfJoinedScores(ScalarReader &reader, const Scalar &scalar) {
+  SmallVector<Scalar, 0> stack{scalar};
+  for (unsigned steps = 0; !stack.empty() && steps < kMaxJoinSteps; ++steps) {
+    Scalar opened = reader.open(stack.pop_back_val());
+    Operation *source = opened.element ? opened.element.source.getDefiningOp() : nullptr;
+    if (isa_and_nonnull<tensor::ConcatOp, tensor::InsertSliceOp, tensor::PadOp>(source))
+      return true;
+    if (Operation *op = opened.getOp(); op && op->getNumRegions() == 0)
+      for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i)
+        stack.push_back(reader.getOperand(opened, i));
+  }
+  return false;
+}
+
 /// Reads numerator / divisor; the guards are known.
 static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
                                 const Scalar &divisor, Softmax &softmax, Refusal &why) {
@@ -324,17 +277,24 @@ static LogicalResult matchParts(ScalarReader &reader, const Scalar &numerator,
   total = peelSumGuard(reader, total, isGuarded, needsMax);
   std::optional<Reduction> sum = reader.matchReduction(total);
   if (!sum || !isa<arith::AddFOp>(sum->combiner)) {
-    why = {Reason::SumOfOtherValues, ""};
+    why = {Reason::SumOfOtherValues, isa_and_nonnull<arith::AddFOp>(total.getOp())
+                                         ? "something is added to the sum, as by an attention sink"
+                                         : ""};
     return failure();
   }
   // The exponentials may be rounded or widened before they are summed.
   Reduction exponentials = *sum;
   exponentials.body = skipCasts(reader, sum->body, &softmax.casts);
-  if (std::optional<Scalar> summand = matchMaskedAgain(reader, exponentials.body))
-    exponentials.body = skipCasts(reader, *summand, &softmax.casts);
+  // By a low number only where probabilities are masked, too: else a row of it is no 0.
+  if (std::optional<MaskedAgain> summand = matchMaskedAgain(reader, exponentials.body);
+      summand && (std::isinf(summand->hidden) || softmax.lowMask))
+    exponentials.body = skipCasts(reader, summand->kept, &softmax.casts);
   auto axis = matchReductionOf(reader, exponentials, exponential);
   if (!axis) {
-    why = {Reason::SumOfOtherValues, ""};
+    why = {Reason::SumOfOtherValues,
+           isOfJoinedScores(reader, exponentials.body)
+               ? "the scores are joined with others, as with an attention sink"
+               : ""};
     return failure();
   }
   if (reader.getConstantDouble(sum->init) != 0.0) {
@@ -363,11 +323,14 @@ static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probab
   Scalar scalar = skipNeutral(reader, probability, softmax.casts);
   if (matchSoftmaxOp(reader, scalar, softmax))
     return softmax;
-  if (std::optional<Scalar> masked = matchMaskedAgain(reader, scalar)) {
-    scalar = skipNeutral(reader, *masked, softmax.casts);
+  if (std::optional<MaskedAgain> masked = matchMaskedAgain(reader, scalar)) {
+    scalar = skipNeutral(reader, masked->kept, softmax.casts);
     softmax.zeroMaskedRows = true;
-    // So is a row whose scores are all -inf by themselves, which the source makes NaN.
+    // So is a row whose scores are all -inf by themselves, which the source makes NaN; a
+    // low number counts beside scores that are as low.
     softmax.hasExcessRange = true;
+    if (std::isfinite(masked->hidden))
+      softmax.lowMask = masked->mask;
   }
   Scalar guard;
   bool isNaNGuard = false;
@@ -401,10 +364,14 @@ static FailureOr<Softmax> readSoftmax(ScalarReader &reader, const Scalar &probab
   return softmax;
 }
 
+/// Ops that change probabilities: a scale, a shift and the two selects of a clamp.
+static constexpr unsigned kMaxChanges = 4;
+
 /// Whether a softmax is among the operands of `scalar`, to some depth.
 static bool isOfSoftmax(ScalarReader &reader, const Scalar &scalar, unsigned depth) {
   Operation *op = scalar.getOp();
-  if (!isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SubFOp, arith::SelectOp>(
+  if (!isa_and_nonnull<arith::MulFOp, arith::DivFOp, arith::AddFOp, arith::SubFOp, arith::SelectOp,
+                       arith::MaximumFOp, arith::MaxNumFOp, arith::MinimumFOp, arith::MinNumFOp>(
           op))
     return false;
   for (unsigned i = 0, e = op->getNumOperands(); i < e; ++i) {
@@ -429,7 +396,7 @@ static Reason classify(ScalarReader &reader, const Scalar &scalar) {
         if (isExponential(reader, reader.getOperand(sum, side)))
           return Reason::SigmoidInsteadOfSoftmax;
   }
-  return isOfSoftmax(reader, scalar, 2) ? Reason::MaskAfterSoftmax : Reason::NoSoftmax;
+  return isOfSoftmax(reader, scalar, kMaxChanges) ? Reason::MaskAfterSoftmax : Reason::NoSoftmax;
 }
 
 FailureOr<Softmax> elfatt::raise::matchSoftmax(ScalarReader &reader, const Scalar &probability,

@@ -8,12 +8,6 @@
 
 namespace elfatt::raise {
 
-/// E / Z, however it is written.
-struct Quotient {
-  Scalar numerator, divisor;
-};
-std::optional<Quotient> matchQuotient(ScalarReader &reader, const Scalar &scalar);
-
 /// Whether `scalar` is an exponential.
 bool isExponential(ScalarReader &reader, const Scalar &scalar);
 

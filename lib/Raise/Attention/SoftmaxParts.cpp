@@ -229,3 +229,82 @@ Scalar elfatt::raise::peelSumGuard(ScalarReader &reader, const Scalar &scalar, b
   isGuarded = true;
   return skipCasts(reader, reader.getOperand(scalar, 2));
 }
+
+std::optional<Quotient> elfatt::raise::matchQuotient(ScalarReader &reader, const Scalar &scalar) {
+  Operation *op = scalar.getOp();
+  if (isa_and_nonnull<arith::DivFOp>(op))
+    return Quotient{reader.getOperand(scalar, 0), reader.getOperand(scalar, 1)};
+  if (!isa_and_nonnull<arith::MulFOp>(op))
+    return std::nullopt;
+  for (unsigned side : {0, 1}) {
+    SmallVector<Operation *> casts;
+    Scalar factor = skipCasts(reader, reader.getOperand(scalar, side), &casts);
+    Operation *inverse = factor.getOp();
+    if (isa_and_nonnull<arith::DivFOp>(inverse) &&
+        reader.getConstantDouble(reader.getOperand(factor, 0)) == 1.0)
+      return Quotient{reader.getOperand(scalar, 1 - side), reader.getOperand(factor, 1)};
+  }
+  return std::nullopt;
+}
+
+std::optional<Exponential> elfatt::raise::matchExponential(ScalarReader &reader,
+                                                           const Scalar &scalar) {
+  Operation *op = scalar.getOp();
+  if (isa_and_nonnull<math::ExpOp>(op))
+    return Exponential{reader.getOperand(scalar, 0), 1.0};
+  if (isa_and_nonnull<math::Exp2Op>(op))
+    return Exponential{reader.getOperand(scalar, 0), std::log(2.0)};
+  if (!isa_and_nonnull<math::PowFOp>(op))
+    return std::nullopt;
+  std::optional<double> base = reader.getConstantDouble(reader.getOperand(scalar, 0));
+  if (!base || !(*base > 0.0) || !std::isfinite(*base))
+    return std::nullopt;
+  return Exponential{reader.getOperand(scalar, 1), std::log(*base)};
+}
+
+/// The condition that `scalar` is, or is the opposite of.
+static Scalar peelNegation(ScalarReader &reader, Scalar scalar, bool &isNegated) {
+  while (true) {
+    Scalar opened = reader.open(scalar);
+    unsigned side = 0;
+    while (side < 2 && !(isa_and_nonnull<arith::XOrIOp>(opened.getOp()) &&
+                         getTruth(reader, reader.getOperand(opened, side)) == true))
+      ++side;
+    if (side == 2)
+      return scalar;
+    isNegated = !isNegated;
+    scalar = reader.getOperand(opened, 1 - side);
+  }
+}
+
+std::optional<MaskedAgain> elfatt::raise::matchMaskedAgain(ScalarReader &reader,
+                                                           const Scalar &select) {
+  if (!isa_and_nonnull<arith::SelectOp>(select.getOp()))
+    return std::nullopt;
+  for (unsigned side : {1, 2}) {
+    if (reader.getConstantDouble(reader.getOperand(select, 3 - side)) != 0.0)
+      continue;
+    Scalar kept = reader.getOperand(select, side);
+    Scalar numerator = skipCasts(reader, kept);
+    if (std::optional<Quotient> quotient = matchQuotient(reader, numerator))
+      numerator = skipCasts(reader, quotient->numerator);
+    std::optional<Exponential> exponential = matchExponential(reader, numerator);
+    if (!exponential)
+      continue;
+    Scalar logits = skipCasts(reader, exponential->exponent);
+    while (isa_and_nonnull<arith::SubFOp>(logits.getOp()))
+      logits = skipCasts(reader, reader.getOperand(logits, 0));
+    if (!isa_and_nonnull<arith::SelectOp>(logits.getOp()))
+      continue;
+    bool isNegated = false;
+    Scalar mask = reader.getOperand(logits, 0);
+    if (!reader.isSame(peelNegation(reader, reader.getOperand(select, 0), isNegated),
+                       peelNegation(reader, mask, isNegated)))
+      continue;
+    unsigned hidingSide = isNegated ? side : 3 - side;
+    std::optional<double> hidden = reader.getConstantDouble(reader.getOperand(logits, hidingSide));
+    if (hidden && *hidden <= kLowScore)
+      return MaskedAgain{kept, mask, *hidden};
+  }
+  return std::nullopt;
+}

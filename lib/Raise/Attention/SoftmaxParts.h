@@ -9,6 +9,9 @@
 
 namespace elfatt::raise {
 
+/// The lowest number of f16: scores that no mask hides lie above it.
+inline constexpr double kLowScore = -65504.0;
+
 /// P = exp(Y - max_r Y) / sum_r exp(Y - max_r Y) with Y = factor * X, read from P.
 struct Softmax {
   /// X.
@@ -26,9 +29,34 @@ struct Softmax {
   /// Whether the guards of masked rows give 0 or a finite value in more places than
   /// rows with all logits -inf, all of them overflows.
   bool hasExcessRange = false;
+  /// The condition that hides scores by a low number and their probabilities by 0, if
+  /// there is one: what it hides is masked.
+  Scalar lowMask;
   /// Casts on the way.
   llvm::SmallVector<mlir::Operation *> casts;
 };
+
+/// E / Z, however it is written.
+struct Quotient {
+  Scalar numerator, divisor;
+};
+std::optional<Quotient> matchQuotient(ScalarReader &reader, const Scalar &scalar);
+
+/// exp(factor * exponent).
+struct Exponential {
+  Scalar exponent;
+  double factor;
+};
+/// An exponential to any constant base.
+std::optional<Exponential> matchExponential(ScalarReader &reader, const Scalar &scalar);
+
+/// E or E / Z out of select(mask, it, 0), or the same with its sides swapped, where E is
+/// exp(select(mask, X, hidden) - Y): 0 there already, or anything in rows of nothing else.
+struct MaskedAgain {
+  Scalar kept, mask;
+  double hidden;
+};
+std::optional<MaskedAgain> matchMaskedAgain(ScalarReader &reader, const Scalar &select);
 
 /// Takes constant factors off `scalar`, which is opened.
 Scalar peelConstantFactors(ScalarReader &reader, Scalar scalar, double &factor,
