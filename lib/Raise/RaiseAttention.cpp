@@ -22,6 +22,8 @@ using namespace elfatt;
 using namespace elfatt::raise;
 
 namespace {
+enum class Search { Linear, Activations, Constants };
+
 struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPass> {
   using Base::Base;
 
@@ -29,9 +31,10 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
     ConstantTables tables;
     // Contractions in order: none is erased before it is looked at, since what is
     // erased comes before the op that replaces it.
-    // softmax(x W) V with a weight W is attention with constant queries, but also the
-    // inner half of linear attention: that goes first.
-    for (Queries queries : {Queries::Activations, Queries::Constants}) {
+    // softmax(x W) V with a weight W is attention with W for queries, but also the inner
+    // half of linear attention: that goes first, and of the rest weights that are constant
+    // last.
+    for (Search search : {Search::Linear, Search::Activations, Search::Constants}) {
       SmallVector<linalg::LinalgOp> contractions;
       DominanceInfo dominance(getOperation());
       getOperation()->walk([&](linalg::LinalgOp op) {
@@ -41,15 +44,21 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
       });
       for (linalg::LinalgOp op : contractions)
         if (!op->hasAttr(kRefusedAttr))
-          raiseAt(op, queries, tables);
+          raiseAt(op, search, tables);
     }
   }
 
-  void raiseAt(linalg::LinalgOp second, Queries queries, ConstantTables &tables) {
+  void raiseAt(linalg::LinalgOp second, Search search, ConstantTables &tables) {
+    Queries queries = search == Search::Constants ? Queries::Constants : Queries::Activations;
     std::optional<Verdict> refused;
     std::optional<ContractionPair> refusedPair;
     for (const ContractionPair &pair : findPairs(second, queries)) {
+      // The second product of linear attention contracts the first as it is.
+      if (search == Search::Linear && pair.hasExponential)
+        continue;
       Verdict verdict = recognise(pair, {strict}, tables);
+      if (search == Search::Linear && !(verdict.attention && verdict.attention->isLinear))
+        continue;
       if (verdict.attention) {
         Operation *end = verdict.attention->output.value.getDefiningOp();
         ++(verdict.attention->isLinear ? numLinear : numSdpa);
@@ -62,6 +71,8 @@ struct RaiseAttentionPass : raise::impl::RaiseAttentionPassBase<RaiseAttentionPa
         refusedPair = pair;
       }
     }
+    if (search == Search::Linear)
+      return;
     // A weight in between says more than that no softmax was found.
     bool isExplained = refused && refused->refusal.reason != Reason::NoSoftmax &&
                        refused->refusal.reason != Reason::NotAView;

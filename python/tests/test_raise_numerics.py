@@ -146,6 +146,12 @@ def linear_einsum(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Te
     return torch.einsum("bhnd,bhde->bhne", torch.softmax(q, dim=3), context)
 
 
+def linear_projected(x: Any, wq: Any, wk: Any, wv: Any) -> torch.Tensor:
+    """By weights that are inputs, as in JAX, with a softmax on each side of them."""
+    q, k, v = (x @ w for w in (wq, wk, wv))
+    return torch.softmax(q, -1) @ (torch.softmax(k, -2).transpose(-1, -2) @ v)
+
+
 def masked(q: Any, k: Any, v: Any, mask: torch.Tensor) -> torch.Tensor:
     s = (q @ k.transpose(-1, -2) * 0.3).masked_fill(~mask, float("-inf"))
     return softmax(s) @ v
@@ -298,6 +304,11 @@ SPELLINGS: Dict[
     "f16_operands": (widened, qkv(), SDPA),
     "linear": (linear, (heads(N, D, 1), heads(M, D, 2), heads(M, E, 3)), {"linear": 1}),
     "linear_einsum": (linear_einsum, qkv(), {"linear": 1}),
+    "linear_projected": (
+        linear_projected,
+        [torch.randn(B, N, 12), *(torch.randn(12, D) * 0.3 for _ in range(3))],
+        {"linear": 1},
+    ),
     # Refused, each with its reason, and left as it was.
     "sigmoid": (
         lambda q, k, v: torch.sigmoid(q @ k.transpose(-1, -2)) @ v,
