@@ -49,6 +49,7 @@ void buildTileToForall(OpPassManager &pm, const tile::MachineLimits &limits) {
 
 void buildBufferize(OpPassManager &pm) {
   pm.addPass(tile::createTileProtectArgumentsPass());
+  pm.addPass(tile::createTileSwitchToIfPass());
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions options;
   options.bufferizeFunctionBoundaries = true;

@@ -163,6 +163,20 @@ def TileProtectArgumentsPass : Pass<"elfatt-tile-protect-arguments", "::mlir::Mo
   let dependentDialects = ["mlir::bufferization::BufferizationDialect"];
 }
 
+def TileSwitchToIfPass : ElfattTilePass<"elfatt-tile-switch-to-if"> {
+  let summary = "Make switches that give tensors chains of ifs";
+  let description = [{
+    Upstream's bufferization does not know that what a case of `scf.index_switch` yields
+    and what the op gives are one buffer (MLIR 22.1), so that later ops write into it.
+    Of `scf.if` it knows.
+
+    - Preconditions: before bufferization.
+    - Postconditions: no `scf.index_switch` gives a tensor.
+    - Changes numerics: no.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::scf::SCFDialect"];
+}
+
 def TileCleanBuffersPass : ElfattTilePass<"elfatt-tile-clean-buffers"> {
   let summary = "Make a worker's buffers scratch and drop copies of a buffer onto itself";
   let description = [{
