@@ -429,6 +429,11 @@ def test_output_is_a_folder(run: Run, tmp_path: Path) -> None:
     check_error(run("sources:simple", "-o", "/"), "cannot write '/'", tmp_path)
 
 
+def test_inputs_that_nothing_is_made_of(run: Run, tmp_path: Path) -> None:
+    result = run("m.onnx", "-o", "m.mlir", "--inputs", "in.npz")
+    check_error(result, "--inputs is for --inputs-out and --expect-out", tmp_path)
+
+
 @pytest.mark.parametrize("option", ["-o", "--inputs-out"])
 def test_full_disk(run: Run, tmp_path: Path, option: str) -> None:
     result = run("sources:simple", option, "/dev/full")

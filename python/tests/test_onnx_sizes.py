@@ -164,3 +164,35 @@ def test_the_op_of_open_batch_and_tokens_compiles() -> None:
         q = x.double().view(B, N, HEADS, -1).transpose(1, 2)
         expected = F.scaled_dot_product_attention(q, q, q).transpose(1, 2)
         np.testing.assert_allclose(run(x), expected.reshape(B, N, DIM), atol=1e-5)
+
+
+def test_inputs_that_share_a_name_are_one_size() -> None:
+    model = model_of(
+        [
+            node("Transpose", "k", "kt", perm=(0, 2, 1)),
+            node("MatMul", "q kt", "scores"),
+            node("Softmax", "scores", "p", axis=-1),
+            node("MatMul", "p v", "y"),
+        ],
+        {"q": ("b", "n", 8), "k": ("b", "m", 8), "v": ("b", "m", 8)},
+        {"y": ("b", "n", 8)},
+    )
+    module = elfatt.import_onnx(model)
+    (site,) = module.report()
+    assert site["status"] == "raised"
+    run = module.compile()
+
+    def tensors(*shapes: Sequence[int]) -> List[torch.Tensor]:
+        return [torch.randn(*shape, 8) for shape in shapes]
+
+    q, k, v = tensors((2, 5), (2, 7), (2, 7))
+    expected = F.scaled_dot_product_attention(
+        q.double(), k.double(), v.double(), scale=1.0
+    )
+    np.testing.assert_allclose(run(q, k, v), expected, atol=1e-5)
+    for shapes, name in (
+        (((2, 5), (3, 7), (2, 7)), "b"),
+        (((2, 5), (2, 7), (2, 6)), "m"),
+    ):
+        with pytest.raises(elfatt.Error, match=f"both are '{name}'"):
+            run(*tensors(*shapes))

@@ -30,7 +30,7 @@ from typing import (
 )
 
 from elfatt.errors import Error
-from elfatt.importer import ImportOptions, Imported, front_end_of, import_source
+from elfatt.importer import Imported, ImportOptions, front_end_of, import_source
 from elfatt.importer.files import OutputFile
 
 OK, BAD_INPUT = 0, 2
@@ -315,6 +315,10 @@ def _open_outputs(arguments: argparse.Namespace) -> Dict[str, OutputFile]:
 
 def _run(arguments: argparse.Namespace) -> int:
     front_end_of(arguments.source)
+    if arguments.inputs and not (arguments.inputs_out or arguments.expect_out):
+        raise Error(
+            "--inputs is for --inputs-out and --expect-out, and neither is given"
+        )
     files = _open_outputs(arguments)
     paths = {name: file.path for name, file in files.items()}
     child = 0

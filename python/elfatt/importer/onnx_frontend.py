@@ -47,6 +47,7 @@ from elfatt.importer.onnx_model import (
     own_inputs,
     prepare,
 )
+from elfatt.importer.onnx_named_sizes import assert_shared, find_shared
 
 TORCH_BACKEND_PIPELINE = "builtin.module(torch-onnx-to-torch-backend-pipeline)"
 
@@ -74,6 +75,7 @@ def import_model(model: ModelProto, options: ImportOptions) -> ImportedModule:
     inputs: List[numpy.ndarray] = []
     if options.want_inputs or options.want_outputs:
         inputs = make_inputs(_specs(prepared, weights), options.inputs)
+    shared = find_shared(own_inputs(prepared.graph, weights))
     outputs: List[numpy.ndarray] = []
     if options.want_outputs:
         options.progress("running the source model")
@@ -90,6 +92,7 @@ def import_model(model: ModelProto, options: ImportOptions) -> ImportedModule:
 
     options.progress("lowering to linalg")
     lower_torch(imported, TORCH_BACKEND_PIPELINE, describe)
+    assert_shared(imported, shared)
     return ImportedModule(imported, to_npz(inputs, "arg"), to_npz(outputs, "out"))
 
 
