@@ -55,6 +55,27 @@ def _einsum(q: Any, k: Any, v: Any) -> Any:
     return jnp.einsum("bhnm,bmhd->bnhd", jax.nn.softmax(scores, axis=-1), v)
 
 
+def _elfatt(x: Any, w: Any) -> Any:
+    """Two heads on a grid, windows of 2x2, one projection whose weight is an input."""
+    b, h, width, c = x.shape
+    q, k, v = (t.reshape(b, h, width, 2, c // 2) for t in jnp.split(x @ w, 3, -1))
+
+    def grid(t: Any) -> Any:
+        return t[..., :1, :].reshape(b, h * width, 1, c // 2)
+
+    def windows(t: Any) -> Any:
+        t = t[..., 1:, :].reshape(b, h // 2, 2, width // 2, 2, c // 2)
+        return t.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // 2, width // 2, 4, c // 2)
+
+    context = jnp.einsum("bnhd,bnhe->bhde", jax.nn.softmax(grid(k), 1), grid(v))
+    of_all = jnp.einsum("bnhd,bhde->bnhe", jax.nn.softmax(grid(q), -1), context)
+    scores = jnp.einsum("byxid,byxjd->byxij", windows(q), windows(k)) * (c // 2) ** -0.5
+    near = jnp.einsum("byxij,byxjd->byxid", jax.nn.softmax(scores, -1), windows(v))
+    near = near.reshape(b, h // 2, width // 2, 2, 2, c // 2).transpose(0, 1, 3, 2, 4, 5)
+    parts = (of_all.reshape(b, h, width, c // 2), near.reshape(b, h, width, c // 2))
+    return jnp.concatenate(parts, -1)
+
+
 def _softcap(q: Any, k: Any, v: Any) -> Any:
     scores = jnp.einsum("bnhd,bmhd->bhnm", q, k) * D**-0.5
     scores = 20.0 * jnp.tanh(scores / 20.0)
@@ -151,6 +172,7 @@ def cases() -> Dict[str, Case]:
         "branches": (_branches, [*qkv, np.int32(1)]),
         "last-branch": (_branches, [*qkv, np.int32(7)]),
         "map": (_mapped, qkv),
+        "elfatt": (_elfatt, [_random(1, 4, 4, 8), _random(8, 24, seed=1) * 0.3]),
         "block": (
             _block,
             [
@@ -196,6 +218,7 @@ KEPT = (
     "scan",
     "branches",
     "block",
+    "elfatt",
 )
 
 

@@ -90,9 +90,30 @@ def test_kept_modules_are_raised_and_right(
     )
     assert result.returncode == 0, result.stdout + result.stderr
     remarks = re.findall(r"remark: .*", result.stderr)
-    assert remarks and all("raised to attention.sdpa" in r for r in remarks)
+    op = "elfatt" if name == "elfatt" else "sdpa"
+    assert remarks and all(f"raised to attention.{op}" in r for r in remarks)
     # At its line in the text, which has no other locations.
     assert re.search(rf"{name}\.stablehlo:\d+:\d+: remark", result.stderr)
+
+
+@pytest.mark.parametrize("kind", ["f32", "bf16", "i1", "i32", "ui32"])
+def test_concatenations(kind: str) -> None:
+    """Those of signed numbers are movements of data, which recognition looks through."""
+    text = f"""
+func.func @main(%a: tensor<2x3x{kind}>, %b: tensor<2x1x{kind}>) -> tensor<2x7x{kind}> {{
+  %r = stablehlo.concatenate %a, %b, %a, dim = 1
+      : (tensor<2x3x{kind}>, tensor<2x1x{kind}>, tensor<2x3x{kind}>) -> tensor<2x7x{kind}>
+  return %r : tensor<2x7x{kind}>
+}}"""
+    imported = front_end.import_stablehlo(text, ImportOptions(want_outputs=True))
+    lowered = imported.text()
+    assert ("tensor.concat dim(1)" in lowered) == (kind != "ui32")
+    if kind in ("f32", "i32"):
+        inputs = [imported.inputs[f"arg{n}"] for n in range(2)]
+        expected = np.concatenate([inputs[0], inputs[1], inputs[0]], 1)
+        np.testing.assert_array_equal(
+            elfatt.Module(lowered).compile()(*inputs), expected
+        )
 
 
 CONTROL_FLOW = """

@@ -156,6 +156,7 @@ def import_stablehlo(
         outputs = run_module(module, inputs)
     options.progress("lowering to linalg")
     _plain_products(module)
+    _plain_concatenations(module)
     lower_control_flow(module)
     run_pipeline(module, LINALG_PIPELINE, _describe)
     check_lowered(module, _describe)
@@ -345,3 +346,27 @@ def _sum_in_f32(product: ir.Operation) -> None:
         rounded = ir.Operation.create("stablehlo.convert", [type_], [sums.result])
         product.results[0].replace_all_uses_with(rounded.result)
     product.erase()
+
+
+# ------------------------------------------------------------------ concatenations
+
+
+def _plain_concatenations(module: ir.Module) -> None:
+    """``tensor.concat``: the legalization chooses an operand at each element, in code
+    that nothing knows to be a movement of data."""
+    for operation in operations_in(module.operation):
+        if operation.name != "stablehlo.concatenate":
+            continue
+        type_ = ir.RankedTensorType(operation.results[0].type)
+        # Numbers without a sign get other types only with the rest.
+        if str(type_.element_type).startswith("ui"):
+            continue
+        with operation.context, operation.location, ir.InsertionPoint(operation):
+            joined = ir.Operation.create(
+                "tensor.concat",
+                [type_],
+                list(operation.operands),
+                {"dim": operation.attributes["dimension"]},
+            )
+        operation.results[0].replace_all_uses_with(joined.result)
+        operation.erase()
