@@ -45,15 +45,27 @@ struct LeaveLoopsPass : llvm::PassInfoMixin<LeaveLoopsPass> {
   }
 };
 
+/// Kernels of more instructions than these do without straight-line strength reduction, whose time
+/// grows with their square.
+constexpr unsigned kLongKernel = 5000;
+
 /// Keeps the code generator's loop strength reduction from kernels. It counts on a pointer a turn
 /// for each place that a loop touches, which takes registers through the loop; places that differ
-/// by constants need one.
+/// by constants need one. From long kernels the same for straight lines.
 class KeepPlaces : public llvm::OptPassGate {
 public:
+  explicit KeepPlaces(const llvm::Module &module)
+      : isLong(llvm::any_of(module, [](const llvm::Function &function) {
+          return function.getInstructionCount() > kLongKernel;
+        })) {}
+
   bool isEnabled() const override { return true; }
   bool shouldRunPass(llvm::StringRef pass, llvm::StringRef) const override {
-    return pass != "Loop Strength Reduction";
+    return pass != "Loop Strength Reduction" && !(isLong && pass == "slsr");
   }
+
+private:
+  bool isLong;
 };
 
 class Serializer : public NVVM::SerializeGPUModuleBase {
@@ -71,7 +83,8 @@ protected:
     target::runPasses(module, **machine, kPasses, [](llvm::ModulePassManager &passes) {
       passes.addPass(llvm::createModuleToFunctionPassAdaptor(LeaveLoopsPass()));
     });
-    module.getContext().setOptPassGate(keepPlaces);
+    keepPlaces.emplace(module);
+    module.getContext().setOptPassGate(*keepPlaces);
     return success();
   }
 
@@ -88,7 +101,7 @@ protected:
 
 private:
   bool isForeign;
-  KeepPlaces keepPlaces;
+  std::optional<KeepPlaces> keepPlaces;
 };
 
 } // namespace

@@ -171,7 +171,7 @@ Value Distributor::sumRowsByMma(const Fragment &tile, Value acc) {
 
 /// Multiply-adds of a lane that stand in a row, and what they take of others and of memory: of more
 /// ptxas holds more of that than there are registers for, and takes seconds.
-constexpr int64_t kMultiplyAdds = 512, kOperands = 256;
+constexpr int64_t kMultiplyAdds = 512, kOperands = 128;
 
 /// How many of `sums` terms one turn of a loop takes, of a sum of `layout`: whole steps of a
 /// layout, and the same in each turn.
