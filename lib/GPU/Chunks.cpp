@@ -33,6 +33,12 @@ int64_t elfatt::gpu::getChunk(ArrayRef<Value> memrefs) {
 /// Rows that lanes take beside each other.
 constexpr int64_t kGroup = 8;
 
+static bool isInShared(Value memref) {
+  return mg::GPUDialect::hasWorkgroupMemoryAddressSpace(cast<MemRefType>(memref.getType()));
+}
+
+bool elfatt::gpu::isAnyShared(ArrayRef<Value> memrefs) { return llvm::any_of(memrefs, isInShared); }
+
 /// Rows of shared memory whose chunks of 16 bytes go to different banks lie an odd number of
 /// chunks apart: then eight of them meet no conflict across rows, though not along them. Along
 /// rows that nothing lies between there is none either, and a warp takes rows of global memory
@@ -40,17 +46,13 @@ constexpr int64_t kGroup = 8;
 /// odd number of chunks apart eight lanes take two chunks of four.
 ChunkOrder elfatt::gpu::getOrder(ArrayRef<Value> memrefs, int64_t chunk) {
   // What is copied within shared memory meets no sectors.
-  const bool isWithin =
-      memrefs.size() > 1 && llvm::all_of(memrefs, [](Value memref) {
-        return mg::GPUDialect::hasWorkgroupMemoryAddressSpace(cast<MemRefType>(memref.getType()));
-      });
+  const bool isWithin = memrefs.size() > 1 && llvm::all_of(memrefs, isInShared);
   for (Value memref : memrefs) {
     auto type = cast<MemRefType>(memref.getType());
     int64_t bytes = chunk * type.getElementTypeBitWidth() / 8;
     int64_t offset;
     SmallVector<int64_t> strides;
-    if (type.getRank() < 2 || bytes != kPointerAlignment ||
-        !mg::GPUDialect::hasWorkgroupMemoryAddressSpace(type) ||
+    if (type.getRank() < 2 || bytes != kPointerAlignment || !isInShared(memref) ||
         failed(type.getStridesAndOffset(strides, offset)))
       continue;
     int64_t pitch = strides[type.getRank() - 2], columns = type.getShape().back();
@@ -88,10 +90,8 @@ static Value divideUp(OpBuilder &b, Location loc, Value value, int64_t n) {
 /// of a thread lie a constant apart: a divisor of `ahead`, beside which other rows have the rest.
 /// None where that would be more turns than to count places row after row, by more than a fourth
 /// where these are many: then they are a loop, in which each place is a division. Fewer than
-/// `least` would ask for sectors twice. None either where the rows are not known, a loop too, and
-/// the division is a shift: places made anew in each turn take no registers through it. Of rows of
-/// an odd number of chunks some threads rather wait than that parts of neighbouring rows, which
-/// begin at any bank, meet.
+/// `least` would ask for sectors twice. Of rows of an odd number of chunks some threads rather wait
+/// than that parts of neighbouring rows, which begin at any bank, meet.
 static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t least,
                                           std::optional<int64_t> groups, ChunkOrder order) {
   constexpr int64_t kFewTurns = 8, kUsualRows = 64;
@@ -99,8 +99,6 @@ static std::optional<int64_t> chooseWidth(int64_t ahead, int64_t places, int64_t
   const int64_t rows = groups.value_or(isAlongRows ? kUsualRows : kUsualRows / kGroup);
   const int64_t turns = llvm::divideCeil(rows * places, ahead);
   const bool areFew = groups && turns <= kFewTurns;
-  if (!groups && llvm::isPowerOf2_64(places))
-    return std::nullopt;
   const bool keepsRows = isAlongRows && !areFew && least > 1 && places % 2 != 0;
   auto isAllowed = [&](int64_t width) {
     if (ahead % width != 0 || (width < least && width != places && width != ahead))
@@ -173,7 +171,7 @@ SmallVector<Value> ChunkGrid::getIndices(OpBuilder &b, Location loc, Value row,
 /// Emits `body` for each chunk of the extents, spread over the threads of the block. These take
 /// `ahead` places at once, each of a group of rows: chunks, or pairs of them.
 void elfatt::gpu::forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> extents,
-                               int64_t chunk, ChunkOrder order,
+                               int64_t chunk, ChunkOrder order, bool isShared,
                                function_ref<void(OpBuilder &, ValueRange)> body,
                                ThreadNumber number) {
   const int64_t group = order == ChunkOrder::AlongRows ? 1 : kGroup;
@@ -200,7 +198,7 @@ void elfatt::gpu::forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult
   auto [ofPair, inPair] = split(thread, pair);
   auto [place, inGroup] = split(ofPair, group);
 
-  // Every thread makes the same number of turns, so that a short loop unrolls.
+  // Where rows are known every thread makes the same number of turns, so that a short loop unrolls.
   OpBuilder::InsertionGuard guard(b);
   auto forEach = [&](Value count) {
     auto loop = scf::ForOp::create(b, loc, constant(0), count, constant(1));
@@ -217,6 +215,7 @@ void elfatt::gpu::forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult
     inside = inside ? arith::AndIOp::create(b, loc, inside, isBelow).getResult() : isBelow;
   };
   int64_t rowsAtOnce = group;
+  const std::optional<int64_t> rows = getConstantIntValue(grid.rows);
   const std::optional<int64_t> known = getConstantIntValue(places);
   std::optional<int64_t> width;
   if (known && *known > 0)
@@ -225,7 +224,19 @@ void elfatt::gpu::forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult
   if (width) {
     auto [first, at] = *width == ahead ? std::pair(constant(0), place) : split(place, *width);
     rowsAtOnce *= ahead / *width;
-    row = plus(first, forEach(divideUp(b, loc, grid.rows, rowsAtOnce)), ahead / *width);
+    if (rows) {
+      row = plus(first, forEach(divideUp(b, loc, grid.rows, rowsAtOnce)), ahead / *width);
+    } else {
+      // The row itself is counted: no place is made anew, and the bound is the loop's.
+      const Type counter = isShared ? Type(b.getI32Type()) : b.getIndexType();
+      auto cast = [&](Value value, Type type) -> Value {
+        return value.getType() == type ? value : arith::IndexCastUIOp::create(b, loc, type, value);
+      };
+      auto loop = scf::ForOp::create(b, loc, cast(plus(inGroup, first, group), counter),
+                                     cast(grid.rows, counter), cast(constant(rowsAtOnce), counter));
+      b.setInsertionPointToStart(loop.getBody());
+      row = cast(loop.getInductionVar(), b.getIndexType());
+    }
     column = at;
     if (*width != *known)
       column = plus(at, forEach(constant(llvm::divideCeil(*known, *width))), *width);
@@ -240,10 +251,12 @@ void elfatt::gpu::forEachChunk(OpBuilder &b, Location loc, ArrayRef<OpFoldResult
     row = arith::DivUIOp::create(b, loc, position, places);
     column = arith::RemUIOp::create(b, loc, position, places);
   }
-  row = plus(inGroup, row, group);
+  // Else the loop has the row itself, and stops where rows end.
+  const bool isPlace = rows || !width;
+  if (isPlace)
+    row = plus(inGroup, row, group);
   column = plus(inPair, column, pair);
-  std::optional<int64_t> rows = getConstantIntValue(grid.rows);
-  if (rowsAtOnce != 1 && (!rows || *rows % rowsAtOnce != 0))
+  if (isPlace && rowsAtOnce != 1 && (!rows || *rows % rowsAtOnce != 0))
     requireBelow(row, grid.rows);
   if (inside) {
     auto branch = scf::IfOp::create(b, loc, inside, /*withElseRegion=*/false);

@@ -24,10 +24,14 @@ ChunkOrder getOrder(mlir::ArrayRef<mlir::Value> memrefs, int64_t chunk);
 /// knows that together they are the same.
 enum class ThreadNumber { Known, OfLane };
 
-/// Emits `body` for each chunk of the extents, spread over the threads of the block.
+/// Whether one of them lies in shared memory, whose rows 32 bits count.
+bool isAnyShared(mlir::ArrayRef<mlir::Value> memrefs);
+
+/// Emits `body` for each chunk of the extents, of a memref in shared memory where `isShared`,
+/// spread over the threads of the block.
 void forEachChunk(mlir::OpBuilder &b, mlir::Location loc,
                   mlir::ArrayRef<mlir::OpFoldResult> extents, int64_t chunk, ChunkOrder order,
-                  mlir::function_ref<void(mlir::OpBuilder &, mlir::ValueRange)> body,
+                  bool isShared, mlir::function_ref<void(mlir::OpBuilder &, mlir::ValueRange)> body,
                   ThreadNumber number = ThreadNumber::Known);
 
 } // namespace elfatt::gpu

@@ -80,7 +80,7 @@ LogicalResult distribute(linalg::FillOp op, const target::Chip &) {
   if (chunk > 1)
     value = vector::BroadcastOp::create(b, loc, VectorType::get(chunk, element), value);
   forEachChunk(
-      b, loc, memref::getMixedSizes(b, loc, out), chunk, getOrder({out}, chunk),
+      b, loc, memref::getMixedSizes(b, loc, out), chunk, getOrder({out}, chunk), isAnyShared({out}),
       [&](OpBuilder &inner, ValueRange indices) { store(inner, loc, value, out, indices, chunk); });
   op.erase();
   return success();
@@ -136,6 +136,7 @@ LogicalResult distributeCopy(linalg::LinalgOp op, Value in, Value out, const tar
   const ThreadNumber number = leaves ? ThreadNumber::OfLane : ThreadNumber::Known;
   forEachChunk(
       b, loc, memref::getMixedSizes(b, loc, shaped), chunk, getOrder({in, out}, chunk),
+      isAnyShared({in, out}),
       [&](OpBuilder &inner, ValueRange indices) {
         auto to = cast<MemRefType>(out.getType());
         if (async) {
@@ -226,7 +227,7 @@ LogicalResult distribute(linalg::GenericOp op, const target::Chip &chip) {
   const int64_t chunk = computesVectors(op) ? getChunk(operands) : 1;
   forEachChunk(
       b, loc, extents, chunk, chunk == 1 ? ChunkOrder::AlongRows : getOrder(operands, chunk),
-      [&](OpBuilder &inner, ValueRange indices) {
+      /*isShared=*/false, [&](OpBuilder &inner, ValueRange indices) {
         auto indicesOf = [&](OpOperand &operand) {
           return llvm::map_to_vector(op.getMatchingIndexingMap(&operand).getResults(),
                                      [&](AffineExpr expr) -> Value {

@@ -42,8 +42,8 @@ gpu.module @kernels {
   // A dynamic extent is read from the buffer.
   // CHECK-LABEL: gpu.func @dynamic_fill
   // CHECK: memref.dim
-  // CHECK: arith.muli
-  // CHECK: vector.store {{.*}} vector<4xf32>
+  // CHECK: scf.for %[[ROW:.*]] = %{{.*}} to %{{.*}} step
+  // CHECK: vector.store {{.*}}[%[[ROW]], %{{.*}}] {{.*}} vector<4xf32>
   gpu.func @dynamic_fill(%a: memref<?x4xf32>) kernel {
     %zero = arith.constant 0.0 : f32
     linalg.fill ins(%zero : f32) outs(%a : memref<?x4xf32>)
@@ -146,18 +146,24 @@ gpu.module @kernels {
     gpu.return
   }
 
-  // Of rows whose number is not known each turn of the loop makes its place anew, by a shift.
+  // Where the number of rows is not known the loop counts them: from a thread's first in steps of as
+  // many as all threads take, in 32 bits where one side is shared memory.
   // CHECK-LABEL: gpu.func @rows_of_no_known_number
-  // CHECK: %[[PLACE:.*]] = gpu.thread_id
-  // CHECK: scf.for
-  // CHECK: %[[POSITION:.*]] = arith.addi %{{.*}}, %[[PLACE]]
-  // CHECK: arith.divui %[[POSITION]], %[[FOUR:c4.*]] : index
-  // CHECK: arith.remui %[[POSITION]], %[[FOUR]] : index
-  gpu.func @rows_of_no_known_number(%a: memref<?x32xf16>) workgroup(%s: memref<64x32xf16, 3>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+  // CHECK: %[[THREAD:.*]] = gpu.thread_id
+  // CHECK: %[[FIRST:.*]] = arith.divui %[[THREAD]], %[[FOUR:c4.*]] : index
+  // CHECK: %[[AT:.*]] = arith.remui %[[THREAD]], %[[FOUR]] : index
+  // CHECK: %[[FROM:.*]] = arith.index_castui %{{.*}} : index to i32
+  // CHECK: %[[TO:.*]] = arith.index_castui %{{.*}} : index to i32
+  // CHECK: %[[STEP:.*]] = arith.index_castui %c16{{.*}} : index to i32
+  // CHECK: scf.for %[[COUNTED:.*]] = %[[FROM]] to %[[TO]] step %[[STEP]] : i32
+  // CHECK: %[[ROW:.*]] = arith.index_castui %[[COUNTED]] : i32 to index
+  // CHECK-NOT: scf.if
+  // CHECK: vector.load %{{.*}}[%[[ROW]], %{{.*}}]
+  gpu.func @rows_of_no_known_number(%a: memref<?x32xf16>) workgroup(%s: memref<64x32xf16, #gpu.address_space<workgroup>>) kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
     %c0 = arith.constant 0 : index
     %n = memref.dim %a, %c0 : memref<?x32xf16>
-    %first = memref.subview %s[0, 0] [%n, 32] [1, 1] : memref<64x32xf16, 3> to memref<?x32xf16, strided<[32, 1]>, 3>
-    linalg.copy ins(%a : memref<?x32xf16>) outs(%first : memref<?x32xf16, strided<[32, 1]>, 3>)
+    %first = memref.subview %s[0, 0] [%n, 32] [1, 1] : memref<64x32xf16, #gpu.address_space<workgroup>> to memref<?x32xf16, strided<[32, 1]>, #gpu.address_space<workgroup>>
+    linalg.copy ins(%a : memref<?x32xf16>) outs(%first : memref<?x32xf16, strided<[32, 1]>, #gpu.address_space<workgroup>>)
     gpu.return
   }
 
