@@ -22,10 +22,9 @@ struct Convolution {
   SmallVector<unsigned> patchDims;
 };
 
-/// A convolution whose loops are all static; none of its dims is a group.
+/// A convolution none of whose dims is a group.
 FailureOr<Convolution> matchConvolution(linalg::LinalgOp op) {
-  if (!isa<linalg::Conv2DNchwFchwOp, linalg::Conv2DNhwcHwcfOp>(op) ||
-      !op.hasPureTensorSemantics() || ShapedType::isDynamicShape(op.getStaticLoopRanges()))
+  if (!isa<linalg::Conv2DNchwFchwOp, linalg::Conv2DNhwcHwcfOp>(op) || !op.hasPureTensorSemantics())
     return failure();
   for (Value operand : op->getOperands())
     if (!getElementTypeOrSelf(operand).isF32())
@@ -39,16 +38,25 @@ FailureOr<Convolution> matchConvolution(linalg::LinalgOp op) {
   return convolution;
 }
 
+/// Of a loop dim, which the result has or the filter.
+OpFoldResult getExtent(OpBuilder &b, linalg::LinalgOp op, unsigned dim) {
+  AffineExpr expr = b.getAffineDimExpr(dim);
+  for (unsigned operand : {2, 1})
+    if (auto position = op.getIndexingMapsArray()[operand].getResultPosition(expr))
+      return tensor::getMixedSize(b, op.getLoc(), op->getOperand(operand), *position);
+  llvm_unreachable("a patch's dim is of the result or the filter");
+}
+
 /// patches[..] = in[..]: every element at each place where the filter meets it.
 Value gatherPatches(IRRewriter &rewriter, const Convolution &convolution) {
   linalg::LinalgOp op = convolution.op;
   MLIRContext *context = rewriter.getContext();
   AffineMap in = op.getIndexingMapsArray()[0];
   unsigned rank = convolution.patchDims.size();
-  SmallVector<int64_t> shape, ranges = op.getStaticLoopRanges();
+  SmallVector<OpFoldResult> shape;
   SmallVector<AffineExpr> toPatch(in.getNumDims(), getAffineConstantExpr(0, context));
   for (auto [i, dim] : llvm::enumerate(convolution.patchDims)) {
-    shape.push_back(ranges[dim]);
+    shape.push_back(getExtent(rewriter, op, dim));
     toPatch[dim] = getAffineDimExpr(i, context);
   }
   AffineMap source = in.replaceDimsAndSymbols(toPatch, {}, rank, 0);

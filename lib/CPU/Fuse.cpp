@@ -28,6 +28,14 @@ bool isDataMovement(linalg::LinalgOp op) {
   return yielded && yielded.getArgNumber() < op.getNumDpsInputs() && op.getNumDpsInits() == 1;
 }
 
+/// Whether the op moves whole dims: a product that reads its input instead is one still, where one
+/// that gathers patches is none.
+bool movesDims(linalg::LinalgOp op) {
+  return isDataMovement(op) && llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) {
+           return map.isProjectedPermutation();
+         });
+}
+
 /// Whether the body is cheap enough to be computed again at each use.
 bool isCheap(linalg::LinalgOp op) {
   return llvm::all_of(op.getBlock()->without_terminator(), [](Operation &inner) {
@@ -36,14 +44,14 @@ bool isCheap(linalg::LinalgOp op) {
 }
 
 /// What is fused into its consumer: elementwise ops into elementwise ones and
-/// reductions; into products only data movement, which leaves them products.
+/// reductions; into products only what leaves them products.
 bool shouldFuse(OpOperand *operand) {
   auto producer = operand->get().getDefiningOp<linalg::LinalgOp>();
   auto consumer = dyn_cast<linalg::LinalgOp>(operand->getOwner());
   if (!producer || !consumer)
     return false;
   if (linalg::isaContractionOpInterface(consumer))
-    return isDataMovement(producer);
+    return movesDims(producer);
   bool oneUse = producer->hasOneUse();
   bool reduces = consumer.getNumReductionLoops() > 0;
   // What each output element of a reduction reads again and again is made

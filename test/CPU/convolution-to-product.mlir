@@ -16,13 +16,15 @@ func.func @patch_embedding(%x: tensor<2x3x8x8xf32>, %w: tensor<5x3x4x4xf32>,
   return %0 : tensor<2x5x2x2xf32>
 }
 
-// CHECK-LABEL: func @dynamic_stays
-// CHECK: linalg.conv_2d_nchw_fchw
-func.func @dynamic_stays(%x: tensor<?x3x8x8xf32>, %w: tensor<5x3x4x4xf32>,
-                         %c: tensor<?x5x2x2xf32>) -> tensor<?x5x2x2xf32> {
+// CHECK-LABEL: func @open_sizes
+// CHECK: %[[PATCHES:.*]] = linalg.generic {indexing_maps = [#[[GATHER]], {{.*}}} ins(%arg0
+// CHECK-SAME: outs({{.*}} : tensor<?x?x2x3x4x4xf32>)
+// CHECK: linalg.generic {{.*}} ins(%[[PATCHES]], %arg1 :
+func.func @open_sizes(%x: tensor<?x3x?x8xf32>, %w: tensor<5x3x4x4xf32>,
+                      %c: tensor<?x5x?x2xf32>) -> tensor<?x5x?x2xf32> {
   %0 = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>,
                                  strides = dense<4> : vector<2xi64>}
-    ins(%x, %w : tensor<?x3x8x8xf32>, tensor<5x3x4x4xf32>)
-    outs(%c : tensor<?x5x2x2xf32>) -> tensor<?x5x2x2xf32>
-  return %0 : tensor<?x5x2x2xf32>
+    ins(%x, %w : tensor<?x3x?x8xf32>, tensor<5x3x4x4xf32>)
+    outs(%c : tensor<?x5x?x2xf32>) -> tensor<?x5x?x2xf32>
+  return %0 : tensor<?x5x?x2xf32>
 }

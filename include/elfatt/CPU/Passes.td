@@ -284,8 +284,8 @@ def ConvolutionToProductPass : Pass<"elfatt-cpu-convolution-to-product"> {
     the patches that the filter meets (im2col) and a matrix product, which the
     dense library makes. A patch embedding is such a convolution.
 
-    - Preconditions: tensors of static shape; others are left.
-    - Postconditions: none of these convolutions on static f32 tensors is left.
+    - Preconditions: tensors, of any shape.
+    - Postconditions: none of these convolutions on f32 tensors is left.
     - Changes numerics: the order of sums.
   }];
   let statistics = [Statistic<"numRewritten", "rewritten", "Convolutions rewritten">];
@@ -297,8 +297,8 @@ def FusePass : Pass<"elfatt-cpu-fuse"> {
   let summary = "Fuse elementwise ops and data movement around products and reductions";
   let description = [{
     Elementwise ops fuse into the elementwise ops and reductions that use them.
-    Transposes and broadcasts fuse into products as well: they become strides of
-    the operand.
+    What moves whole dims, such as a transpose, fuses into products as well: it becomes
+    strides of the operand. Patches of a convolution are gathered before its product.
 
     - Preconditions: linalg on tensors.
     - Postconditions: products are still products.
