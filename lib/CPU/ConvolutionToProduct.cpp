@@ -17,9 +17,10 @@ namespace {
 ///     in[b, c, y * sy + i * dy, x * sx + j * dx] * filter[f, c, i, j]
 /// with the dims of in, filter and out in any order: their maps say which.
 struct Convolution {
-  linalg::LinalgOp op;
-  /// Loop dims: those of the patches, parallel ones first, then c, i, j.
-  SmallVector<unsigned> patchDims;
+  Location loc;
+  Value in, filter, out;
+  AffineMap inMap, filterMap, outMap;
+  SmallVector<utils::IteratorType> iterators;
 };
 
 /// A convolution none of whose dims is a group.
@@ -29,61 +30,120 @@ FailureOr<Convolution> matchConvolution(linalg::LinalgOp op) {
   for (Value operand : op->getOperands())
     if (!getElementTypeOrSelf(operand).isF32())
       return failure();
-  Convolution convolution{op, {}};
-  AffineMap in = op.getIndexingMapsArray()[0];
-  for (auto kind : {utils::IteratorType::parallel, utils::IteratorType::reduction})
-    for (auto [dim, type] : llvm::enumerate(op.getIteratorTypesArray()))
-      if (type == kind && in.isFunctionOfDim(dim))
-        convolution.patchDims.push_back(dim);
-  return convolution;
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  return Convolution{op.getLoc(), op->getOperand(0), op->getOperand(1), op->getOperand(2),
+                     maps[0],     maps[1],           maps[2],           op.getIteratorTypesArray()};
+}
+
+/// A filter of one pixel without that pixel's dims.
+void dropPixelOfFilter(OpBuilder &b, Convolution &convolution) {
+  auto type = cast<RankedTensorType>(convolution.filter.getType());
+  const bool channelsLast = isa<AffineDimExpr>(convolution.inMap.getResults().back());
+  const int64_t first = channelsLast ? 0 : 2;
+  if (type.getDimSize(first) != 1 || type.getDimSize(first + 1) != 1)
+    return;
+  SmallVector<ReassociationIndices> groups = {{0}, {1, 2, 3}};
+  if (channelsLast)
+    groups = {{0, 1, 2}, {3}};
+  convolution.filter =
+      tensor::CollapseShapeOp::create(b, convolution.loc, convolution.filter, groups);
+  SmallVector<AffineExpr> places;
+  SmallVector<utils::IteratorType> iterators;
+  unsigned numDims = 0;
+  for (unsigned dim = 0; dim < convolution.iterators.size(); ++dim) {
+    auto position = convolution.filterMap.getResultPosition(b.getAffineDimExpr(dim));
+    if (position == first || position == first + 1) {
+      places.push_back(b.getAffineConstantExpr(0));
+      continue;
+    }
+    places.push_back(b.getAffineDimExpr(numDims++));
+    iterators.push_back(convolution.iterators[dim]);
+  }
+  convolution.iterators = iterators;
+  convolution.filterMap = convolution.filterMap.dropResults({first, first + 1});
+  for (AffineMap *map : {&convolution.inMap, &convolution.filterMap, &convolution.outMap})
+    *map = simplifyAffineMap(map->replaceDimsAndSymbols(places, {}, numDims, 0));
 }
 
 /// Of a loop dim, which the result has or the filter.
-OpFoldResult getExtent(OpBuilder &b, linalg::LinalgOp op, unsigned dim) {
+OpFoldResult getExtent(OpBuilder &b, const Convolution &convolution, unsigned dim) {
   AffineExpr expr = b.getAffineDimExpr(dim);
-  for (unsigned operand : {2, 1})
-    if (auto position = op.getIndexingMapsArray()[operand].getResultPosition(expr))
-      return tensor::getMixedSize(b, op.getLoc(), op->getOperand(operand), *position);
-  llvm_unreachable("a patch's dim is of the result or the filter");
+  if (auto position = convolution.outMap.getResultPosition(expr))
+    return tensor::getMixedSize(b, convolution.loc, convolution.out, *position);
+  return tensor::getMixedSize(b, convolution.loc, convolution.filter,
+                              *convolution.filterMap.getResultPosition(expr));
+}
+
+/// What one step of `dim` adds to `expr`, which is linear in it.
+int64_t getStep(AffineExpr expr, unsigned dim, unsigned numDims) {
+  SmallVector<AffineExpr> one(numDims, getAffineConstantExpr(0, expr.getContext()));
+  one[dim] = getAffineConstantExpr(1, expr.getContext());
+  return cast<AffineConstantExpr>(expr.replaceDims(one)).getValue();
+}
+
+/// The dims of patches as they lie in memory, so that what is copied lies side by side in both.
+/// Where channels are last, they do. Else rows of patches do that the filter takes by its own
+/// width, and of others the image's rows, which are longer.
+SmallVector<unsigned> orderPatches(OpBuilder &b, const Convolution &convolution) {
+  SmallVector<unsigned> whole, pixels, sums;
+  AffineExpr last = convolution.inMap.getResults().back();
+  int64_t step = 1;
+  std::optional<int64_t> width;
+  for (unsigned dim = 0; dim < convolution.iterators.size(); ++dim) {
+    if (!convolution.inMap.isFunctionOfDim(dim))
+      continue;
+    if (convolution.iterators[dim] == utils::IteratorType::reduction) {
+      sums.push_back(dim);
+      if (last.isFunctionOfDim(dim))
+        width = getConstantIntValue(getExtent(b, convolution, dim));
+      continue;
+    }
+    (convolution.inMap.getResultPosition(b.getAffineDimExpr(dim)) ? whole : pixels).push_back(dim);
+    if (last.isFunctionOfDim(dim))
+      step = getStep(last, dim, convolution.iterators.size());
+  }
+  const bool sumsLast = isa<AffineDimExpr>(last) || (step > 1 && step == width);
+  SmallVector<unsigned> order = whole;
+  llvm::append_range(order, sumsLast ? pixels : sums);
+  llvm::append_range(order, sumsLast ? sums : pixels);
+  return order;
 }
 
 /// patches[..] = in[..]: every element at each place where the filter meets it.
-Value gatherPatches(IRRewriter &rewriter, const Convolution &convolution) {
-  linalg::LinalgOp op = convolution.op;
+void gatherPatches(IRRewriter &rewriter, Convolution &convolution) {
   MLIRContext *context = rewriter.getContext();
-  AffineMap in = op.getIndexingMapsArray()[0];
-  unsigned rank = convolution.patchDims.size();
+  const unsigned numDims = convolution.iterators.size();
+  SmallVector<unsigned> order = orderPatches(rewriter, convolution);
   SmallVector<OpFoldResult> shape;
-  SmallVector<AffineExpr> toPatch(in.getNumDims(), getAffineConstantExpr(0, context));
-  for (auto [i, dim] : llvm::enumerate(convolution.patchDims)) {
-    shape.push_back(getExtent(rewriter, op, dim));
+  SmallVector<AffineExpr> toPatch(numDims, getAffineConstantExpr(0, context)), patch;
+  for (auto [i, dim] : llvm::enumerate(order)) {
+    shape.push_back(getExtent(rewriter, convolution, dim));
     toPatch[dim] = getAffineDimExpr(i, context);
+    patch.push_back(getAffineDimExpr(dim, context));
   }
-  AffineMap source = in.replaceDimsAndSymbols(toPatch, {}, rank, 0);
-  Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), shape, rewriter.getF32Type());
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  auto gather =
-      linalg::GenericOp::create(rewriter, op.getLoc(), empty.getType(), op.getDpsInputs()[0], empty,
-                                ArrayRef<AffineMap>{source, rewriter.getMultiDimIdentityMap(rank)},
-                                iterators, [](OpBuilder &b, Location loc, ValueRange args) {
-                                  linalg::YieldOp::create(b, loc, args[0]);
-                                });
-  return gather.getResult(0);
+  AffineMap source = convolution.inMap.replaceDimsAndSymbols(toPatch, {}, order.size(), 0);
+  Value empty = tensor::EmptyOp::create(rewriter, convolution.loc, shape, rewriter.getF32Type());
+  SmallVector<utils::IteratorType> iterators(order.size(), utils::IteratorType::parallel);
+  auto gather = linalg::GenericOp::create(
+      rewriter, convolution.loc, empty.getType(), convolution.in, empty,
+      ArrayRef<AffineMap>{source, rewriter.getMultiDimIdentityMap(order.size())}, iterators,
+      [](OpBuilder &b, Location loc, ValueRange args) {
+        linalg::YieldOp::create(b, loc, args[0]);
+      });
+  convolution.in = gather.getResult(0);
+  convolution.inMap = AffineMap::get(numDims, 0, patch, context);
 }
 
-void rewriteConvolution(IRRewriter &rewriter, const Convolution &convolution) {
-  linalg::LinalgOp op = convolution.op;
+void rewriteConvolution(IRRewriter &rewriter, linalg::LinalgOp op, Convolution convolution) {
   rewriter.setInsertionPoint(op);
-  Value patches = gatherPatches(rewriter, convolution);
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  SmallVector<AffineExpr> patchDims;
-  for (unsigned dim : convolution.patchDims)
-    patchDims.push_back(rewriter.getAffineDimExpr(dim));
-  maps[0] = AffineMap::get(maps[0].getNumDims(), 0, patchDims, rewriter.getContext());
+  dropPixelOfFilter(rewriter, convolution);
+  if (!convolution.inMap.isProjectedPermutation())
+    gatherPatches(rewriter, convolution);
   auto product = linalg::GenericOp::create(
-      rewriter, op.getLoc(), op->getResultTypes(), ValueRange{patches, op.getDpsInputs()[1]},
-      op.getDpsInits(), maps, op.getIteratorTypesArray(),
-      [](OpBuilder &b, Location loc, ValueRange args) {
+      rewriter, convolution.loc, op->getResultTypes(),
+      ValueRange{convolution.in, convolution.filter}, convolution.out,
+      ArrayRef<AffineMap>{convolution.inMap, convolution.filterMap, convolution.outMap},
+      convolution.iterators, [](OpBuilder &b, Location loc, ValueRange args) {
         Value product = arith::MulFOp::create(b, loc, args[0], args[1]);
         linalg::YieldOp::create(b, loc,
                                 arith::AddFOp::create(b, loc, args[2], product).getResult());
@@ -100,7 +160,7 @@ struct ConvolutionToProduct : impl::ConvolutionToProductPassBase<ConvolutionToPr
       FailureOr<Convolution> convolution = matchConvolution(op);
       if (failed(convolution))
         return;
-      rewriteConvolution(rewriter, *convolution);
+      rewriteConvolution(rewriter, op, std::move(*convolution));
       ++numRewritten;
     });
   }

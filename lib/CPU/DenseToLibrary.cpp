@@ -58,6 +58,9 @@ FailureOr<Product> matchProduct(linalg::LinalgOp op) {
   FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(op);
   if (failed(dims) || dims->k.empty() || (dims->m.empty() && dims->n.empty()))
     return failure();
+  // A dim that one operand alone has, and is summed over, is no dim of a product.
+  if (dims->batch.size() + dims->m.size() + dims->n.size() + dims->k.size() != op.getNumLoops())
+    return failure();
   return Product{dims->batch, dims->m, dims->n, dims->k};
 }
 

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
@@ -19,6 +20,9 @@ namespace elfatt::cpu {
 #include "elfatt/CPU/Passes.h.inc"
 
 namespace {
+
+/// Turns of a window that stand in a row: 7 x 7 and a few more.
+constexpr int64_t kMostTurns = 64;
 
 /// A linalg op on buffers as a loop nest: some outer parallel dims in one
 /// scf.forall, then the rest of the parallel dims, then the reductions.
@@ -40,7 +44,10 @@ public:
       openForall(ArrayRef(parallel).take_front(outer));
     for (unsigned dim : ArrayRef(parallel).drop_front(outer))
       openFor(dim);
-    buildReduction(loadCarried());
+    if (isWindow())
+      buildWindow(loadCarried());
+    else
+      buildReduction(loadCarried());
     op.erase();
   }
 
@@ -172,6 +179,43 @@ private:
     }
     for (auto [value, init] : llvm::zip_equal(yielded, carried))
       store(value, *init);
+  }
+
+  /// Whether the reduction is over a small window that moves along the fastest dim, as in a
+  /// depthwise convolution: what depends on that dim lies side by side along it.
+  bool isWindow() {
+    if (reductions.empty() || parallel.empty())
+      return false;
+    int64_t turns = 1;
+    for (unsigned dim : reductions) {
+      std::optional<int64_t> size = getConstantIntValue(sizes[dim]);
+      if (!size || *size == 0 || *size > kMostTurns / turns)
+        return false;
+      turns *= *size;
+    }
+    unsigned fastest = parallel.back();
+    return llvm::all_of(op->getOpOperands(), [&](OpOperand &operand) {
+      AffineMap map = op.getMatchingIndexingMap(&operand);
+      if (op.isDpsInit(&operand) && !isCarried(operand))
+        return false;
+      return !map.isFunctionOfDim(fastest) ||
+             map.getResult(map.getNumResults() - 1).isFunctionOfDim(fastest);
+    });
+  }
+
+  /// The window's turns in a row, so that the innermost loop is the one that becomes vectors:
+  /// loops of three turns would each end in a horizontal sum.
+  void buildWindow(SmallVector<Value> state) {
+    SmallVector<int64_t> shape;
+    for (unsigned dim : reductions)
+      shape.push_back(*getConstantIntValue(sizes[dim]));
+    for (SmallVector<int64_t> place : StaticTileOffsetRange(shape, SmallVector(shape.size(), 1l))) {
+      for (auto [dim, index] : llvm::zip_equal(reductions, place))
+        ivs[dim] = arith::ConstantIndexOp::create(b, loc, index);
+      state = buildBody(state);
+    }
+    for (auto [value, init] : llvm::zip_equal(state, op.getDpsInitsMutable()))
+      store(value, init);
   }
 
   /// The scalar body; `state` stands for the outputs that are carried.

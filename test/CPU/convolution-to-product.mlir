@@ -28,3 +28,42 @@ func.func @open_sizes(%x: tensor<?x3x?x8xf32>, %w: tensor<5x3x4x4xf32>,
     outs(%c : tensor<?x5x?x2xf32>) -> tensor<?x5x?x2xf32>
   return %0 : tensor<?x5x?x2xf32>
 }
+
+// Patches that overlap have the image's rows side by side.
+// CHECK-LABEL: func @overlapping_patches
+// CHECK: %[[PATCHES:.*]] = linalg.generic {{.*}} ins(%arg0
+// CHECK-SAME: outs({{.*}} : tensor<2x3x3x3x6x6xf32>)
+// CHECK: linalg.generic {{.*}} ins(%[[PATCHES]], %arg1 : tensor<2x3x3x3x6x6xf32>, tensor<5x3x3x3xf32>)
+func.func @overlapping_patches(%x: tensor<2x3x8x8xf32>, %w: tensor<5x3x3x3xf32>,
+                               %c: tensor<2x5x6x6xf32>) -> tensor<2x5x6x6xf32> {
+  %0 = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>,
+                                 strides = dense<1> : vector<2xi64>}
+    ins(%x, %w : tensor<2x3x8x8xf32>, tensor<5x3x3x3xf32>)
+    outs(%c : tensor<2x5x6x6xf32>) -> tensor<2x5x6x6xf32>
+  return %0 : tensor<2x5x6x6xf32>
+}
+
+// CHECK-LABEL: func @filter_of_one_pixel
+// CHECK: %[[FILTER:.*]] = tensor.collapse_shape %arg1 {{\[\[}}0], [1, 2, 3]] :
+// CHECK: linalg.generic {{.*}} ins(%arg0, %[[FILTER]] : tensor<2x3x8x8xf32>, tensor<5x3xf32>)
+func.func @filter_of_one_pixel(%x: tensor<2x3x8x8xf32>, %w: tensor<5x3x1x1xf32>,
+                               %c: tensor<2x5x8x8xf32>) -> tensor<2x5x8x8xf32> {
+  %0 = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>,
+                                 strides = dense<1> : vector<2xi64>}
+    ins(%x, %w : tensor<2x3x8x8xf32>, tensor<5x3x1x1xf32>)
+    outs(%c : tensor<2x5x8x8xf32>) -> tensor<2x5x8x8xf32>
+  return %0 : tensor<2x5x8x8xf32>
+}
+
+// CHECK-LABEL: func @filter_of_one_pixel_channels_last
+// CHECK: %[[FILTER:.*]] = tensor.collapse_shape %arg1 {{\[\[}}0, 1, 2], [3]] :
+// CHECK: %[[PIXELS:.*]] = linalg.generic {{.*}} ins(%arg0 {{.*}} outs({{.*}} : tensor<2x4x4x3xf32>)
+// CHECK: linalg.generic {{.*}} ins(%[[PIXELS]], %[[FILTER]] : tensor<2x4x4x3xf32>, tensor<3x5xf32>)
+func.func @filter_of_one_pixel_channels_last(%x: tensor<2x8x8x3xf32>, %w: tensor<1x1x3x5xf32>,
+                                             %c: tensor<2x4x4x5xf32>) -> tensor<2x4x4x5xf32> {
+  %0 = linalg.conv_2d_nhwc_hwcf {dilations = dense<1> : vector<2xi64>,
+                                 strides = dense<2> : vector<2xi64>}
+    ins(%x, %w : tensor<2x8x8x3xf32>, tensor<1x1x3x5xf32>)
+    outs(%c : tensor<2x4x4x5xf32>) -> tensor<2x4x4x5xf32>
+  return %0 : tensor<2x4x4x5xf32>
+}

@@ -82,3 +82,22 @@ func.func @f64_stays(%a: memref<4x8xf64>, %b: memref<8x16xf64>, %c: memref<4x16x
   linalg.matmul ins(%a, %b : memref<4x8xf64>, memref<8x16xf64>) outs(%c : memref<4x16xf64>)
   return
 }
+
+// What is summed over one operand alone is no part of a product.
+// CHECK-LABEL: func @sum_of_one_operand_stays
+// CHECK-NOT: elfatt_sgemm
+// CHECK: linalg.generic
+func.func @sum_of_one_operand_stays(%a: memref<4x5x3xf32>, %b: memref<5x6xf32>,
+                                    %c: memref<4x6xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(m, n, k, l) -> (m, k, l)>,
+                                   affine_map<(m, n, k, l) -> (k, n)>,
+                                   affine_map<(m, n, k, l) -> (m, n)>],
+                  iterator_types = ["parallel", "parallel", "reduction", "reduction"]}
+      ins(%a, %b : memref<4x5x3xf32>, memref<5x6xf32>) outs(%c : memref<4x6xf32>) {
+  ^bb0(%x: f32, %y: f32, %out: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %out, %p : f32
+    linalg.yield %s : f32
+  }
+  return
+}

@@ -108,3 +108,34 @@ func.func @sum_beside_what_is_summed(%x: memref<4x8xf32>, %y: memref<4x8xf32>, %
   }
   return
 }
+
+// A window's turns stand in a row: the loop along the image's rows is the innermost one.
+// CHECK-LABEL: func @depthwise_convolution
+// CHECK: scf.forall
+// CHECK: scf.for
+// CHECK-NOT: scf.for
+// CHECK: memref.load %arg2
+// CHECK-COUNT-9: arith.mulf
+// CHECK: memref.store
+func.func @depthwise_convolution(%x: memref<2x64x10x34xf32>, %w: memref<64x3x3xf32>,
+                                 %y: memref<2x64x8x32xf32>) {
+  linalg.depthwise_conv_2d_nchw_chw {dilations = dense<1> : vector<2xi64>,
+                                     strides = dense<1> : vector<2xi64>}
+    ins(%x, %w : memref<2x64x10x34xf32>, memref<64x3x3xf32>)
+    outs(%y : memref<2x64x8x32xf32>)
+  return
+}
+
+// What is summed lies side by side: there the sum is the loop that becomes vectors.
+// CHECK-LABEL: func @short_rows
+// CHECK: scf.for {{.*}} iter_args
+func.func @short_rows(%x: memref<64x16xf32>, %s: memref<64xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>],
+                  iterator_types = ["parallel", "reduction"]}
+      ins(%x : memref<64x16xf32>) outs(%s : memref<64xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %c = arith.addf %a, %b : f32
+    linalg.yield %c : f32
+  }
+  return
+}
