@@ -46,6 +46,7 @@ void buildBuffers(OpPassManager &pm) {
 void buildVector(OpPassManager &pm, const tile::MachineLimits &limits) {
   buildTileToVector(pm, limits);
   auto &function = pm.nest<func::FuncOp>();
+  function.addPass(cpu::createTileTranspositionsPass({limits.vectorBits}));
   function.addPass(cpu::createLowerStagingPass({limits.vectorBits}));
   function.addPass(cpu::createLowerTilesPass({limits.vectorBits, limits.vectorRegisters}));
   // Almost half of what tiles leave are constants; canonicalizers visit each.

@@ -20,6 +20,41 @@ def ChannelsLastPass : Pass<"elfatt-cpu-channels-last"> {
   let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def TileTranspositionsPass : Pass<"elfatt-cpu-tile-transpositions"> {
+  let summary = "Make transpositions blocks that fit registers";
+  let description = [{
+    What moves a large buffer so that other elements lie side by side becomes an
+    `scf.forall` over blocks of as many lines as a register has lanes, which
+    `elfatt-cpu-lower-staging` transposes in registers. An element at a time, each would be
+    a line of the cache.
+
+    - Preconditions: bufferized code.
+    - Postconditions: no transposition of 32-bit elements of known sizes, from 4096 elements
+      on, is left outside of an `scf.forall`.
+    - Changes numerics: no.
+
+    Before:
+    ```mlir
+    linalg.transpose ins(%x : memref<3136x256xf32>) outs(%y : memref<256x3136xf32>)
+        permutation = [1, 0]
+    ```
+    After:
+    ```mlir
+    scf.forall (%block) in (196) {
+      %row = affine.apply affine_map<(d0) -> (d0 * 16)>(%block)
+      %from = memref.subview %x[%row, 0] [16, 256] [1, 1]
+      %to = memref.subview %y[0, %row] [256, 16] [1, 1]
+      linalg.transpose ins(%from) outs(%to) permutation = [1, 0]
+    }
+    ```
+  }];
+  let options = [Option<"vectorBits", "vector-bits", "int64_t", "512",
+                        "Width of a vector register in bits: 128, 256 or 512">];
+  let dependentDialects = ["mlir::affine::AffineDialect", "mlir::linalg::LinalgDialect",
+                           "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numTiled", "num-tiled", "Number of transpositions tiled">];
+}
+
 def LowerStagingPass : Pass<"elfatt-cpu-lower-staging"> {
   let summary = "Lower copies into and out of scratch to loops over rows";
   let description = [{
