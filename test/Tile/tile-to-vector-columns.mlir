@@ -62,3 +62,19 @@ func.func @merge(%acc: memref<8x1x32x32xf32>, %max: memref<8x1x32xf32>, %sum: me
     outs(%o : memref<1x32x32xf32>)
   return
 }
+
+// Warps that share the tokens of a context leave their states in scratch, where one is read at a time.
+// CHECK-LABEL: func.func @parts_of_a_context
+// CHECK:         scf.forall (%{{.*}}) in (2)
+// CHECK:           vector.transfer_read {{.*}} : memref<256x24xf32, {{.*}}>, vector<16x24xf32>
+// CHECK:           %[[JOINED:.*]]:3 = scf.for {{.*}} = %c32 to %c256 step %c32 iter_args
+// CHECK:             vector.transfer_read {{.*}} : memref<256x24xf32, {{.*}}>, vector<16x24xf32>
+// CHECK-NOT:         vector.transfer_read {{.*}} : memref<256x24xf32
+// CHECK:             scf.yield
+// CHECK:           arith.mulf %[[JOINED]]#0
+func.func @parts_of_a_context(%k: memref<512x24xf16>, %v: memref<512x24xf16>, %c: memref<24x24xf32>) {
+  attention.context indexing_maps = [
+      affine_map<(j, d, e) -> (j, d)>, affine_map<(j, d, e) -> (j, e)>, affine_map<(j, d, e) -> (d, e)>]
+    ins(%k, %v : memref<512x24xf16>, memref<512x24xf16>) outs(%c : memref<24x24xf32>)
+  return
+}

@@ -198,6 +198,20 @@ void ContextLowering::inPlaceBlock(Value firstToken, int64_t count) {
   });
 }
 
+/// `state` after a loop in which `next` makes the next one of it.
+static OnlineState repeat(const TileContext &ctx, int64_t begin, int64_t end, int64_t step,
+                          const OnlineState &state,
+                          llvm::function_ref<OnlineState(const OnlineState &, Value)> next) {
+  auto loop = scf::ForOp::create(ctx.b, ctx.index(begin), ctx.index(end), ctx.index(step),
+                                 ValueRange{state.acc, state.max, state.sum});
+  OpBuilder::InsertionGuard guard(ctx.b);
+  ctx.b.setInsertionPointToStart(loop.getBody());
+  ValueRange carried = loop.getRegionIterArgs(), results = loop.getResults();
+  const OnlineState after = next({carried[0], carried[1], carried[2]}, loop.getInductionVar());
+  scf::YieldOp::create(ctx.b, ValueRange{after.acc, after.max, after.sum});
+  return {results[0], results[1], results[2]};
+}
+
 /// Tokens pass through scratch; a warp has some channels of a head for its rows, K^T for its scores
 /// and a part of the tokens, over which it runs an online softmax. The parts are joined at
 /// the end, in their order.
@@ -261,20 +275,11 @@ LogicalResult ContextLowering::runStaged() {
         Value tokensOfValue = readTile(ctx, valueScratch, row, valueColumn, tokens, columns);
         return formulas.online(&before, scores, tokensOfValue, ScoreBase::E);
       };
-      if (tiles == 1) {
-        s = addTile(s, first);
-      } else {
-        auto inner = scf::ForOp::create(b, ctx.index(0), ctx.index(tiles * tokens),
-                                        ctx.index(tokens), ValueRange{s.acc, s.max, s.sum});
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPointToStart(inner.getBody());
-        ValueRange carried = inner.getRegionIterArgs();
-        OnlineState after = addTile({carried[0], carried[1], carried[2]},
-                                    b.createOrFold<arith::AddIOp>(first, inner.getInductionVar()));
-        scf::YieldOp::create(b, ValueRange{after.acc, after.max, after.sum});
-        ValueRange results = inner.getResults();
-        s = {results[0], results[1], results[2]};
-      }
+      s = tiles == 1 ? addTile(s, first)
+                     : repeat(ctx, 0, tiles * tokens, tokens, s,
+                              [&](const OnlineState &before, Value row) {
+                                return addTile(before, b.createOrFold<arith::AddIOp>(first, row));
+                              });
       write(state, block, s, acc, max, sum);
     });
   }
@@ -318,14 +323,15 @@ LogicalResult ContextLowering::runStaged() {
     if (heads > 1)
       first.inner = b.createOrFold<arith::AddIOp>(
           b.createOrFold<arith::MulIOp>(block.outer.front(), ctx.index(channelRows)), block.inner);
-    OnlineState joined = read(ctx, first, parted[0], parted[1], parted[2]);
-    for (int64_t part = 1; part < parts; ++part) {
+    auto get = [&](const RowBlock &at) { return read(ctx, at, parted[0], parted[1], parted[2]); };
+    // In a loop: lanes have no registers to load all parts at once.
+    auto addPart = [&](const OnlineState &before, Value row) {
       RowBlock other = first;
-      other.inner = arith::AddIOp::create(b, first.inner, ctx.index(part * stateRows));
-      joined =
-          formulas.join(joined, read(ctx, other, parted[0], parted[1], parted[2]), ScoreBase::E);
-    }
-    finish(rowCtx, block, joined);
+      other.inner = arith::AddIOp::create(b, first.inner, row);
+      return formulas.join(before, get(other), ScoreBase::E);
+    };
+    finish(rowCtx, block,
+           repeat(ctx, stateRows, parts * stateRows, stateRows, get(first), addPart));
   });
   return success();
 }
