@@ -118,11 +118,15 @@ static int64_t rowBytes(const MachineLimits &limits, const TileExtents &extents,
   const int64_t stored = extents.storageBits / 8, computed = extents.bits / 8;
   const int64_t heads = extents.heads;
   // Rows that meet a context, and those that LePE reads, lie as warps hold them.
-  int64_t valuePitch = stagedPitch(heads * values, extents.storageBits);
-  if (extents.storageBits == 32 && (extents.hasLepe || extents.keys == 0))
-    valuePitch = std::max(valuePitch, fragmentPitch(heads * values));
-  const int64_t valueBytes = valuePitch * stored;
-  const int64_t keyBytes = stagedPitch(heads * channels, extents.storageBits) * stored;
+  auto bytesOfRow = [&](int64_t columns, bool areHeld) {
+    int64_t pitch = stagedPitch(columns, extents.storageBits);
+    if (extents.storageBits == 32 && areHeld)
+      pitch = std::max(pitch, fragmentPitch(columns));
+    return pitch * stored;
+  };
+  const bool meetContext = extents.keys == 0;
+  const int64_t valueBytes = bytesOfRow(heads * values, meetContext || extents.hasLepe);
+  const int64_t keyBytes = bytesOfRow(heads * channels, meetContext);
   const int64_t state = heads * rows * (values + 2) * computed;
   const int64_t contextBytes = keys * getContextRowBytes(limits, extents, values);
   // O takes the place of Q where it fits.
@@ -348,18 +352,14 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
   case PartKind::Apply:
     return rowBytes(limits, extents, rows, channels) <= limits.sharedBytes;
   case PartKind::Context: {
-    const int64_t context =
-        extents.ownsContext ? channels * fragmentPitch(values) * extents.bits / 8 : 0;
     // All channels have a warp that holds their state, beside as many weights and addresses.
     const int64_t fewWarps = getFewContextWarps(limits);
     const int64_t ofWarp = fewWarps != 0 ? getContextRows(channels, fewWarps) : kFragmentRows;
     const int64_t registers = ofWarp * values / kWarpLanes + 2 * kContextRegisters;
-    const int64_t pitches =
-        stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits);
     return registers <= target::kRegistersPerThread &&
            llvm::divideCeilSigned(channels, ofWarp) * kWarpLanes * registers <=
                limits.blockRegisters &&
-           context + kFragmentRows * pitches * extents.storageBits / 8 <= limits.sharedBytes;
+           contextBytes(extents, gpuParams(limits, extents)) <= limits.sharedBytes;
   }
   }
   llvm_unreachable("all kinds are handled");
