@@ -352,14 +352,18 @@ bool elfatt::tile::fitsBlock(const MachineLimits &limits, PartKind kind, const T
   case PartKind::Apply:
     return rowBytes(limits, extents, rows, channels) <= limits.sharedBytes;
   case PartKind::Context: {
+    const int64_t context =
+        extents.ownsContext ? channels * fragmentPitch(values) * extents.bits / 8 : 0;
     // All channels have a warp that holds their state, beside as many weights and addresses.
     const int64_t fewWarps = getFewContextWarps(limits);
     const int64_t ofWarp = fewWarps != 0 ? getContextRows(channels, fewWarps) : kFragmentRows;
     const int64_t registers = ofWarp * values / kWarpLanes + 2 * kContextRegisters;
+    const int64_t pitches =
+        stagedPitch(channels, extents.storageBits) + stagedPitch(values, extents.storageBits);
     return registers <= target::kRegistersPerThread &&
            llvm::divideCeilSigned(channels, ofWarp) * kWarpLanes * registers <=
                limits.blockRegisters &&
-           contextBytes(extents, gpuParams(limits, extents)) <= limits.sharedBytes;
+           context + kFragmentRows * pitches * extents.storageBits / 8 <= limits.sharedBytes;
   }
   }
   llvm_unreachable("all kinds are handled");
