@@ -167,6 +167,20 @@ TEST(TileParams, WiderHeadsHaveNarrowerTilesOfKeys) {
   }
 }
 
+TEST(TileParams, ABiasOfAWideHeadTakesRegistersOfItsKeys) {
+  for (int64_t width : {72, 96, 128}) {
+    TileExtents plain{577, 1024, width, width};
+    plain.storageBits = 16;
+    TileExtents biased = plain;
+    biased.biases = 1;
+    const MachineLimits limits = MachineLimits::gpu(160 * 1024);
+    EXPECT_EQ(getTileParams(limits, plain).keyTile, 64) << width;
+    TileParams params = getTileParams(limits, biased);
+    EXPECT_EQ(params.keyTile, width < 96 ? 64 : 48) << width;
+    EXPECT_EQ(params.keys, params.keyTile) << width;
+  }
+}
+
 TEST(TileParams, NarrowHeadsLeaveRegistersForASecondBlock) {
   TileExtents rows{56, 0, 32, 32};
   rows.storageBits = 16;

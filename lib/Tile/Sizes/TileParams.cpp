@@ -66,6 +66,8 @@ static constexpr int64_t kFragmentRows = 16, kWarps = 4, kLongRowWarps = 8;
 static constexpr int64_t kKeyTile = 64;
 static constexpr int64_t kKeyTileOfNarrowHeads = 56, kNarrowHead = 64;
 static constexpr int64_t kKeyTileOfSmallHeads = 72, kSmallHead = 32;
+/// Of heads of at least so many channels with a bias, whose elements take registers too.
+static constexpr int64_t kKeyTileOfBiasedHeads = 48, kWideHead = 96;
 /// What a tile costs beside its keys, in keys: O is rescaled, and a maximum found among lanes.
 static constexpr int64_t kKeysOfTile = 8, kChannelsOfKey = 8;
 /// Keys of a block of longer rows, whose state lanes carry on.
@@ -249,7 +251,10 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
   // Which of several heads a row block is of takes registers too, beside the state of tiles.
   const int64_t narrowTile =
       std::max(channels, values) <= kSmallHead ? kKeyTileOfSmallHeads : kKeyTileOfNarrowHeads;
-  const int64_t keyTile = !isNarrow                  ? kKeyTile
+  const int64_t wideTile = extents.biases > 0 && std::max(channels, values) >= kWideHead
+                               ? kKeyTileOfBiasedHeads
+                               : kKeyTile;
+  const int64_t keyTile = !isNarrow                  ? wideTile
                           : extents.heads == 1       ? narrowTile
                           : extents.keys <= kKeyTile ? kKeyTile
                                                      : kKeyBlockOfNarrowHeads;
@@ -278,7 +283,7 @@ static TileParams gpuParams(const MachineLimits &limits, const TileExtents &exte
     params.warps = params.mostWarps = wanted.warpsPerBlock;
   const int64_t mostRows =
       wholeRow || noKeys ? kWholeRow : kFragmentRows * (params.warps / extents.heads);
-  params.keys = wholeRow ? allKeys : isNarrow ? kKeyBlockOfNarrowHeads : kKeyTile;
+  params.keys = wholeRow ? allKeys : isNarrow ? kKeyBlockOfNarrowHeads : wideTile;
   if (extents.keys > 0)
     params.keys = std::min(params.keys, allKeys);
   if (noKeys)
