@@ -67,6 +67,7 @@ def view_input(value: Any, stream: Optional[int]) -> Array:
         Error: it is no array, or of a type that no function has.
     """
     if is_torch(value):
+        _require_strided(value)
         return _view_torch(value.detach().resolve_neg().contiguous())
     if isinstance(value, numpy.ndarray):
         # Not ascontiguousarray, which gives a scalar one dimension.
@@ -83,6 +84,7 @@ def view_output(value: Any, stream: Optional[int]) -> Array:
     if is_torch(value):
         if value.requires_grad:
             raise Error("expected an output without requires_grad")
+        _require_strided(value)
         return _view_torch(value)
     if isinstance(value, numpy.ndarray):
         if not value.flags.writeable:
@@ -106,6 +108,12 @@ def make_output(
         )
     place = torch.device(kind, number) if kind == CUDA else torch.device(kind)
     return torch.empty(shape, dtype=getattr(torch, _TO_TORCH[element]), device=place)
+
+
+def _require_strided(value: Any) -> None:
+    layout = str(value.layout).removeprefix("torch.")
+    if layout != "strided":
+        raise Error(f"expected a tensor with strides, got one that is {layout}")
 
 
 def _view_torch(value: Any) -> Array:

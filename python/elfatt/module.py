@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import re
 import subprocess
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
 from elfatt.arrays import CUDA
 from elfatt.errors import Error
@@ -17,6 +18,20 @@ from elfatt.executable import Executable
 from elfatt.tools import require_tool
 
 Site = Dict[str, Any]
+
+
+def _as_int(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise Error(f"{name}: expected an int, got {value!r}") from None
+
+
+def _join_extents(name: str, extents: Any) -> str:
+    """7x7 of (7, 7)."""
+    if not isinstance(extents, Iterable) or isinstance(extents, str):
+        raise Error(f"{name}: expected one int an axis, got {extents!r}")
+    return "x".join(str(_as_int(name, extent)) for extent in extents)
 
 
 class Module:
@@ -87,16 +102,17 @@ class Module:
         Raises:
             Error: as ``raise_attention``; or the options do not fit each other.
         """
-        for name, extents in (("window", window), ("grid", grid)):
-            if isinstance(extents, (int, float, str)):
-                raise Error(f"{name}: expected one int an axis, got {extents!r}")
         options = {
-            "window": "x".join(map(str, window)),
-            "grid": None if grid is None else "x".join(map(str, grid)),
-            "global-heads": global_heads,
-            "min-tokens": min_tokens,
-            "prefix": prefix,
+            "window": _join_extents("window", window),
+            "grid": None if grid is None else _join_extents("grid", grid),
         }
+        for name, number in (
+            ("global_heads", global_heads),
+            ("min_tokens", min_tokens),
+            ("prefix", prefix),
+        ):
+            if number is not None:
+                options[name.replace("_", "-")] = str(_as_int(name, number))
         given = " ".join(f"{k}={v}" for k, v in options.items() if v is not None)
         return Module(
             self._run(

@@ -218,6 +218,14 @@ Call = Callable[[elfatt.Module, elfatt.Executable, torch.Tensor], object]
         (lambda m, f, x: f(x.cfloat()), "input 0: expected elements .* got complex64"),
         (lambda m, f, x: f(x[:, :5]), r"input 0: expected shape \[2x196x64\]"),
         (lambda m, f, x: f(x.to("meta")), "input 0: expected a tensor on the CPU"),
+        (
+            lambda m, f, x: f(x.to_sparse()),
+            "input 0: .* strides, got one .* sparse_coo",
+        ),
+        (
+            lambda m, f, x: f(x, out=[x.to_sparse()]),
+            "output 0: expected a tensor with s",
+        ),
         (lambda m, f, x: f(x.numpy().astype(">f4")), "this machine's byte order"),
         (lambda m, f, x: f(x, out=[x]), "output 0 overlaps input 0"),
         (
@@ -233,6 +241,14 @@ Call = Callable[[elfatt.Module, elfatt.Executable, torch.Tensor], object]
         (
             lambda m, f, x: m.approximate(window=7),
             "window: expected one int an axis, got 7",
+        ),
+        (
+            lambda m, f, x: m.approximate(window=(7, "a")),
+            "window: expected an int, got 'a'",
+        ),
+        (
+            lambda m, f, x: m.approximate(window=(7, 7), min_tokens="a"),
+            "min_tokens: expected an int, got 'a'",
         ),
         (lambda m, f, x: m.compile(3), "expected a target as str, got int"),
         (
