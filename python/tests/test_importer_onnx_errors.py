@@ -207,8 +207,14 @@ def test_bad_files(run_import: Run, tmp_path: Path) -> None:
     for options, pattern in (
         (["--dynamic", "arg0:0"], "--dynamic is not for an ONNX file"),
         (["--dim", "batch"], r"expected NAME=SIZE\[,NAME=SIZE...\], got 'batch'"),
-        (["--inputs", "text.onnx"], "'text.onnx' is no .npz of arrays"),
-        (["--inputs", "no.npz"], "cannot read 'no.npz': No such file"),
+        (
+            ["--inputs", "text.onnx", "--inputs-out", "o.npz"],
+            "'text.onnx' is no .npz of arrays",
+        ),
+        (
+            ["--inputs", "no.npz", "--inputs-out", "o.npz"],
+            "cannot read 'no.npz': No such file",
+        ),
     ):
         result = run_import("m.onnx", "-o", "m.mlir", *options)
         assert result.returncode == 2
