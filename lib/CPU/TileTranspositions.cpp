@@ -109,7 +109,7 @@ struct TileTranspositions : impl::TileTranspositionsPassBase<TileTranspositions>
       if (succeeded(transposition))
         found.push_back(*transposition);
     });
-    const int64_t lanes = vectorBits / 32;
+    const int64_t lanes = std::max<int64_t>(1, vectorBits / 32);
     for (const Transposition &transposition : found) {
       rewriter.setInsertionPoint(transposition.op);
       int64_t lines = transposition.extents[transposition.targetLast], rest = lines % lanes;

@@ -1,9 +1,12 @@
 // RUN: elfatt-opt %s --elfatt-cpu-tile-transpositions | FileCheck %s
+// RUN: elfatt-opt %s --elfatt-cpu-tile-transpositions=vector-bits=7 | FileCheck %s --check-prefix=NARROW
 
 // CHECK: #[[BLOCK:.*]] = affine_map<(d0) -> (d0 * 16)>
 
 // Sixteen lines at a time, and the four that are left.
 // CHECK-LABEL: func @lines_in_blocks
+// NARROW-LABEL: func @lines_in_blocks
+// NARROW: scf.forall ({{.*}}) in (196)
 // CHECK: scf.forall (%[[BLOCK_INDEX:.*]]) in (12)
 // CHECK:   %[[LINE:.*]] = affine.apply #[[BLOCK]](%[[BLOCK_INDEX]])
 // CHECK:   %[[FROM:.*]] = memref.subview %arg0[%[[LINE]], 0] [16, 64] [1, 1]
